@@ -1,0 +1,110 @@
+"""All checks of this project: `nox` runs the default sessions, `nox -l` lists every one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import nox
+
+nox.needs_version = ">=2025.2.9"  # first with requires= and nox.project.dependency_groups
+nox.options.sessions = ["lint", "typing", "tests", "cover", "docs"]
+# A Python that is not installed is skipped, under CI=true too: `cover` runs the tests on nox's own anyway.
+nox.options.error_on_missing_interpreters = False
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+# Run before anything is installed. sys.exit takes None for success and a text for failure.
+IS_WHEEL_IMPORTED = """
+import sys, trio_messenger
+print("testing", trio_messenger.__file__)
+sys.exit(None if trio_messenger.__file__.startswith(sys.prefix) else "this is not the installed wheel")
+"""
+
+
+def activate_pyenv_pythons() -> None:
+    """Let nox use every Python that pyenv has, the current ones first.
+
+    pyenv puts a `python3.12` on PATH for each Python it has, but one that `pyenv global` does not name fails
+    when run.
+    """
+    pyenv = shutil.which("pyenv")
+    if pyenv is None:
+        return
+
+    def ask(*args: str) -> list[str]:
+        return subprocess.run([pyenv, *args], capture_output=True, text=True, check=False).stdout.split()
+
+    newest_first = reversed(ask("versions", "--bare"))
+    released = [name for name in newest_first if re.fullmatch(r"3\.\d+\.\d+", name)]  # no virtualenvs
+    os.environ["PYENV_VERSION"] = ":".join(ask("version-name") + released)
+
+
+activate_pyenv_pythons()
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the built wheel with dependency *groups*; fail if the checkout would be imported instead."""
+    [wheel] = (session.cache_dir / "wheel").glob("*.whl")
+    # Under `nox -r` pip would keep the wheel it has, as the version is the same.
+    session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.env["PYTHONSAFEPATH"] = "1"  # no current directory on sys.path, in child processes neither
+    session.run("python", "-c", IS_WHEEL_IMPORTED)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel, once per run, for the sessions that install it."""
+    target = session.cache_dir / "wheel"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session(requires=["build"])
+def typing(session: nox.Session) -> None:
+    """Type-check package, tests and noxfile; demand types on the whole public API of the wheel."""
+    install(session, "typing")
+    session.run("mypy")
+    session.run("pyright", "--verifytypes", "trio_messenger", "--ignoreexternal")
+
+
+@nox.session(requires=["build"], python=nox.project.python_versions(PYPROJECT))
+def tests(session: nox.Session) -> None:
+    """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
+    install(session, "tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def cover(session: nox.Session) -> None:
+    """Run the tests and demand that they reach every line and branch."""
+    install(session, "cover")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(requires=["build"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation and run its examples; a warning or a dead reference is an error."""
+    install(session, "docs")
+    for builder in ("html", "doctest"):
+        session.run("sphinx-build", "-W", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+
+
+@nox.session(requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure: `nox -s bench -- ARGS` hands ARGS to tests/bench/run.py."""
+    install(session)
+    session.run("python", "tests/bench/run.py", *session.posargs)

@@ -1,0 +1,137 @@
+"""RPCs as seen by who makes them: awaited in a task, or with a callback.
+
+An awaited RPC has a memory channel of its own. All callback RPCs share one, which a task drains, so that callbacks
+run in one place and one after another, whatever ended their RPC.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Collection
+from typing import Final, NoReturn, final
+
+import trio
+
+from ._errors import RpcError
+from ._message import Body
+from ._outbox import Outbox
+from ._pending import Callback, PendingRpc, PendingTable
+from ._sender import Sender
+from ._stats import Stats, worth_a_line
+
+_log = logging.getLogger("trio_messenger")
+
+_CALLBACKS_IN_A_ROW: Final = 256
+"""Callbacks that run between two checkpoints; a callback costs about as much as expiring a record does."""
+
+
+@final
+class Calls:
+    """The RPCs of one node.
+
+    Args:
+      sender: Sends the requests.
+      outbox: Where to wait for room before that.
+      table: Holds the records.
+      stats: Counts callbacks that raise.
+      definite_codes: The application's own error codes that are definite.
+      strict: Let what a callback raises leave `run_callbacks`, instead of logging it.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        outbox: Outbox,
+        table: PendingTable,
+        stats: Stats,
+        definite_codes: Collection[int],
+        strict: bool,
+    ) -> None:
+        self._sender = sender
+        self._outbox = outbox
+        self._table = table
+        self._stats = stats
+        self._definite_codes = definite_codes
+        self._strict = strict
+        self._ended_send, self._ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
+
+    async def call(self, dest: str, body: object, timeout: float) -> Body:
+        """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
+        await self._outbox.wait_for_room()
+        send_channel, receive_channel = trio.open_memory_channel[PendingRpc](1)
+        with send_channel, receive_channel:
+            rpc = self._send(dest, body, timeout, send_channel)
+            try:
+                await receive_channel.receive()
+            finally:
+                self._table.forget(rpc)
+        outcome = self._outcome(rpc)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def call_back(self, dest: str, body: object, callback: Callback, timeout: float) -> None:
+        """Send *body* to *dest*; *callback* will be called once with how the RPC ended."""
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
+        self._sender.require_room()
+        self._send(dest, body, timeout, self._ended_send, callback)
+
+    async def run_callbacks(self) -> NoReturn:
+        """Call back whatever has ended, until cancelled."""
+        while True:
+            self._call_back(await self._ended_receive.receive())
+            self.run_ended_callbacks(_CALLBACKS_IN_A_ROW)
+
+    def run_ended_callbacks(self, limit: float = math.inf) -> None:
+        """Call back what has ended by now, *limit* of them at the most."""
+        done = 0
+        while done < limit:
+            try:
+                rpc = self._ended_receive.receive_nowait()
+            except trio.WouldBlock:
+                return
+            self._call_back(rpc)
+            done += 1
+
+    def close(self) -> None:
+        """Close the channel of the callbacks. Whatever is still in it is called back first."""
+        self.run_ended_callbacks()
+        self._ended_send.close()
+        self._ended_receive.close()
+
+    def _send(
+        self,
+        dest: str,
+        body: object,
+        timeout: float,
+        channel: trio.MemorySendChannel[PendingRpc],
+        callback: Callback | None = None,
+    ) -> PendingRpc:
+        # Registered before it is sent: a reply must never find the table without its record.
+        rpc = self._table.open(self._sender.next_msg_id, dest, timeout, channel, callback)
+        try:
+            self._sender.send(dest, body)
+        except BaseException:
+            self._table.forget(rpc)
+            raise
+        return rpc
+
+    def _outcome(self, rpc: PendingRpc) -> Body | Exception:
+        assert rpc.outcome is not None  # it is set before the record goes into its channel
+        if isinstance(rpc.outcome, dict) and rpc.outcome["type"] == "error":
+            return RpcError.from_body(rpc.outcome, self._definite_codes)
+        return rpc.outcome
+
+    def _call_back(self, rpc: PendingRpc) -> None:
+        assert rpc.callback is not None  # only callback RPCs go into the shared channel
+        try:
+            rpc.callback(self._outcome(rpc))
+        except Exception:
+            self._stats.handler_failures += 1
+            if self._strict:
+                raise
+            if worth_a_line(self._stats.handler_failures):
+                _log.exception("the callback of RPC %d to %r failed", rpc.msg_id, rpc.dest)

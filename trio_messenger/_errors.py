@@ -1,0 +1,149 @@
+"""The error vocabulary: Maelstrom's codes, and the exceptions that carry them.
+
+An error is *definite* when the operation surely did not happen and never will, so that it may be
+tried again. Anything else, a timeout above all, leaves open whether the peer acted. Codes and their
+definiteness are Maelstrom's (its ``doc/protocol.md``, "Errors").
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from typing import Any, final
+
+
+class ErrorCode(enum.IntEnum):
+    """Maelstrom's error codes. Codes from `FIRST_USER_CODE` up are free for applications."""
+
+    TIMEOUT = 0
+    """The operation took too long; it may or may not happen."""
+    NODE_NOT_FOUND = 1
+    """The destination of the request is not there."""
+    NOT_SUPPORTED = 10
+    """The node does not know this type of request."""
+    TEMPORARILY_UNAVAILABLE = 11
+    """The node cannot serve this now; try again later."""
+    MALFORMED_REQUEST = 12
+    """The request does not have the form that its type demands."""
+    CRASH = 13
+    """The node failed while it served the request; it may or may not have acted."""
+    ABORT = 14
+    """The operation was given up and did not happen."""
+    KEY_DOES_NOT_EXIST = 20
+    """There is no such key."""
+    KEY_ALREADY_EXISTS = 21
+    """The key is there already."""
+    PRECONDITION_FAILED = 22
+    """A condition of the request, such as the ``from`` of a compare-and-set, does not hold."""
+    TXN_CONFLICT = 30
+    """The transaction lost against another one and did not happen."""
+
+    @property
+    def definite(self) -> bool:
+        """True when this code says that the operation did not and will not happen."""
+        return self not in (ErrorCode.TIMEOUT, ErrorCode.CRASH)
+
+    @property
+    def label(self) -> str:
+        """The code's name as Maelstrom's documents write it, such as ``key-does-not-exist``."""
+        return self.name.lower().replace("_", "-")
+
+
+FIRST_USER_CODE = 1000
+"""Codes from here up are the application's own."""
+
+
+class MessengerError(Exception):
+    """Base class of the errors that this library raises for its own reasons."""
+
+
+@final
+class LocalProtocolError(MessengerError):
+    """This program asked for something that the protocol cannot carry, such as NaN in a body.
+
+    Nothing was sent: the message did not use up a ``msg_id``.
+    """
+
+
+class RpcError(MessengerError):
+    """A peer answered a request with an ``error`` body; or, raised in a handler, is to be answered so.
+
+    Args:
+      code: An `ErrorCode`, or the application's own number from `FIRST_USER_CODE` up.
+      text: One line for people.
+      definite: For a code that Maelstrom does not define: whether it means that the operation surely did
+        not happen (default: no). It does not travel: a receiver learns it from ``Node(definite_codes=...)``.
+
+    Raises:
+      ValueError: if *definite* contradicts what Maelstrom says of *code*.
+    """
+
+    code: int
+    """An `ErrorCode` where the number is one of Maelstrom's, else the plain number."""
+    text: str
+    """The text of the error; empty if the peer sent none."""
+    definite: bool
+    """True if the operation surely did not happen and will not."""
+
+    def __init__(self, code: int, text: str = "", definite: bool | None = None) -> None:
+        super().__init__(code, text, definite)  # positional, so that copy and pickle work
+        self.text = str(text)
+        try:
+            self.code = known = ErrorCode(code)
+        except ValueError:
+            self.code = code
+            self.definite = bool(definite)
+            return
+        if definite is not None and definite != known.definite:
+            kind = "definite" if known.definite else "indefinite"
+            raise ValueError(f"error code {code} ({known.label}) is {kind} by the protocol; leave 'definite' out")
+        self.definite = known.definite
+
+    def __str__(self) -> str:
+        label = self.code.label if isinstance(self.code, ErrorCode) else "application error"
+        return f"{label} ({int(self.code)}): {self.text}" if self.text else f"{label} ({int(self.code)})"
+
+    def to_body(self) -> dict[str, Any]:
+        """Return the ``error`` body that tells a peer of this error: ``type``, ``code``, ``text``."""
+        text = self.text.encode(errors="replace").decode()  # an error must get through, half characters or not
+        return {"type": "error", "code": int(self.code), "text": text}
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
+        """Read an ``error`` *body* from the network, whatever state it is in.
+
+        A body whose ``code`` is no integer says nothing about what happened: it becomes `ErrorCode.CRASH`,
+        which is indefinite.
+
+        Args:
+          body: ``{"type": "error", "code": int, "text": str}``.
+          definite_codes: The application's own codes that are definite.
+        """
+        code, text = body.get("code"), body.get("text", "")
+        text = text if isinstance(text, str) else repr(text)
+        if not isinstance(code, int) or isinstance(code, bool):
+            return RpcError(ErrorCode.CRASH, f"error reply with the code {code!r}, which is no integer: {text}")
+        return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
+
+
+@final
+class RpcTimeout(RpcError):
+    """No reply arrived before the deadline; the peer may or may not have acted.
+
+    A handler that lets it pass answers its own requester with error 0, which says the same.
+    """
+
+    dest: str
+    """The node that was asked."""
+    msg_id: int
+    """The ``msg_id`` of the request."""
+    seconds: float
+    """How long the reply was waited for, in seconds."""
+
+    def __init__(self, dest: str, msg_id: int, seconds: float) -> None:
+        super().__init__(ErrorCode.TIMEOUT, f"no reply from {dest!r} to msg_id {msg_id} within {seconds:g} s")
+        self.dest, self.msg_id, self.seconds = dest, msg_id, seconds
+        self.args = (dest, msg_id, seconds)  # what copy and pickle call the class with
+
+    def __str__(self) -> str:
+        return self.text

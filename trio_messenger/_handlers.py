@@ -1,0 +1,130 @@
+"""Handlers: what an author registers, made into something the router can call with a `Request`.
+
+A handler takes the request, or the body in the form of an attrs class of its author's, or both. Which it is, is read
+from the annotations once, at registration; whatever is wrong with them fails there, not at the first message.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, final
+
+import attrs
+import msgspec
+
+from ._errors import ErrorCode, RpcError
+from ._message import Request
+
+HandlerFunction: TypeAlias = Callable[..., Any]
+"""``fn(request)``, ``fn(body)`` or ``fn(request, body)`` in any order, plain or async."""
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@final
+@attrs.frozen
+class Handler:
+    """A registered handler."""
+
+    call: Callable[[Request], Any]
+    """Calls the author's function with what it asks for; returns what that returns."""
+    is_async: bool
+    """True if what `call` returns is to be awaited, in a task of its own."""
+
+
+def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> Handler:
+    """Read the annotations of *function* and return it as a `Handler`.
+
+    Args:
+      function: What the author registers.
+      local_names: What is in scope where it is registered, to resolve annotations that are strings.
+
+    Raises:
+      TypeError: if *function* does not have the form of a handler; the text says what to change.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    if not callable(function):
+        raise TypeError(f"a handler is a function, not {function!r}")
+    takes = [_what_it_takes(parameter, function, name, local_names) for parameter in _parameters(function, name)]
+    return Handler(_with_arguments(function, takes), is_async_callable(function))
+
+
+def is_async_callable(function: object) -> bool:
+    """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+
+
+def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]:
+    signature = inspect.signature(function)
+    # What has a default is the author's own business, such as a variable bound at definition.
+    parameters = [p for p in signature.parameters.values() if p.default is inspect.Parameter.empty]
+    if not parameters or any(parameter.kind not in _POSITIONAL for parameter in parameters):
+        raise TypeError(
+            f"handler {name} takes {signature}; it is called with the request, with the body as an attrs class, "
+            "or with both: def handler(request: Request), def handler(body: MyBody)"
+        )
+    return parameters
+
+
+def _what_it_takes(
+    parameter: inspect.Parameter, function: HandlerFunction, name: str, local_names: Mapping[str, Any]
+) -> type[Any]:
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty:
+        return Request
+    if isinstance(annotation, str):
+        annotation = _resolve(annotation, function, f"parameter {parameter.name!r} of handler {name}", local_names)
+    if annotation is Request:
+        return Request
+    if not (isinstance(annotation, type) and attrs.has(annotation)):
+        raise TypeError(
+            f"parameter {parameter.name!r} of handler {name} is annotated with {annotation!r}; "
+            "annotate it with Request or with an attrs class that describes the body"
+        )
+    try:
+        msgspec.convert({}, annotation)
+    except msgspec.ValidationError:
+        pass  # an empty body rarely fits; that msgspec could read the fields of the class is what counts
+    except (NameError, TypeError) as exc:
+        raise TypeError(
+            f"the fields of {annotation.__qualname__}, the body of handler {name}, cannot be used: {exc}"
+        ) from exc
+    return annotation
+
+
+def _resolve(annotation: str, function: HandlerFunction, what: str, local_names: Mapping[str, Any]) -> Any:
+    try:
+        return eval(annotation, _globals_of(function), dict(local_names))
+    except Exception as exc:
+        raise TypeError(
+            f"{what} is annotated with the string {annotation!r}, which means nothing where the handler is "
+            f"registered ({type(exc).__name__}: {exc}); define the class before, in the module or in the same function"
+        ) from exc
+
+
+def _globals_of(function: HandlerFunction) -> dict[str, Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    return getattr(function, "__globals__", {})
+
+
+def _with_arguments(function: HandlerFunction, takes: list[type[Any]]) -> Callable[[Request], Any]:
+    if takes == [Request]:
+        return function
+    if len(takes) == 1:
+        (body_class,) = takes
+        return lambda request: function(_convert(request, body_class))
+    return lambda request: function(*[request if take is Request else _convert(request, take) for take in takes])
+
+
+def _convert(request: Request, body_class: type[Any]) -> Any:
+    try:
+        return msgspec.convert(request.body, body_class)
+    except msgspec.ValidationError as exc:
+        reason = str(exc).replace("`$", "`body")
+        raise RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed {request.type!r} request: {reason}") from None

@@ -1,0 +1,102 @@
+"""``init``: how a node learns who it is, and what happens before it says ``init_ok``.
+
+The node's id is known before the hooks run, so that a hook may already ask others, such as ``lin-kv``; requests are
+served after they have ended. A second ``init`` that says the same is acknowledged again, as a client that lost the
+first ``init_ok`` would expect; one that says something else is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, final
+
+import attrs
+
+from ._errors import ErrorCode, RpcError
+from ._handlers import is_async_callable, make_handler
+from ._message import Identity, Request
+from ._router import Router
+from ._sender import Sender
+
+InitHook: TypeAlias = Callable[[], Awaitable[object]] | Callable[[], object]
+"""A plain or async function without arguments, run while ``init`` is served."""
+
+
+@attrs.frozen
+class _InitBody:
+    node_id: str
+    node_ids: list[str]
+
+
+@final
+class Initialiser:
+    """Serves ``init`` for one node.
+
+    Args:
+      sender: Is told the node's id.
+      router: Is told when requests may be served.
+      on_ready: Called once, when the hooks have ended and ``init_ok`` is about to leave.
+    """
+
+    def __init__(self, sender: Sender, router: Router, on_ready: Callable[[], object]) -> None:
+        self.identity: Identity | None = None
+        """What ``init`` said; None before it."""
+        self.hooks: list[InitHook] = []
+        """What to run, in this order, before ``init_ok``."""
+        self._sender = sender
+        self._router = router
+        self._on_ready = on_ready
+        self._waiting: list[Request] = []  # init requests that come while the hooks run
+        router.handlers["init"] = make_handler(self._serve, {})
+
+    def _serve(self, request: Request, body: _InitBody) -> dict[str, Any] | None:
+        if not body.node_id:
+            raise RpcError(ErrorCode.MALFORMED_REQUEST, "malformed 'init' request: node_id is empty")
+        identity = Identity(body.node_id, tuple(body.node_ids))
+        if self.identity is None:
+            return self._begin(request, identity)
+        if identity != self.identity:
+            known = f"{self.identity.node_id!r} of {list(self.identity.node_ids)}"
+            raise RpcError(ErrorCode.PRECONDITION_FAILED, f"this node is {known} already and stays so until it ends")
+        if self._router.ready:
+            return {}
+        self._waiting.append(request)
+        return None
+
+    def _begin(self, request: Request, identity: Identity) -> dict[str, Any] | None:
+        self.identity = identity
+        self._sender.src = identity.node_id
+        if any(is_async_callable(hook) for hook in self.hooks):
+            assert self._router.spawn is not None  # messages are routed while the node serves only
+            self._router.spawn(self._run_async, request)
+            return None
+        try:
+            for hook in self.hooks:
+                hook()
+        except Exception:
+            self.identity = None  # so that init may be tried again
+            raise
+        self._finish()
+        return {}
+
+    async def _run_async(self, request: Request) -> None:
+        try:
+            for hook in self.hooks:
+                result = hook()
+                if inspect.isawaitable(result):
+                    await result
+        except Exception as exc:
+            self.identity = None
+            for asked in [request, *self._waiting]:
+                self._router.fail(asked, exc)
+        else:
+            for asked in [request, *self._waiting]:
+                self._sender.reply(asked, {})
+            self._finish()
+        finally:
+            self._waiting.clear()
+
+    def _finish(self) -> None:
+        self._router.ready = True
+        self._on_ready()

@@ -1,0 +1,128 @@
+"""The words of the protocol: messages, requests, and the bodies a node builds from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeGuard, final
+
+import attrs
+
+from ._errors import LocalProtocolError
+
+Body: TypeAlias = dict[str, Any]
+"""A message body: ``type``, the fields of that type, and the reserved ``msg_id`` and ``in_reply_to``."""
+
+
+@attrs.define
+class Message:
+    """One message as it came from the network. What its body holds is not yet known to make sense."""
+
+    src: str
+    """The id of the sender."""
+    dest: str
+    """The id of the receiver."""
+    body: Body
+    """The body, as decoded from JSON."""
+
+
+@final
+@attrs.define
+class MalformedMessage(Message):
+    """A line that is no message.
+
+    ``src`` and ``dest`` are empty where they could not be read, and of the body only the reserved keys
+    that could be read are there: enough to answer the sender, never enough to be taken for a request.
+    """
+
+    reason: str
+    """What is wrong with it, in one line."""
+    excerpt: str
+    """The first characters of the line, escaped to ASCII."""
+
+
+@final
+@attrs.define(eq=False)
+class Request:
+    """A message that a handler is to serve."""
+
+    src: str
+    """The id of the node or client that asks."""
+    dest: str
+    """The id of the node that is asked: this one's."""
+    type: str
+    """The type of the body."""
+    msg_id: int | None
+    """What the reply will carry as ``in_reply_to``; None if the sender wants no reply."""
+    body: Body
+    """The whole body, reserved keys included."""
+    received_at: float
+    """When the router took it up, in seconds on Trio's clock."""
+
+
+@final
+@attrs.frozen
+class Identity:
+    """Who a node is: what ``init`` told it."""
+
+    node_id: str
+    """The node's own id."""
+    node_ids: tuple[str, ...]
+    """The ids of all nodes of the cluster, this one among them, in the order of the ``init`` message."""
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Tell whether *value* can be a ``msg_id``. 0 can; JSON's ``true`` cannot, though Python calls it an int."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def as_body(value: object) -> Mapping[str, Any]:
+    """Return *value* as a body: a mapping as it is, an attrs record as its fields in their order.
+
+    Raises:
+      LocalProtocolError: if it is neither.
+    """
+    if isinstance(value, Mapping):
+        return value
+    record_class: type[Any] = type(value)
+    if attrs.has(record_class):
+        return {field.name: getattr(value, field.name) for field in attrs.fields(record_class)}
+    raise LocalProtocolError(f"a body is a dict or an attrs record, not {record_class.__name__}: {value!r:.80}")
+
+
+def request_body(value: object, msg_id: int) -> Body:
+    """Return a new body that asks or tells something: ``type``, the fields of *value*, ``msg_id``.
+
+    Reserved keys that *value* brings along are left out, since they are the node's; *value* stays as it is.
+
+    Raises:
+      LocalProtocolError: if *value* is no body, or has no ``type`` that is a string.
+    """
+    fields = as_body(value)
+    if not isinstance(fields.get("type"), str):
+        raise LocalProtocolError(f"a body needs a 'type' that is a string: {dict(fields)!r:.80}")
+    return {"type": fields["type"], **_without_reserved(fields), "msg_id": msg_id}
+
+
+def reply_body(value: object, default_type: str, in_reply_to: int, msg_id: int) -> Body:
+    """Return a new body that answers: ``type``, the fields of *value*, ``in_reply_to``, ``msg_id``.
+
+    Args:
+      value: A dict or an attrs record; without a ``type`` of its own it gets *default_type*.
+      default_type: Used where *value* names no type.
+      in_reply_to: The ``msg_id`` of the request.
+      msg_id: This message's own number.
+
+    Raises:
+      LocalProtocolError: if *value* is no body, or its ``type`` is no string.
+    """
+    fields = value if type(value) is dict else as_body(value)  # exact dicts are most; skip the slower test
+    if "in_reply_to" in fields or "msg_id" in fields:
+        fields = _without_reserved(fields)
+    body = {"type": default_type, **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
+    if not isinstance(body["type"], str):
+        raise LocalProtocolError(f"the 'type' of a body is a string, not {body['type']!r:.80}")
+    return body
+
+
+def _without_reserved(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in fields.items() if key not in ("in_reply_to", "msg_id")}

@@ -1,0 +1,75 @@
+"""The outbox: encoded lines between those who send and the one writer, with a limit in bytes.
+
+Whoever sends puts lines in without waiting; the writer takes all there are at once, so that a batch of replies leaves
+in one write. The limit is not a wall but a line that one waits behind: those who can wait (async senders, the router
+before it takes up a request) wait for room first, so the outbox outgrows it by one batch of replies at the most.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import trio
+
+OUTBOX_LIMIT: Final = 1024 * 1024
+"""Bytes of encoded lines that may wait for the writer: 16 pipes full. More only delays the back-pressure."""
+
+
+@final
+class Outbox:
+    """Lines on their way to the writer.
+
+    Args:
+      limit: Bytes from which on `is_full` holds.
+    """
+
+    def __init__(self, limit: int = OUTBOX_LIMIT) -> None:
+        self.limit = limit
+        self.is_full = False
+        """True while the lines that wait have reached the limit."""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._closed = False
+        self._writer = trio.lowlevel.ParkingLot()
+        self._senders = trio.lowlevel.ParkingLot()
+
+    def put(self, line: bytes) -> None:
+        """Add *line*, full or not.
+
+        Raises:
+          trio.ClosedResourceError: if the outbox is closed.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("the node is closed and sends nothing more")
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size >= self.limit:
+            self.is_full = True
+        if len(self._lines) == 1:
+            self._writer.unpark()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox is not full, or is closed. Always a checkpoint; cancelling it leaves nothing behind."""
+        await trio.lowlevel.checkpoint()
+        while self.is_full and not self._closed:
+            await self._senders.park()
+
+    async def take(self) -> list[bytes]:
+        """Wait for lines and take all there are, for the one writer. Not a checkpoint if there are any.
+
+        Returns:
+          The lines in the order they were put in; an empty list once the outbox is closed and empty.
+        """
+        while not self._lines and not self._closed:
+            await self._writer.park()
+        lines, self._lines = self._lines, []
+        self._size = 0
+        self.is_full = False
+        self._senders.unpark_all()
+        return lines
+
+    def close(self) -> None:
+        """Take no more lines. Those inside can still be taken; whoever waits for room wakes up."""
+        self._closed = True
+        self._writer.unpark()
+        self._senders.unpark_all()

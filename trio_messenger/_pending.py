@@ -1,0 +1,238 @@
+"""Pending RPCs: each a memory channel and a deadline, in a table that nothing stays in.
+
+A record enters by `PendingTable.open`, before its request is sent. It leaves exactly once:
+
+- `PendingTable.settle`: a reply came, which goes into the record's channel;
+- `PendingTable.expire_slice`: its deadline passed, and a `RpcTimeout` goes into the channel;
+- `PendingTable.forget`: its waiter was cancelled, or the request could not be sent;
+- `PendingTable.close`: the node closes, and a `trio.ClosedResourceError` goes into the channel.
+
+Deadlines are kept in a timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987)
+whose buckets are `BUCKET` wide. To add or remove a record costs the same however many there are, and a sweep
+touches nothing that is not due. A heap would keep answered records alive until their deadline; a scan of the
+whole table stalls the event loop for 100 ms when a million RPCs are pending.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from typing import Final, TypeAlias, final
+
+import attrs
+import trio
+
+from ._errors import RpcTimeout
+from ._message import Body
+from ._stats import Stats
+
+BUCKETS_PER_SECOND: Final = 128
+"""Deadlines are rounded up to 1/128 s (7.8 ms). A power of two, so that no deadline is altered by rounding to binary."""
+
+SLICE: Final = 512
+"""Records that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
+
+REMEMBERED: Final = 1 << 16
+"""Ended RPCs that are remembered, to tell a late reply from a duplicate one; 8 bytes each. A power of two."""
+
+Outcome: TypeAlias = Body | Exception
+"""How an RPC ended: the body of the reply, or a `RpcTimeout`, or a `trio.ClosedResourceError`."""
+
+Callback: TypeAlias = Callable[[Body | Exception], object]
+"""What is called with the outcome of a callback RPC."""
+
+
+@final
+@attrs.define(eq=False)
+class PendingRpc:
+    """An RPC that waits for its reply."""
+
+    msg_id: int
+    """The number of the request."""
+    dest: str
+    """The node that was asked."""
+    sent_at: float
+    """When it was registered, in seconds on Trio's clock."""
+    deadline: float
+    """When it expires, in seconds on Trio's clock; ``math.inf`` for never."""
+    _channel: trio.MemorySendChannel[PendingRpc]
+    callback: Callback | None = None
+    """What to call with the outcome; None if a task waits for it."""
+    outcome: Outcome | None = None
+    """How it ended; None while it is pending."""
+    _slice: dict[int, PendingRpc] | None = None
+
+    def _end(self, outcome: Outcome) -> None:
+        # Neither the router nor the reaper may wait: the channel has room, for this is the record's only outcome.
+        self.outcome = outcome
+        self._channel.send_nowait(self)
+
+
+_Slice: TypeAlias = dict[int, PendingRpc]
+"""Records of one bucket that expire together, `SLICE` of them at the most."""
+
+
+@final
+class PendingTable(Collection[PendingRpc]):
+    """The RPCs that are pending; to whoever looks at it, a collection in the order of sending.
+
+    Args:
+      stats: Where the table counts what becomes of its records.
+    """
+
+    def __init__(self, stats: Stats) -> None:
+        self.on_earlier: Callable[[float], object] = lambda due: None
+        """Called with the new `next_due` when `open` brings it forward; set by the reaper."""
+        self._stats = stats
+        self._rpcs: dict[int, PendingRpc] = {}
+        self._buckets: dict[int, deque[_Slice]] = {}
+        self._ticks: list[int] = []  # a heap of the keys of _buckets, each once
+        self._ended = _EndedRpcs()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._rpcs)
+
+    def __iter__(self) -> Iterator[PendingRpc]:
+        return iter(self._rpcs.values())
+
+    def __contains__(self, rpc: object) -> bool:
+        return isinstance(rpc, PendingRpc) and self._rpcs.get(rpc.msg_id) is rpc
+
+    def open(
+        self,
+        msg_id: int,
+        dest: str,
+        timeout: float,
+        channel: trio.MemorySendChannel[PendingRpc],
+        callback: Callback | None = None,
+    ) -> PendingRpc:
+        """Register an RPC that is about to be sent.
+
+        Args:
+          msg_id: The number its request will have.
+          dest: The node that is asked.
+          timeout: Seconds from now to its deadline; ``math.inf`` for none.
+          channel: Where the record goes when the RPC has ended. It must have room for one item more.
+          callback: Kept with the record for whoever receives it from the channel.
+
+        Raises:
+          ValueError: if *timeout* is negative or not a number.
+          trio.ClosedResourceError: if the table is closed.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
+        if not timeout >= 0:
+            raise ValueError(f"the timeout of an RPC is {timeout} s; give 0 or more, or math.inf to wait for ever")
+        now = trio.current_time()
+        rpc = PendingRpc(msg_id, dest, now, now + timeout, channel, callback)
+        self._rpcs[msg_id] = rpc
+        self._stats.rpcs += 1
+        tick = rpc.deadline * BUCKETS_PER_SECOND
+        if tick < math.inf:
+            self._put_in_bucket(rpc, math.ceil(tick))
+        return rpc
+
+    def settle(self, msg_id: int, reply: Body) -> None:
+        """Hand *reply* to the RPC with that *msg_id*; count and drop it if there is none."""
+        rpc = self._rpcs.get(msg_id)
+        if rpc is None:
+            self._count_stray_reply(msg_id)
+            return
+        self._remove(rpc, _ANSWERED)
+        self._stats.answered += 1
+        rpc._end(reply)
+
+    def forget(self, rpc: PendingRpc) -> None:
+        """Take *rpc* out, if it is still in: its waiter is gone, or its request was not sent."""
+        if rpc in self:
+            self._remove(rpc, _UNANSWERED)
+            self._stats.abandoned += 1
+
+    def next_due(self) -> float:
+        """Return the time on Trio's clock at which the first records expire; ``math.inf`` if none ever will."""
+        while self._ticks:
+            bucket = self._buckets[self._ticks[0]]
+            while bucket and not bucket[0]:
+                bucket.popleft()
+            if bucket:
+                return self._ticks[0] / BUCKETS_PER_SECOND
+            del self._buckets[heapq.heappop(self._ticks)]
+        return math.inf
+
+    def expire_slice(self, now: float) -> int:
+        """Expire some of the records that are due at *now*, `SLICE` at the most, the earliest first.
+
+        Returns:
+          How many; 0 when nothing is due any more.
+        """
+        if self.next_due() > now:
+            return 0
+        due = self._buckets[self._ticks[0]].popleft()
+        for rpc in due.values():
+            del self._rpcs[rpc.msg_id]
+            self._ended.remember(rpc.msg_id, _UNANSWERED)
+            rpc._end(RpcTimeout(rpc.dest, rpc.msg_id, rpc.deadline - rpc.sent_at))
+        self._stats.reaped += len(due)
+        return len(due)
+
+    def close(self) -> None:
+        """End every record with `trio.ClosedResourceError`, and let no more be opened."""
+        self._closed = True
+        self._stats.closed += len(self._rpcs)
+        rpcs = list(self._rpcs.values())
+        self._rpcs.clear()
+        self._buckets.clear()
+        self._ticks.clear()
+        for rpc in rpcs:
+            rpc._end(trio.ClosedResourceError(f"the node closed before {rpc.dest!r} replied to msg_id {rpc.msg_id}"))
+
+    def _put_in_bucket(self, rpc: PendingRpc, tick: int) -> None:
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = deque()
+            heapq.heappush(self._ticks, tick)
+            if self._ticks[0] == tick:
+                self.on_earlier(tick / BUCKETS_PER_SECOND)
+        if not bucket or len(bucket[-1]) >= SLICE:
+            bucket.append({})
+        rpc._slice = bucket[-1]
+        rpc._slice[rpc.msg_id] = rpc
+
+    def _remove(self, rpc: PendingRpc, how: int) -> None:
+        del self._rpcs[rpc.msg_id]
+        if rpc._slice is not None:
+            del rpc._slice[rpc.msg_id]
+        self._ended.remember(rpc.msg_id, how)
+
+    def _count_stray_reply(self, msg_id: int) -> None:
+        how = self._ended.recall(msg_id)
+        if how == _ANSWERED:
+            self._stats.duplicate_replies += 1
+        elif how == _UNANSWERED:
+            self._stats.late_replies += 1
+        else:
+            self._stats.unknown_replies += 1
+
+
+_UNKNOWN: Final = 0
+_ANSWERED: Final = 1
+_UNANSWERED: Final = 2
+
+
+@final
+class _EndedRpcs:
+    """How the latest RPCs ended, in a ring indexed by ``msg_id``: flat memory, whatever the rate."""
+
+    def __init__(self) -> None:
+        self._ring = array("q", bytes(8 * REMEMBERED))  # each entry is msg_id * 4 + how; 0 is _UNKNOWN
+
+    def remember(self, msg_id: int, how: int) -> None:
+        self._ring[msg_id % REMEMBERED] = msg_id * 4 + how
+
+    def recall(self, msg_id: int) -> int:
+        entry = self._ring[msg_id % REMEMBERED]
+        return entry % 4 if entry // 4 == msg_id else _UNKNOWN

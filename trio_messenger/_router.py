@@ -1,0 +1,219 @@
+"""The router's rules: what becomes of each message that arrives.
+
+In this order, for a message that is well formed and addressed to this node:
+
+1. A reply goes to the pending table, whatever state the node is in. A reply is never answered.
+2. An ``error`` that replies to nothing is dropped: two nodes that answered such a thing would do so for ever.
+3. ``init`` is the node's own business: see `_init`.
+4. Before ``init`` is done, a request is answered with error 11.
+5. A request of a type that nobody handles is answered with error 10.
+6. A plain handler is called in place, so its replies leave in the order of the requests; an async one gets a
+   task of its own, unless too many run already: then the request is answered with error 11.
+
+The router never waits for a handler, so the reply that a handler waits for can always get through.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import TypeAlias, final
+
+import trio
+
+from ._errors import ErrorCode, RpcError
+from ._handlers import Handler
+from ._message import MalformedMessage, Message, Request, is_id
+from ._outbox import Outbox
+from ._pending import PendingTable
+from ._sender import Sender
+from ._stats import Stats, worth_a_line
+
+_log = logging.getLogger("trio_messenger")
+
+Spawn: TypeAlias = Callable[..., object]
+"""Starts a task: ``spawn(async_fn, *args)``."""
+
+
+@final
+class Router:
+    """Takes messages, one at a time, and does with each what the rules say.
+
+    Args:
+      sender: Sends the replies.
+      outbox: Where async handlers wait for room before they reply.
+      table: Where replies go.
+      stats: Counts everything.
+      max_handlers: Async handlers that may run at once.
+      strict: Let what a handler raises leave the router, instead of answering with error 13.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        outbox: Outbox,
+        table: PendingTable,
+        stats: Stats,
+        max_handlers: int,
+        strict: bool,
+    ) -> None:
+        self.handlers: dict[str, Handler] = {}
+        """Handlers by the type of request."""
+        self.ready = False
+        """True once ``init`` is done: requests are served."""
+        self.draining = False
+        """True once no reply can come any more: handlers that waited for one end without answering."""
+        self.received_at = 0.0
+        """When the batch at hand was taken up, on Trio's clock."""
+        self.spawn: Spawn | None = None
+        """Starts the task of an async handler; set while the node serves."""
+        self._running = 0  # tasks of async handlers
+        self._sender = sender
+        self._outbox = outbox
+        self._table = table
+        self._stats = stats
+        self._max_handlers = max_handlers
+        self._strict = strict
+
+    def route(self, message: Message) -> None:
+        """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
+        self._stats.received += 1
+        body = message.body
+        kind = body.get("type")
+        if message.dest == self._sender.src and isinstance(kind, str):
+            in_reply_to = body.get("in_reply_to")
+            msg_id = body.get("msg_id")
+            if is_id(in_reply_to):
+                self._table.settle(in_reply_to, body)
+                return
+            if in_reply_to is None and self.ready and (msg_id is None or is_id(msg_id)):
+                self._serve(Request(message.src, message.dest, kind, msg_id, body, self.received_at))
+                return
+        self._route_unusual(message)
+
+    def fail(self, request: Request, error: Exception) -> None:
+        """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]  # the handler had a nursery, and one of its tasks failed
+        if self.draining and isinstance(error, trio.ClosedResourceError):
+            return  # it waited for a reply that cannot come any more
+        if not isinstance(error, RpcError):
+            self._stats.handler_failures += 1
+            if self._strict:
+                raise error
+            if worth_a_line(self._stats.handler_failures):
+                _log.error("the handler of %r failed", request.type, exc_info=error)
+            error = RpcError(ErrorCode.CRASH, traceback.format_exception_only(error)[0].partition("\n")[0])
+        self._sender.reply(request, error.to_body())
+
+    def _serve(self, request: Request) -> None:
+        handler = self.handlers.get(request.type)
+        if handler is None:
+            self._nobody_handles(request)
+        elif handler.is_async:
+            self._start(handler, request)
+        else:
+            try:
+                result = handler.call(request)
+                if result is not None:
+                    self._sender.reply(request, result)
+            except Exception as exc:
+                self.fail(request, exc)
+
+    def _start(self, handler: Handler, request: Request) -> None:
+        assert self.spawn is not None  # messages are routed while the node serves only
+        if self._running >= self._max_handlers:
+            self._stats.shed += 1
+            text = f"{self._running} handlers are running, which is the limit; try again later"
+            self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.shed)
+            return
+        self._running += 1
+        self.spawn(self._run, handler, request)
+
+    async def _run(self, handler: Handler, request: Request) -> None:
+        try:
+            result = await handler.call(request)
+            if result is not None:
+                if self._outbox.is_full:
+                    await self._outbox.wait_for_room()
+                self._sender.reply(request, result)
+        except Exception as exc:
+            self.fail(request, exc)
+        except BaseExceptionGroup as group:
+            # The handler was cancelled, and of its own tasks one failed on the way out. The failure is the
+            # request's affair, the cancellation is not.
+            cancelled, rest = group.split(trio.Cancelled)
+            if not isinstance(rest, ExceptionGroup):
+                raise
+            self.fail(request, rest)
+            if cancelled is not None:
+                raise cancelled from None
+        finally:
+            self._running -= 1
+
+    def _nobody_handles(self, request: Request) -> None:
+        if request.type == "error":
+            self._stats.stray_errors += 1
+            self._note(self._stats.stray_errors, "dropped a stray error from %r: %r", request.src, request.body)
+        else:
+            self._stats.unsupported += 1
+            text = f"this node does not handle {request.type!r}; it handles {', '.join(sorted(self.handlers))}"
+            self._refuse(request, ErrorCode.NOT_SUPPORTED, text, self._stats.unsupported)
+
+    def _route_unusual(self, message: Message) -> None:
+        """Route what came early, went astray, or is not well formed."""
+        body = message.body
+        kind, msg_id, in_reply_to = body.get("type"), body.get("msg_id"), body.get("in_reply_to")
+        if isinstance(message, MalformedMessage):
+            self._refuse_malformed(message, message.reason, message.excerpt)
+        elif not isinstance(kind, str):
+            self._refuse_malformed(message, f"its 'type' is to be a string, not {kind!r:.80}")
+        elif not (in_reply_to is None or is_id(in_reply_to)):
+            self._refuse_malformed(message, f"its 'in_reply_to' is to be an integer, not {in_reply_to!r:.80}")
+        elif not (msg_id is None or is_id(msg_id)):
+            self._refuse_malformed(message, f"its 'msg_id' is to be an integer, not {msg_id!r:.80}")
+        elif self._sender.src and message.dest != self._sender.src:
+            self._stats.misdirected += 1
+            self._note(
+                self._stats.misdirected,
+                "dropped a %r message for %r: this is %r",
+                kind,
+                message.dest,
+                self._sender.src,
+            )
+        else:
+            self._route_early(Request(message.src, message.dest, kind, msg_id, body, self.received_at), in_reply_to)
+
+    def _route_early(self, request: Request, in_reply_to: int | None) -> None:
+        if in_reply_to is not None:
+            self._table.settle(in_reply_to, request.body)
+        elif request.type == "init" or request.type == "error":
+            self._serve(request)
+        else:
+            self._stats.early += 1
+            text = "this node is not initialised; send 'init' first and wait for init_ok"
+            self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.early)
+
+    def _refuse_malformed(self, message: Message, reason: str, excerpt: str = "") -> None:
+        """Count and log a malformed message, and answer it if it says who asked and with which number."""
+        self._stats.malformed += 1
+        self._note(
+            self._stats.malformed,
+            "malformed line from %r: %s: %s",
+            message.src,
+            reason,
+            excerpt or message.body,
+        )
+        msg_id = message.body.get("msg_id")
+        if message.src and is_id(msg_id) and message.body.get("in_reply_to") is None:
+            request = Request(message.src, self._sender.src or message.dest, "", msg_id, message.body, self.received_at)
+            self._sender.reply(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}").to_body())
+
+    def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:
+        self._note(count, "refused %r from %r: %s", request.type, request.src, text)
+        self._sender.reply(request, RpcError(code, text).to_body())
+
+    def _note(self, count: int, text: str, *args: object) -> None:
+        if worth_a_line(count):
+            _log.warning(text + " (%d so far)", *args, count)

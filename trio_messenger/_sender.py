@@ -1,0 +1,71 @@
+"""The sender: gives each message its number, encodes it, and puts it into the outbox.
+
+Encoding happens here, at the call, and not in the writer: what JSON cannot carry fails where it was sent, with the
+sender's traceback, and a number is used up only by a message that leaves.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import trio
+
+from ._errors import LocalProtocolError
+from ._message import Request, reply_body, request_body
+from ._outbox import Outbox
+from ._stats import Stats
+from ._wire import encode
+
+
+@final
+class Sender:
+    """Everything that leaves the node goes through here, in one sequence of numbers from 0 up."""
+
+    def __init__(self, outbox: Outbox, stats: Stats) -> None:
+        self.src = ""
+        """The node's id; empty until ``init`` told it."""
+        self.next_msg_id = 0
+        """The number that the next message will have."""
+        self._outbox = outbox
+        self._stats = stats
+
+    def require_room(self) -> None:
+        """Raise `trio.WouldBlock` if the outbox is full."""
+        if self._outbox.is_full:
+            raise trio.WouldBlock(
+                f"the outbox holds its limit of {self._outbox.limit} bytes; await send() or rpc() instead"
+            )
+
+    def send(self, dest: str, body: object) -> None:
+        """Send a message that is no reply, full outbox or not.
+
+        Raises:
+          LocalProtocolError: if *dest* is no string, or *body* no body that JSON can carry.
+          RuntimeError: if the node does not know its own id yet.
+          trio.ClosedResourceError: if the node is closed.
+        """
+        if not self.src:
+            raise RuntimeError("the node has no id before 'init' came; send from a handler, on_init or background")
+        if not isinstance(dest, str):
+            raise LocalProtocolError(f"dest is the id of a node, a string, not {dest!r:.80}")
+        self._put(self.src, dest, request_body(body, self.next_msg_id))
+
+    def reply(self, request: Request, body: object) -> None:
+        """Answer *request*, full outbox or not; do nothing if it wants no answer.
+
+        Args:
+          request: What is answered.
+          body: A dict or an attrs record; its ``type`` is by default that of the request with ``_ok`` behind it.
+
+        Raises:
+          LocalProtocolError: if *body* is no body that JSON can carry.
+          trio.ClosedResourceError: if the node is closed.
+        """
+        if request.msg_id is not None:
+            answer = reply_body(body, request.type + "_ok", request.msg_id, self.next_msg_id)
+            self._put(request.dest, request.src, answer)
+
+    def _put(self, src: str, dest: str, body: dict[str, object]) -> None:
+        self._outbox.put(encode(src, dest, body))
+        self.next_msg_id += 1
+        self._stats.sent += 1

@@ -1,0 +1,56 @@
+"""What a node counts."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+
+@final
+@attrs.define(eq=False)
+class Stats:
+    """Counters of one node since it was made. Whatever is dropped, refused or reaped is in here."""
+
+    received: int = 0
+    """Lines taken in, malformed ones included, blank ones not."""
+    sent: int = 0
+    """Messages handed to the transport: requests, replies and errors."""
+    malformed: int = 0
+    """Lines that are no message, and messages whose type or ids have the wrong JSON type."""
+    misdirected: int = 0
+    """Messages for another node; dropped."""
+    early: int = 0
+    """Messages that came before ``init`` was done; requests are answered with error 11."""
+    unsupported: int = 0
+    """Requests of a type that nobody handles; answered with error 10."""
+    shed: int = 0
+    """Requests refused with error 11, because too many handlers were running."""
+    stray_errors: int = 0
+    """``error`` messages that reply to nothing; never answered, lest two nodes answer each other for ever."""
+    handler_failures: int = 0
+    """Handlers, callbacks and background tasks that raised something that is no `RpcError`."""
+    rpcs: int = 0
+    """RPCs sent."""
+    answered: int = 0
+    """RPCs that ended with a reply, error replies included."""
+    reaped: int = 0
+    """RPCs that ended at their deadline."""
+    abandoned: int = 0
+    """RPCs whose caller was cancelled, or that could not be sent."""
+    closed: int = 0
+    """RPCs that were pending when the node closed."""
+    late_replies: int = 0
+    """Replies to an RPC that had been reaped or abandoned; dropped."""
+    duplicate_replies: int = 0
+    """Further replies to an RPC that had its reply; dropped."""
+    unknown_replies: int = 0
+    """Replies to no RPC of this node, or to one that ended too long ago to be remembered; dropped."""
+
+
+def worth_a_line(count: int) -> bool:
+    """Tell whether the *count*-th event of a kind is to be logged: the first ten, then each power of two.
+
+    A flood of bad input must not become a flood of log lines, yet none of it may pass in silence.
+    """
+    return count <= 10 or count & (count - 1) == 0

@@ -1,0 +1,176 @@
+"""JSON lines, without I/O: bytes in, messages out; a message in, a line out.
+
+Rules that keep it honest:
+
+- No input raises. A line that is no message comes out as a `MalformedMessage` with its reason.
+- Lines are decoded one by one: msgspec's ``decode_lines`` would lose a whole chunk to one bad line.
+- A line over the limit is skipped to its end; no more than the limit is ever held of it.
+- Nothing is altered in silence. What JSON cannot carry (NaN, infinities, lone surrogates, integers past
+  Python's limit for conversion) is refused in both directions, never written as ``null``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, final
+
+import msgspec
+
+from ._errors import LocalProtocolError
+from ._message import Body, MalformedMessage, Message
+
+LINE_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of the longest line taken. A peer that sends longer ones has them refused; a larger limit is paid in memory."""
+
+_EXCERPT: Final = 120
+"""Characters of a bad line that reach the log: enough to recognise it, short enough for one line."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+_U: Final = ord("u")
+
+_OVERLONG: Final = b"\0"
+"""Stands for a line that was skipped; compared by identity, and nothing that decodes."""
+
+_decode = msgspec.json.Decoder(Message).decode
+_encode = msgspec.json.Encoder().encode
+_format = msgspec.json.format
+
+
+def encode(src: str, dest: str, body: Body) -> bytes:
+    """Return the line of one message, without its newline, spaced as ``json.dumps`` spaces it.
+
+    Text leaves as UTF-8, not as ``\\u`` escapes.
+
+    Raises:
+      LocalProtocolError: if JSON cannot carry the body: NaN or an infinity, a lone surrogate, a key that is
+        no string, an object of a type that has no JSON form, nesting past Python's limit.
+    """
+    try:
+        compact = _encode({"src": src, "dest": dest, "body": body})
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise LocalProtocolError(f"JSON cannot carry the {body.get('type')!r} body to {dest!r}: {exc}") from exc
+    # msgspec writes NaN and infinities as null. A search for one byte rules that out for most lines.
+    if _U in compact and compact.find(b"null") >= 0:
+        _refuse_non_finite(body, "body")
+    return _format(compact, indent=0)
+
+
+def _refuse_non_finite(value: Any, path: str) -> None:
+    """Raise if a number that is not finite is anywhere in *value*, which msgspec has encoded already."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise LocalProtocolError(f"JSON has no number {value!r}, found at {path}; send null or a string instead")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_non_finite(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for index, item in enumerate(value):
+            _refuse_non_finite(item, f"{path}[{index}]")
+    elif not isinstance(value, (str, int, float, bytes)) and value is not None:
+        # A record or another type that msgspec knows: look at what it is built from.
+        _refuse_non_finite(msgspec.to_builtins(value), path)
+
+
+@final
+class LineDecoder:
+    """Cuts a stream of bytes into lines and decodes each; keeps the unfinished last line for later.
+
+    Blank lines are passed over, and a carriage return before the newline is white space, as in JSON.
+
+    Args:
+      limit: Bytes of the longest line taken, its newline not counted.
+    """
+
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self._limit = limit
+        self._held: list[bytes] = []
+        self._held_size = 0  # of the unfinished line, also of what was dropped of it
+
+    def receive_data(self, data: bytes) -> list[Message]:
+        """Take the next bytes of the stream and return the messages of the lines that they complete."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        messages: list[Message] = []
+        if lines:
+            lines[0] = self._complete(lines[0])
+            if len(data) > self._limit:
+                lines = [line if len(line) <= self._limit else _OVERLONG for line in lines]
+            for line in lines:
+                try:
+                    messages.append(_decode(line))
+                except (ValueError, RecursionError) as exc:
+                    messages.extend(self._refuse(line, exc))
+        self._hold(rest)
+        return messages
+
+    def receive_eof(self) -> list[Message]:
+        """Take note of the end of the stream and return the message of the last line, if it lacked its newline."""
+        return self.receive_data(b"\n")
+
+    def _hold(self, part: bytes) -> None:
+        self._held_size += len(part)
+        if self._held_size > self._limit:
+            self._held.clear()
+        elif part:
+            self._held.append(part)
+
+    def _complete(self, end: bytes) -> bytes:
+        """Return the line that *end* completes."""
+        if self._held_size + len(end) > self._limit:
+            line = _OVERLONG
+        else:
+            line = b"".join([*self._held, end])
+        self._held.clear()
+        self._held_size = 0
+        return line
+
+    def _refuse(self, line: bytes, error: Exception) -> list[MalformedMessage]:
+        """Return what is to be said of a *line* that is no message: nothing, if it is blank."""
+        if line is _OVERLONG:
+            reason = f"the line is longer than the limit of {self._limit} bytes; raise the limit or send less"
+            return [MalformedMessage("", "", {}, reason, "")]
+        if not line.strip():
+            return []
+        reason, legible = _diagnose(line, error)
+        src, dest, body = (legible.get(key) for key in ("src", "dest", "body"))
+        reserved = (
+            {key: body[key] for key in ("msg_id", "in_reply_to") if key in body} if isinstance(body, dict) else {}
+        )
+        excerpt = ascii(line[:_EXCERPT])[2:-1]
+        return [
+            MalformedMessage(
+                src if isinstance(src, str) else "",
+                dest if isinstance(dest, str) else "",
+                reserved,
+                reason,
+                excerpt,
+            )
+        ]
+
+
+def _diagnose(line: bytes, error: Exception) -> tuple[str, dict[str, Any]]:
+    """Say what is wrong with a *line* that msgspec refused, and return the object that can be read all the same.
+
+    The standard library takes more than JSON (NaN, lone surrogates), so it often can tell who sent the line
+    and which message it was; that is enough to answer it with an error.
+    """
+    reason = str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply", {}
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8: {reason}", {}
+    if line.startswith(_BOM):
+        line, reason = line.removeprefix(_BOM), "it begins with a byte order mark"
+    constants: list[str] = []
+    try:
+        value = json.loads(line.decode(), parse_constant=constants.append)
+        if constants:
+            reason = f"JSON has no number {constants[0]}"
+        elif not isinstance(error, msgspec.ValidationError):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        reason = "it has half of a surrogate pair, which is no character"
+    except (ValueError, RecursionError):
+        value = {}
+    return reason, value if isinstance(value, dict) else {}

@@ -1,0 +1,37 @@
+"""Transports: what carries a node's messages.
+
+Coming in, a transport gives batches of decoded messages; going out, it takes batches of encoded lines. Batches,
+because one pass of the scheduler costs more than handling one message does; a lone message is a batch of one.
+Encoded, because what cannot be encoded is to fail where it was sent.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import trio
+
+from .._message import Message
+
+
+class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[Message]]):
+    """A channel to the network, with one reader and one writer.
+
+    ``receive`` raises `trio.EndOfChannel` when no message can ever come again, and
+    `trio.BrokenResourceError` when the way in broke. ``send`` raises `trio.BrokenResourceError` when nobody
+    receives any more; the text of either says what broke.
+    """
+
+    @abstractmethod
+    async def receive(self) -> list[Message]:
+        """Wait for messages and return those there are, in their order; `MalformedMessage` ones among them.
+
+        Always a checkpoint. A cancelled call has taken nothing.
+        """
+
+    @abstractmethod
+    async def send(self, value: list[bytes]) -> None:
+        """Send the lines of *value*, each without its newline, whole and in their order.
+
+        Always a checkpoint. A cancelled call may have sent some, all or none of them, the last one in part.
+        """

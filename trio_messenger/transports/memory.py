@@ -1,0 +1,82 @@
+"""A transport in memory: for tests, and for clusters that live in one process."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import trio
+
+from .._message import Message
+from .._wire import LINE_LIMIT, LineDecoder
+from . import Transport
+
+BATCHES: Final = 16
+"""Batches that one direction holds before its sender waits; as flat as a pipe, deep enough to need few task switches."""
+
+
+def memory_transport_pair(
+    *, batches: float = BATCHES, line_limit: int = LINE_LIMIT
+) -> tuple[MemoryTransport, MemoryTransport]:
+    """Return two transports, each of which receives what is sent to the other.
+
+    What passes is encoded and decoded as on a pipe, so neither side ever shares an object with the other.
+
+    Args:
+      batches: Batches that wait in each direction before ``send`` does; ``math.inf`` for no limit.
+      line_limit: Bytes of the longest line taken.
+    """
+    there_send, there_receive = trio.open_memory_channel[bytes](batches)
+    back_send, back_receive = trio.open_memory_channel[bytes](batches)
+    return (
+        MemoryTransport(there_send, back_receive, line_limit),
+        MemoryTransport(back_send, there_receive, line_limit),
+    )
+
+
+@final
+class MemoryTransport(Transport):
+    """One end of a pair; made by `memory_transport_pair`."""
+
+    def __init__(
+        self,
+        send_channel: trio.MemorySendChannel[bytes],
+        receive_channel: trio.MemoryReceiveChannel[bytes],
+        line_limit: int,
+    ) -> None:
+        self._send_channel = send_channel
+        self._receive_channel = receive_channel
+        self._decoder = LineDecoder(line_limit)
+        self._at_eof = False
+
+    async def receive(self) -> list[Message]:
+        """Wait for the next batch; see `Transport.receive`. Raises `trio.EndOfChannel` once the other end is closed."""
+        while not self._at_eof:
+            try:
+                data = await self._receive_channel.receive()
+            except trio.EndOfChannel:
+                self._at_eof = True
+                messages = self._decoder.receive_eof()
+            else:
+                messages = self._decoder.receive_data(data)
+            if messages:
+                return messages
+        await trio.lowlevel.checkpoint()
+        raise trio.EndOfChannel
+
+    async def send(self, value: list[bytes]) -> None:
+        """Send whole lines; see `Transport.send`. Raises `trio.BrokenResourceError` once the other end is closed."""
+        await self.send_bytes(b"\n".join([*value, b""]))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send any bytes: half a line, many, or rubbish. The other end splits and decodes them as if from a pipe."""
+        await self._send_channel.send(data)
+
+    def send_eof(self) -> None:
+        """Say that nothing more will be sent from here, while still receiving."""
+        self._send_channel.close()
+
+    async def aclose(self) -> None:
+        """Close both directions. Always a checkpoint."""
+        self._send_channel.close()
+        self._receive_channel.close()
+        await trio.lowlevel.checkpoint()
