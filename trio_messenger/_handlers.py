@@ -1,7 +1,7 @@
 """Handlers: what an author registers, made into something the router can call with a `Request`.
 
-A handler takes the request, or the body in the form of an attrs class of its author's, or both. Which it is, is read
-from the annotations once, at registration; whatever is wrong with them fails there, not at the first message.
+A handler takes the request, or the body in the form of an attrs class of its author's, or both, or neither. Which it
+is, is read from the annotations once, at registration; whatever is wrong with them fails there, not at the first message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._errors import ErrorCode, RpcError
 from ._message import Request
 
 HandlerFunction: TypeAlias = Callable[..., Any]
-"""``fn(request)``, ``fn(body)`` or ``fn(request, body)`` in any order, plain or async."""
+"""``fn()``, ``fn(request)``, ``fn(body)``, or both in any order; plain or async."""
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -53,17 +53,17 @@ def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> H
 
 def is_async_callable(function: object) -> bool:
     """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]:
     signature = inspect.signature(function)
     # What has a default is the author's own business, such as a variable bound at definition.
     parameters = [p for p in signature.parameters.values() if p.default is inspect.Parameter.empty]
-    if not parameters or any(parameter.kind not in _POSITIONAL for parameter in parameters):
+    if any(parameter.kind not in _POSITIONAL for parameter in parameters):
         raise TypeError(
             f"handler {name} takes {signature}; it is called with the request, with the body as an attrs class, "
-            "or with both: def handler(request: Request), def handler(body: MyBody)"
+            "with both or with nothing: def handler(request: Request), def handler(body: MyBody), def handler()"
         )
     return parameters
 

@@ -86,7 +86,7 @@ class Initialiser:
                 result = hook()
                 if inspect.isawaitable(result):
                     await result
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
             self.identity = None
             for asked in [request, *self._waiting]:
                 self._router.fail(asked, exc)

@@ -13,9 +13,9 @@ nobody is left to send, the writer writes what there is.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import random
+import sys
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeVar, final
 
@@ -110,7 +110,7 @@ class Node:
         """Register the decorated function as the handler of requests of *message_type*.
 
         The function takes the `Request`; or the body in the form of an attrs class, if its parameter is annotated
-        with one; or both. What it returns, a dict or an attrs record, is the body of the reply, whose ``type`` is by
+        with one; or both; or nothing. What it returns, a dict or an attrs record, is the body of the reply, whose ``type`` is by
         default *message_type* with ``_ok`` behind it; ``{}`` is a bare acknowledgement, and None means no reply
         now (see `reply`). A `RpcError` that it raises is answered as that error, anything else as error 13.
 
@@ -121,9 +121,7 @@ class Node:
           ValueError: if the type has a handler already, or is one that the node handles itself.
           TypeError: if the function cannot be a handler; the text says why.
         """
-        frame = inspect.currentframe()
-        assert frame is not None and frame.f_back is not None  # CPython and PyPy have frames
-        local_names = frame.f_back.f_locals  # where a class that is local to the caller has its name
+        local_names = sys._getframe(1).f_locals  # where a class that is local to the caller has its name
 
         def register(function: _F) -> _F:
             if message_type in ("init", "error"):
@@ -140,7 +138,7 @@ class Node:
         """Register *hook*, plain or async, to be called without arguments while ``init`` is served.
 
         It may use `id`, `peers` and RPCs. ``init_ok`` leaves when all hooks have ended, in the order they were
-        registered; requests that come before are answered with error 11. If one raises, so is ``init``, with that error.
+        registered; requests that come before are answered with error 11. If one raises, ``init`` is, with that error.
         """
         self._init.hooks.append(hook)
         return hook

@@ -30,7 +30,7 @@ from ._message import Body
 from ._stats import Stats
 
 BUCKETS_PER_SECOND: Final = 128
-"""Deadlines are rounded up to 1/128 s (7.8 ms). A power of two, so that no deadline is altered by rounding to binary."""
+"""Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""
 
 SLICE: Final = 512
 """Records that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
@@ -84,7 +84,7 @@ class PendingTable(Collection[PendingRpc]):
     """
 
     def __init__(self, stats: Stats) -> None:
-        self.on_earlier: Callable[[float], object] = lambda due: None
+        self.on_earlier: Callable[[float], object] = lambda _: None
         """Called with the new `next_due` when `open` brings it forward; set by the reaper."""
         self._stats = stats
         self._rpcs: dict[int, PendingRpc] = {}

@@ -118,7 +118,7 @@ class Router:
                 result = handler.call(request)
                 if result is not None:
                     self._sender.reply(request, result)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
                 self.fail(request, exc)
 
     def _start(self, handler: Handler, request: Request) -> None:
@@ -138,7 +138,7 @@ class Router:
                 if self._outbox.is_full:
                     await self._outbox.wait_for_room()
                 self._sender.reply(request, result)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - as for a plain handler
             self.fail(request, exc)
         except BaseExceptionGroup as group:
             # The handler was cancelled, and of its own tasks one failed on the way out. The failure is the
@@ -188,7 +188,7 @@ class Router:
     def _route_early(self, request: Request, in_reply_to: int | None) -> None:
         if in_reply_to is not None:
             self._table.settle(in_reply_to, request.body)
-        elif request.type == "init" or request.type == "error":
+        elif request.type in ("init", "error"):
             self._serve(request)
         else:
             self._stats.early += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 import attrs
 
@@ -48,9 +48,13 @@ class Stats:
     """Replies to no RPC of this node, or to one that ended too long ago to be remembered; dropped."""
 
 
+_IN_FULL: Final = 10
+"""Events of a kind that are logged one by one: enough to see what is wrong, few enough for any log."""
+
+
 def worth_a_line(count: int) -> bool:
     """Tell whether the *count*-th event of a kind is to be logged: the first ten, then each power of two.
 
     A flood of bad input must not become a flood of log lines, yet none of it may pass in silence.
     """
-    return count <= 10 or count & (count - 1) == 0
+    return count <= _IN_FULL or count & (count - 1) == 0

@@ -117,10 +117,8 @@ class LineDecoder:
 
     def _complete(self, end: bytes) -> bytes:
         """Return the line that *end* completes."""
-        if self._held_size + len(end) > self._limit:
-            line = _OVERLONG
-        else:
-            line = b"".join([*self._held, end])
+        is_overlong = self._held_size + len(end) > self._limit
+        line = _OVERLONG if is_overlong else b"".join([*self._held, end])
         self._held.clear()
         self._held_size = 0
         return line

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import trio
 
-from trio_messenger import Body, Node, Request
+from trio_messenger import Body, Node
 
 
-def _has_type(record: object, field: attrs.Attribute[Body], body: Body) -> None:
+def _has_type(_: object, field: attrs.Attribute[Body], body: Body) -> None:
     if not isinstance(body.get("type"), str):
         raise ValueError(f"Expected a `type` that is a string in `$.{field.name}`, got {body.get('type')!r:.80}")
 
@@ -47,16 +47,16 @@ def build() -> Node:
         return {"echo": body.echo}
 
     @node.on("pending_count")
-    def pending_count(request: Request) -> Body:
+    def pending_count() -> Body:
         return {"count": len(node.pending)}
 
     @node.on("send_fire_forget")
     def send_fire_forget(body: SendFireForget) -> Body:
-        node.rpc_callback(body.target, body.payload, lambda outcome: None)
+        node.rpc_callback(body.target, body.payload, lambda _: None)
         return {"pending": len(node.pending)}
 
     @node.on("reaper_stats")
-    def reaper_stats(request: Request) -> Body:
+    def reaper_stats() -> Body:
         oldest = next(iter(node.pending), None)
         age = trio.current_time() - oldest.sent_at if oldest else 0.0
         return {

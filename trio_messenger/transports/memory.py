@@ -11,7 +11,7 @@ from .._wire import LINE_LIMIT, LineDecoder
 from . import Transport
 
 BATCHES: Final = 16
-"""Batches that one direction holds before its sender waits; as flat as a pipe, deep enough to need few task switches."""
+"""Batches that one direction holds before its sender waits: flat as a pipe, deep enough to need few switches."""
 
 
 def memory_transport_pair(
