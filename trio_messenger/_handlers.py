@@ -1,7 +1,8 @@
 """Handlers: what an author registers, made into something the router can call with a `Request`.
 
-A handler takes the request, or the body in the form of an attrs class of its author's, or both, or neither. Which it
-is, is read from the annotations once, at registration; whatever is wrong with them fails there, not at the first message.
+A handler takes the request, or the body in the form of an attrs class of its author's, or both, or nothing. Which
+of these is read from the annotations once, at registration; whatever is wrong with them fails there, not at the
+first message.
 """
 
 from __future__ import annotations

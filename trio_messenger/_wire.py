@@ -41,7 +41,7 @@ _format = msgspec.json.format
 def encode(src: str, dest: str, body: Body) -> bytes:
     """Return the line of one message, without its newline, spaced as ``json.dumps`` spaces it.
 
-    Text leaves as UTF-8, not as ``\\u`` escapes.
+    Text leaves as UTF-8, not escaped to ASCII.
 
     Raises:
       LocalProtocolError: if JSON cannot carry the body: NaN or an infinity, a lone surrogate, a key that is

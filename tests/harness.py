@@ -1,0 +1,84 @@
+"""What the tests share: a network of one in memory, and node executables behind real pipes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+
+from trio_messenger import Body, MalformedMessage, Message, Node
+from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
+
+
+class Network:
+    """The network as the one node *n1* sees it: clients, peers and services are all played by the test."""
+
+    def __init__(self, node: Node, transport: MemoryTransport) -> None:
+        self.node = node
+        self._transport = transport
+        self._received: list[Message] = []
+        self._next_msg_id = 1
+
+    async def send(self, src: str, body: Body, dest: str = "n1") -> None:
+        """Send *body* to the node as *src*."""
+        await self.send_bytes(json.dumps({"src": src, "dest": dest, "body": body}).encode() + b"\n")
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send any bytes to the node."""
+        await self._transport.send_bytes(data)
+
+    async def receive(self) -> Message:
+        """Wait for the next message that the node sends."""
+        while not self._received:
+            self._received = await self._transport.receive()
+        message = self._received.pop(0)
+        assert not isinstance(message, MalformedMessage)
+        return message
+
+    async def request(self, type_: str, **fields: Any) -> Body:
+        """Send a request as *c1* and return the body of the next message, which is to be its reply."""
+        msg_id = self._next_msg_id
+        self._next_msg_id += 1
+        await self.send("c1", {"type": type_, **fields, "msg_id": msg_id})
+        reply = await self.receive()
+        assert (reply.src, reply.dest, reply.body["in_reply_to"]) == ("n1", "c1", msg_id)
+        return reply.body
+
+    async def receive_nothing(self) -> None:
+        """Assert that the node, left alone until it waits, has sent nothing more."""
+        await trio.testing.wait_all_tasks_blocked()
+        assert self._received == []
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            self._received = await self._transport.receive()
+        assert self._received == []
+
+    def send_eof(self) -> None:
+        """Tell the node that no message will ever come again."""
+        self._transport.send_eof()
+
+
+@asynccontextmanager
+async def running(node: Node, *, init: bool = True) -> AsyncIterator[Network]:
+    """Serve *node* as n1 of n1, n2 and n3; on leaving, end its input and wait for it to end."""
+    there, here = memory_transport_pair()
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there)
+        network = Network(node, here)
+        if init:
+            await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1", "n2", "n3"]})
+            assert (await network.receive()).body == {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}
+        yield network
+        network.send_eof()
+
+
+def line(body: Body, src: str = "c1", dest: str = "n1") -> bytes:
+    """Return one line of input."""
+    return msgspec.json.encode({"src": src, "dest": dest, "body": body}) + b"\n"
+
+
+INIT = line({"type": "init", "msg_id": 1, "node_id": "n1", "node_ids": ["n1", "n2"]}, src="c0")
