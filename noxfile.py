@@ -16,11 +16,11 @@ nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
-# Run before anything is installed. sys.exit takes None for success and a text for failure.
-IS_WHEEL_IMPORTED = """
+WHICH_PACKAGE = """
 import sys, trio_messenger
-print("testing", trio_messenger.__file__)
-sys.exit(None if trio_messenger.__file__.startswith(sys.prefix) else "this is not the installed wheel")
+print("trio_messenger is", trio_messenger.__file__)
+if not trio_messenger.__file__.startswith(sys.prefix):
+    sys.exit("that is not the installed wheel: is PYTHONPATH set?")
 """
 
 
@@ -50,8 +50,8 @@ def install(session: nox.Session, *groups: str) -> None:
     [wheel] = (session.cache_dir / "wheel").glob("*.whl")
     # Under `nox -r` pip would keep the wheel it has, as the version is the same.
     session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups))
-    session.env["PYTHONSAFEPATH"] = "1"  # no current directory on sys.path, in child processes neither
-    session.run("python", "-c", IS_WHEEL_IMPORTED)
+    session.env["PYTHONSAFEPATH"] = "1"  # keeps the current directory off sys.path, in child processes too
+    session.run("python", "-c", WHICH_PACKAGE, log=False)
 
 
 @nox.session

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import trio
+import trio.testing
 
 from trio_messenger import Body, MalformedMessage, Message, Node
 from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
@@ -20,8 +22,15 @@ class Network:
     def __init__(self, node: Node, transport: MemoryTransport) -> None:
         self.node = node
         self._transport = transport
-        self._received: list[Message] = []
+        self._sent_by_node, self._received = trio.open_memory_channel[Message](math.inf)
         self._next_msg_id = 1
+
+    async def collect(self) -> None:
+        """Take whatever the node sends, until it closes."""
+        with self._sent_by_node:
+            async for batch in self._transport:
+                for message in batch:
+                    self._sent_by_node.send_nowait(message)
 
     async def send(self, src: str, body: Body, dest: str = "n1") -> None:
         """Send *body* to the node as *src*."""
@@ -32,10 +41,8 @@ class Network:
         await self._transport.send_bytes(data)
 
     async def receive(self) -> Message:
-        """Wait for the next message that the node sends."""
-        while not self._received:
-            self._received = await self._transport.receive()
-        message = self._received.pop(0)
+        """Wait for the next message that the node sends; `trio.EndOfChannel` once it has closed."""
+        message = await self._received.receive()
         assert not isinstance(message, MalformedMessage)
         return message
 
@@ -49,13 +56,13 @@ class Network:
         return reply.body
 
     async def receive_nothing(self) -> None:
-        """Assert that the node, left alone until it waits, has sent nothing more."""
+        """Assert that the node, left alone until every task waits, has sent nothing more."""
         await trio.testing.wait_all_tasks_blocked()
-        assert self._received == []
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            self._received = await self._transport.receive()
-        assert self._received == []
+        assert self._received.statistics().current_buffer_used == 0, self._received.receive_nowait()
+
+    def close(self) -> None:
+        """Forget what the node sent."""
+        self._received.close()
 
     def send_eof(self) -> None:
         """Tell the node that no message will ever come again."""
@@ -69,11 +76,13 @@ async def running(node: Node, *, init: bool = True) -> AsyncIterator[Network]:
     async with here, trio.open_nursery() as nursery:
         nursery.start_soon(node.serve, there)
         network = Network(node, here)
+        nursery.start_soon(network.collect)
         if init:
             await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1", "n2", "n3"]})
             assert (await network.receive()).body == {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}
         yield network
         network.send_eof()
+    network.close()
 
 
 def line(body: Body, src: str = "c1", dest: str = "n1") -> bytes:
