@@ -4,6 +4,11 @@ import builtins
 import importlib.metadata
 import sys
 
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
+import trio_messenger
+
 project = "trio_messenger"
 copyright = "2026, The trio-messenger contributors"
 release = importlib.metadata.version("trio-messenger")
@@ -11,6 +16,7 @@ release = importlib.metadata.version("trio-messenger")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+napoleon_numpy_docstring = False  # docstrings have Google's sections
 
 default_role = "py:obj"  # `Node.rpc` in a docstring is a reference, so a misspelt one fails the build
 autodoc_member_order = "bysource"  # the author's order tells more than the alphabet
@@ -20,4 +26,34 @@ others = {*sys.stdlib_module_names, "attr", "attrs", "msgspec", "outcome", "trio
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(others)})\..*"),
     (r"py:.*", "|".join(dir(builtins))),
+    (r"py:class", r"trio_messenger\._\w+\._[A-Z]\w*"),  # type variables in signatures
 ]
+nitpick_ignore = [
+    # PendingRpc refers to itself, so attrs leaves the names in the signature of its __init__ unresolved.
+    ("py:class", "Callback"),
+    ("py:class", "Outcome"),
+]
+
+
+def keep_docstrings_of_data() -> None:
+    """Give re-exported constants and type aliases the docstrings they have where they are defined."""
+    package = ModuleAnalyzer.for_module("trio_messenger")
+    package.analyze()
+    for module in [name for name in sys.modules if name.startswith("trio_messenger.")]:
+        analyzer = ModuleAnalyzer.for_module(module)
+        analyzer.analyze()
+        for (scope, name), docstring in analyzer.attr_docs.items():
+            if scope == "" and hasattr(trio_messenger, name):
+                package.attr_docs[scope, name] = docstring
+
+
+def keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Keep napoleon from taking the words before a colon in an attribute's docstring for its type."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # it looks at the first line only, which now is an empty comment
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the above."""
+    keep_docstrings_of_data()
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
