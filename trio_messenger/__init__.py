@@ -4,22 +4,40 @@ A `Node` speaks the Maelstrom protocol. Every RPC it sends is a memory channel a
 each one whose reply never comes with a `RpcTimeout`.
 """
 
+from ._backoff import Backoff as Backoff
+from ._envelopes import (
+    Envelope as Envelope,
+    EnvelopeLog as EnvelopeLog,
+)
 from ._errors import (
     FIRST_USER_CODE as FIRST_USER_CODE,
     ErrorCode as ErrorCode,
     LocalProtocolError as LocalProtocolError,
     MessengerError as MessengerError,
+    QuorumNotReached as QuorumNotReached,
+    RemoteProtocolError as RemoteProtocolError,
+    RetriesExhausted as RetriesExhausted,
     RpcError as RpcError,
     RpcTimeout as RpcTimeout,
 )
+from ._gather import Gathered as Gathered
+from ._latency import Latencies as Latencies
 from ._message import (
     Body as Body,
     Identity as Identity,
     MalformedMessage as MalformedMessage,
     Message as Message,
     Request as Request,
+    can_be_sent as can_be_sent,
 )
 from ._node import Node as Node
+from ._once import AtMostOnce as AtMostOnce
 from ._pending import PendingRpc as PendingRpc
+from ._retry import Retried as Retried
 from ._stats import Stats as Stats
+from .services import (
+    KeyValue as KeyValue,
+    TimestampOracle as TimestampOracle,
+)
 from .transports import Transport as Transport
+from .transports.lossy import MessageLoss as MessageLoss

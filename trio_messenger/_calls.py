@@ -62,12 +62,12 @@ class Calls:
         await self._outbox.wait_for_room()
         send_channel, receive_channel = trio.open_memory_channel[PendingRpc](1)
         with send_channel, receive_channel:
-            rpc = self._send(dest, body, timeout, send_channel)
+            rpc = self.open(dest, body, timeout, send_channel)
             try:
                 await receive_channel.receive()
             finally:
                 self._table.forget(rpc)
-        outcome = self._outcome(rpc)
+        outcome = self.outcome(rpc)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -77,7 +77,55 @@ class Calls:
         if inspect.iscoroutinefunction(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
         self._sender.require_room()
-        self._send(dest, body, timeout, self._ended_send, callback)
+        self.open(dest, body, timeout, self._ended_send, callback)
+
+    def open(
+        self,
+        dest: str,
+        body: object,
+        timeout: float,
+        channel: trio.MemorySendChannel[PendingRpc],
+        callback: Callback | None = None,
+    ) -> PendingRpc:
+        """Register an RPC and send its request, full outbox or not.
+
+        Args:
+          dest: The node to ask.
+          body: A dict or an attrs record with a ``type``.
+          timeout: Seconds from now to its deadline.
+          channel: Where the record goes when the RPC has ended; it must have room for it.
+          callback: Kept with the record.
+
+        Raises:
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: and nothing was sent or registered.
+        """
+        # Registered before it is sent: a reply must never find the table without its record.
+        rpc = self._table.open(self._sender.next_msg_id, dest, timeout, channel, callback)
+        try:
+            self._sender.send(dest, body)
+        except BaseException:
+            self._table.forget(rpc)
+            raise
+        return rpc
+
+    def outcome(self, rpc: PendingRpc) -> Body | Exception:
+        """Return how *rpc* ended: the body of the reply, or the exception that tells of anything else."""
+        assert rpc.outcome is not None  # it is set before the record goes into its channel
+        if isinstance(rpc.outcome, dict) and rpc.outcome["type"] == "error":
+            return RpcError.from_body(rpc.outcome, self._definite_codes)
+        return rpc.outcome
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox has room. Always a checkpoint."""
+        await self._outbox.wait_for_room()
+
+    def linger(self, rpc: PendingRpc) -> None:
+        """Let a late reply to *rpc*, which has expired, still go into its channel, until `forget`."""
+        self._table.linger(rpc)
+
+    def forget(self, rpc: PendingRpc) -> None:
+        """Drop *rpc*, if it is still pending or lingers."""
+        self._table.forget(rpc)
 
     async def run_callbacks(self) -> NoReturn:
         """Call back whatever has ended, until cancelled."""
@@ -102,33 +150,10 @@ class Calls:
         self._ended_send.close()
         self._ended_receive.close()
 
-    def _send(
-        self,
-        dest: str,
-        body: object,
-        timeout: float,
-        channel: trio.MemorySendChannel[PendingRpc],
-        callback: Callback | None = None,
-    ) -> PendingRpc:
-        # Registered before it is sent: a reply must never find the table without its record.
-        rpc = self._table.open(self._sender.next_msg_id, dest, timeout, channel, callback)
-        try:
-            self._sender.send(dest, body)
-        except BaseException:
-            self._table.forget(rpc)
-            raise
-        return rpc
-
-    def _outcome(self, rpc: PendingRpc) -> Body | Exception:
-        assert rpc.outcome is not None  # it is set before the record goes into its channel
-        if isinstance(rpc.outcome, dict) and rpc.outcome["type"] == "error":
-            return RpcError.from_body(rpc.outcome, self._definite_codes)
-        return rpc.outcome
-
     def _call_back(self, rpc: PendingRpc) -> None:
         assert rpc.callback is not None  # only callback RPCs go into the shared channel
         try:
-            rpc.callback(self._outcome(rpc))
+            rpc.callback(self.outcome(rpc))
         except Exception:
             self._stats.handler_failures += 1
             if self._strict:

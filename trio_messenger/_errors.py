@@ -8,6 +8,7 @@ definiteness are Maelstrom's (its ``doc/protocol.md``, "Errors").
 from __future__ import annotations
 
 import enum
+import traceback
 from collections.abc import Collection
 from typing import Any, final
 
@@ -65,6 +66,11 @@ class LocalProtocolError(MessengerError):
     """
 
 
+@final
+class RemoteProtocolError(MessengerError):
+    """A peer or service sent something that does not have the form its kind demands."""
+
+
 class RpcError(MessengerError):
     """A peer answered a request with an ``error`` body; or, raised in a handler, is to be answered so.
 
@@ -78,6 +84,8 @@ class RpcError(MessengerError):
       ValueError: if *definite* contradicts what Maelstrom says of *code*.
     """
 
+    args: tuple[Any, ...]
+    """What the class was called with, in its order; copy and pickle call it so again."""
     code: int
     """An `ErrorCode` where the number is one of Maelstrom's, else the plain number."""
     text: str
@@ -108,6 +116,16 @@ class RpcError(MessengerError):
         text = self.text.encode(errors="replace").decode()  # an error must get through, half characters or not
         return {"type": "error", "code": int(self.code), "text": text}
 
+    @staticmethod
+    def from_exception(error: Exception) -> RpcError:
+        """Return the error that a requester is told when its handler raised *error*.
+
+        A `RpcError` is told as it is; anything else as `ErrorCode.CRASH` with one line of text.
+        """
+        if isinstance(error, RpcError):
+            return RpcError(error.code, error.text, error.definite)
+        return RpcError(ErrorCode.CRASH, traceback.format_exception_only(error)[0].partition("\n")[0])
+
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
         """Read an ``error`` *body* from the network, whatever state it is in.
@@ -124,6 +142,49 @@ class RpcError(MessengerError):
         if not isinstance(code, int) or isinstance(code, bool):
             return RpcError(ErrorCode.CRASH, f"error reply with the code {code!r}, which is no integer: {text}")
         return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
+
+
+@final
+class RetriesExhausted(RpcError):
+    """Every attempt of an RPC failed in a way that may be tried again.
+
+    Definite (code 11) if every attempt was refused; if one timed out, indefinite (code 0): it may have been acted on.
+    """
+
+    attempts: int
+    """How many times the request was sent."""
+    last: RpcError
+    """What the last attempt failed with; also the exception's ``__cause__``."""
+
+    def __init__(self, attempts: int, last: RpcError, definite: bool) -> None:
+        code = ErrorCode.TEMPORARILY_UNAVAILABLE if definite else ErrorCode.TIMEOUT
+        super().__init__(code, f"RPC failed after {attempts} attempts: {last}")
+        self.attempts, self.last = attempts, last
+        self.args = (attempts, last, definite)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@final
+class QuorumNotReached(RpcError):
+    """Too many nodes failed to answer for the rest to make a quorum. Indefinite: those who answered have acted."""
+
+    need: int
+    """How many replies were needed."""
+    replies: dict[str, dict[str, Any]]
+    """The replies that came, by node."""
+    errors: dict[str, RpcError]
+    """What the other nodes failed with, as far as they had."""
+
+    def __init__(self, need: int, replies: dict[str, dict[str, Any]], errors: dict[str, RpcError]) -> None:
+        failed = "; ".join(f"{node}: {error}" for node, error in errors.items())
+        super().__init__(ErrorCode.TIMEOUT, f"{len(replies)} of the {need} replies needed; {failed}")
+        self.need, self.replies, self.errors = need, replies, errors
+        self.args = (need, replies, errors)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @final

@@ -89,6 +89,16 @@ def as_body(value: object) -> Mapping[str, Any]:
     raise LocalProtocolError(f"a body is a dict or an attrs record, not {record_class.__name__}: {value!r:.80}")
 
 
+def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+    """Validate, as an attrs validator, that a field holds a body to send on: a dict with a ``type``.
+
+    Raises:
+      ValueError: if it does not. In the body class of a handler, that is answered with error 12.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise ValueError(f"Expected a `type` that is a string in `$.{field.name}`, got {value!r:.80}")
+
+
 def request_body(value: object, msg_id: int) -> Body:
     """Return a new body that asks or tells something: ``type``, the fields of *value*, ``msg_id``.
 

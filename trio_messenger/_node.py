@@ -1,50 +1,31 @@
-"""Node: a program that speaks the Maelstrom protocol.
-
-A node is made, given its handlers, and then serves one transport until that ends. The tasks of a node that serves:
-
-    reader -> [batches] -> router -> handlers (a task for each async one)
-                                  -> pending table <- reaper -> callbacks
-    outbox -> writer
-
-Closing goes the way of the messages. First nothing more is read and the router ends what it has; then pending RPCs
-are closed, since no reply can come; then background tasks are cancelled and handlers get a time of grace; and when
-nobody is left to send, the writer writes what there is.
-"""
+"""Node: a program that speaks the Maelstrom protocol; the API of a `_service.Service`."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import sys
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, TypeVar, final
 
-import trio
-
-from ._calls import Calls
-from ._errors import FIRST_USER_CODE, RpcError
+from ._backoff import Backoff
+from ._envelopes import EnvelopeLog
+from ._errors import RpcError
+from ._gather import Gathered, gather, gather_quorum
 from ._handlers import HandlerFunction, is_async_callable, make_handler
-from ._init import InitHook, Initialiser
-from ._message import Body, Identity, Message, Request
-from ._outbox import OUTBOX_LIMIT, Outbox
-from ._pending import PendingRpc, PendingTable
+from ._init import InitHook
+from ._message import Body, Identity, Request
+from ._once import AtMostOnce
+from ._outbox import OUTBOX_LIMIT
+from ._pending import RPC_TIMEOUT, PendingRpc
+from ._periodic import check_period, every
 from ._process import run_on_stdio
-from ._reaper import Reaper
-from ._router import Router
-from ._sender import Sender
+from ._retry import ATTEMPTS, Retried, Retry
+from ._router import MAX_HANDLERS
+from ._service import GRACE, Options, Service
 from ._stats import Stats
 from .transports import Transport
-
-_log = logging.getLogger("trio_messenger")
-
-RPC_TIMEOUT: Final = 2.0
-"""Seconds an RPC waits for its reply by default."""
-
-MAX_HANDLERS: Final = 1000
-"""Async handlers that run at once, about 5 kB each; past it requests are refused, so that replies get through."""
-
-GRACE: Final = 1.0
-"""Seconds that handlers have to end after the last message came in."""
 
 _F = TypeVar("_F", bound=HandlerFunction)
 _H = TypeVar("_H", bound=InitHook)
@@ -62,6 +43,9 @@ class Node:
       outbox_limit: Bytes of output that may wait for a slow receiver before requests are no longer taken up.
       grace: Seconds that handlers at work have to end once no more messages can come.
       definite_codes: The application's own error codes (`FIRST_USER_CODE` and up) that are definite.
+      envelope_log: How many of the latest messages `envelopes` keeps the heads of; by default it is off.
+      wrap_transport: Called with the transport when the node begins to serve, to put another around it, such as
+        `MessageLoss.wrap`.
       seed: Seed of `random`; by default from the operating system.
       strict: For tests and simulations: what a handler, callback or background task raises (other than
         `RpcError`) leaves `serve` as an exception group, instead of being answered with error 13 and logged.
@@ -75,38 +59,22 @@ class Node:
         outbox_limit: int = OUTBOX_LIMIT,
         grace: float = GRACE,
         definite_codes: Collection[int] = (),
+        envelope_log: int = 0,
+        wrap_transport: Callable[[Transport], Transport] | None = None,
         seed: int | None = None,
         strict: bool = False,
     ) -> None:
-        wrong = [code for code in definite_codes if code < FIRST_USER_CODE]
-        if wrong:
-            raise ValueError(
-                f"definite_codes has {wrong[0]}; codes below {FIRST_USER_CODE} are defined by the protocol"
-            )
         self.random: Final = random.Random(seed)
         """The node's own source of random numbers: use it, and a simulated run can be repeated."""
         self.stats: Final = Stats()
         """What this node has counted so far."""
         self._rpc_timeout = rpc_timeout
-        self._grace = grace
-        self._definite_codes = frozenset(definite_codes)
-        self._strict = strict
-        self._outbox = Outbox(outbox_limit)
-        self._sender = Sender(self._outbox, self.stats)
-        self._table = PendingTable(self.stats)
-        self._reaper = Reaper(self._table)
-        self._calls = Calls(self._sender, self._outbox, self._table, self.stats, self._definite_codes, strict)
-        self._router = Router(self._sender, self._outbox, self._table, self.stats, max_handlers, strict)
-        self._init = Initialiser(self._sender, self._router, self._start_background)
-        self._background: list[Callable[[], Awaitable[object]]] = []  # waiting for init
-        self._background_nursery: trio.Nursery | None = None  # set while the node serves
-        self._reading = trio.CancelScope()  # what shutdown cancels
-        self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
-        self._served = False
+        options = Options(max_handlers, outbox_limit, grace, definite_codes, envelope_log, wrap_transport, strict)
+        self._service = Service(self.stats, options)
 
     # What an author registers
 
-    def on(self, message_type: str) -> Callable[[_F], _F]:
+    def on(self, message_type: str, *, at_most_once: AtMostOnce | None = None) -> Callable[[_F], _F]:
         """Register the decorated function as the handler of requests of *message_type*.
 
         The function takes the `Request`; or the body in the form of an attrs class, if its parameter is annotated
@@ -116,6 +84,10 @@ class Node:
 
         A plain function is called in place and answered in the order of the requests; it must not block. An async
         function gets a task of its own, so that it may wait; the order among tasks is not promised.
+
+        Args:
+          message_type: The ``type`` of the requests.
+          at_most_once: Where to remember answers, so that duplicates of a request are answered and not served again.
 
         Raises:
           ValueError: if the type has a handler already, or is one that the node handles itself.
@@ -127,9 +99,12 @@ class Node:
             if message_type in ("init", "error"):
                 remedy = "use on_init to take part in 'init'" if message_type == "init" else "errors reply to RPCs"
                 raise ValueError(f"the node handles {message_type!r} messages itself; {remedy}")
-            if message_type in self._router.handlers:
+            if message_type in self._service.router.handlers:
                 raise ValueError(f"{message_type!r} has a handler already; a type of request has one handler")
-            self._router.handlers[message_type] = make_handler(function, local_names)
+            handler = make_handler(function, local_names)
+            self._service.router.handlers[message_type] = (
+                handler if at_most_once is None else at_most_once.wrap(handler)
+            )
             return function
 
         return register
@@ -140,7 +115,7 @@ class Node:
         It may use `id`, `peers` and RPCs. ``init_ok`` leaves when all hooks have ended, in the order they were
         registered; requests that come before are answered with error 11. If one raises, ``init`` is, with that error.
         """
-        self._init.hooks.append(hook)
+        self._service.init.hooks.append(hook)
         return hook
 
     def background(self, async_fn: _B) -> _B:
@@ -150,19 +125,34 @@ class Node:
         """
         if not is_async_callable(async_fn):
             raise TypeError(f"background() takes an async function without arguments, not {async_fn!r}")
-        self._background.append(async_fn)
-        if self._router.ready:
-            self._start_background()
+        self._service.add_background(async_fn)
         return async_fn
+
+    def every(self, seconds: float, function: Callable[[], Awaitable[object] | object], *, jitter: float = 0.0) -> None:
+        """Call *function*, plain or async, every so many *seconds* from ``init`` on, until the node closes.
+
+        Times are counted from the start, so that they do not drift, and a call never overlaps the one before: times
+        that pass while it still runs are skipped. A call that raises ends the series, as with `background`.
+
+        Args:
+          seconds: The period, on Trio's clock.
+          function: Called without arguments.
+          jitter: Up to how many seconds later each call begins, at random (from `random`); less than the period.
+
+        Raises:
+          ValueError: if the period or the jitter makes no sense.
+        """
+        check_period(seconds, jitter)
+        self._service.add_background(functools.partial(every, seconds, function, jitter, self.random))
 
     # What the node knows
 
     @property
     def identity(self) -> Identity:
         """The ids that ``init`` told. Raises RuntimeError before that."""
-        if self._init.identity is None:
+        if self._service.init.identity is None:
             raise RuntimeError("the node has no id before 'init' came; use on_init to act as soon as it has")
-        return self._init.identity
+        return self._service.init.identity
 
     @property
     def id(self) -> str:
@@ -177,7 +167,12 @@ class Node:
     @property
     def pending(self) -> Collection[PendingRpc]:
         """The RPCs that wait for their replies, oldest first; ``len(node.pending)`` counts them."""
-        return self._table
+        return self._service.table
+
+    @property
+    def envelopes(self) -> EnvelopeLog:
+        """The heads of the latest messages, received and sent; kept if ``envelope_log`` says how many."""
+        return self._service.log
 
     # What a node sends
 
@@ -203,7 +198,7 @@ class Node:
         Always a checkpoint; waits for room in the outbox first. If cancelled, the request may already be on the
         wire and must be treated as indefinite; its record is dropped at once and a late reply counted and discarded.
         """
-        return await self._calls.call(dest, body, self._rpc_timeout if timeout is None else timeout)
+        return await self._service.calls.call(dest, body, self._timeout(timeout))
 
     def rpc_callback(
         self,
@@ -230,7 +225,93 @@ class Node:
           TypeError: if *callback* is async.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
         """
-        self._calls.call_back(dest, body, callback, self._rpc_timeout if timeout is None else timeout)
+        self._service.calls.call_back(dest, body, callback, self._timeout(timeout))
+
+    async def rpc_retry(
+        self,
+        dest: str,
+        body: object,
+        *,
+        attempts: int = ATTEMPTS,
+        backoff: Backoff | None = None,
+        timeout: float | None = None,
+    ) -> Retried:
+        """Send *body* to node *dest* until a reply comes: again after a timeout or error 11, never after another error.
+
+        Each attempt has a fresh ``msg_id``, so *dest* cannot tell a second attempt from a second request: what is
+        asked must be idempotent, or carry an id of the caller's in the body for *dest* to know it by. A reply that is
+        late for its attempt is taken as the answer while the call lasts, between attempts too.
+
+        Args:
+          dest: The id of a node or service.
+          body: A dict or an attrs record with a ``type``.
+          attempts: How often to send it at the most, 1 or more. An enclosing cancel scope bounds the whole.
+          backoff: How long to wait between attempts; by default `Backoff()`, with jitter from `random`.
+          timeout: Seconds for each attempt, as for `rpc`.
+
+        Returns:
+          The reply, the number of attempts it took, and the time spent between them.
+
+        Raises:
+          RetriesExhausted: if no attempt succeeded; carries their number and the last error.
+          RpcError: if the peer answered with an error that is not worth another attempt.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, every attempt so far must be treated as indefinite; no record stays behind.
+        """
+        delays = iter((backoff or Backoff()).with_random(self.random))
+        return await Retry(self._service.calls, attempts).run(dest, body, self._timeout(timeout), delays)
+
+    async def rpc_all(self, dests: Iterable[str], body: object, *, timeout: float | None = None) -> Gathered:
+        """Send *body* to every node of *dests* at once, and wait until each has answered or failed.
+
+        Args:
+          dests: Ids of nodes, each once; `peers`, for example.
+          body: A dict or an attrs record with a ``type``, the same for all.
+          timeout: Seconds for each, as for `rpc`.
+
+        Returns:
+          Replies and errors (`RpcTimeout` among them) by node. Errors of nodes are not raised.
+
+        Raises:
+          ValueError: if a node is named twice.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
+        """
+        return await gather(self._service.calls, dests, body, self._timeout(timeout))
+
+    async def rpc_quorum(
+        self, dests: Iterable[str], body: object, *, need: int, timeout: float | None = None
+    ) -> Gathered:
+        """Send *body* to every node of *dests* at once, and return as soon as *need* of them have replied.
+
+        The records of the others are dropped at once; their replies, if they come, are counted as late.
+
+        Args:
+          dests: Ids of nodes, each once.
+          body: A dict or an attrs record with a ``type``, the same for all.
+          need: How many replies are needed; an error is none.
+          timeout: Seconds for each, as for `rpc`.
+
+        Returns:
+          *need* replies, and the errors that came before the last of them, by node.
+
+        Raises:
+          QuorumNotReached: as soon as too many have failed; carries the replies and errors so far. Indefinite.
+          ValueError: if a node is named twice, or *need* is more than there are.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
+        """
+        return await gather_quorum(self._service.calls, dests, body, self._timeout(timeout), need)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox has room, as before a burst of ``_nowait`` calls or callback RPCs.
+
+        Always a checkpoint. Cancelling it leaves nothing behind.
+        """
+        await self._service.outbox.wait_for_room()
 
     async def send(self, dest: str, body: object) -> None:
         """Send *body* to node *dest* and expect no reply.
@@ -240,8 +321,8 @@ class Node:
         Raises:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
         """
-        await self._outbox.wait_for_room()
-        self._sender.send(dest, body)
+        await self._service.outbox.wait_for_room()
+        self._service.sender.send(dest, body)
 
     def send_nowait(self, dest: str, body: object) -> None:
         """Send *body* to node *dest* and expect no reply; for plain handlers.
@@ -250,8 +331,8 @@ class Node:
           trio.WouldBlock: if the outbox is full; nothing was sent.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
         """
-        self._sender.require_room()
-        self._sender.send(dest, body)
+        self._service.sender.require_room()
+        self._service.sender.send(dest, body)
 
     async def reply(self, request: Request, body: object) -> None:
         """Answer *request* now; for handlers that return None, because they answer later or from elsewhere.
@@ -267,8 +348,8 @@ class Node:
           LocalProtocolError: if JSON cannot carry *body*.
           trio.ClosedResourceError: if the node is closed.
         """
-        await self._outbox.wait_for_room()
-        self._sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
+        await self._service.outbox.wait_for_room()
+        self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
 
     def reply_nowait(self, request: Request, body: object) -> None:
         """Answer *request* now, without waiting; else as `reply`.
@@ -277,8 +358,8 @@ class Node:
           trio.WouldBlock: if the outbox is full; nothing was sent.
           LocalProtocolError, trio.ClosedResourceError: as for `reply`.
         """
-        self._sender.require_room()
-        self._sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
+        self._service.sender.require_room()
+        self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
 
     # Its life
 
@@ -286,7 +367,8 @@ class Node:
         """Serve stdin and stdout until stdin ends, then return; what a node executable calls.
 
         SIGTERM and SIGINT close the node in the same way, and a second signal ends the process at once. Logs go to
-        stderr, and so does what handlers print: stdout is for messages.
+        stderr, and so does what handlers print: stdout is for messages. SIGUSR1 prints the statistics there, and so
+        does the end, at log level ``INFO``.
 
         Args:
           log_level: The least level to log, such as ``"INFO"``, where logging is not configured otherwise.
@@ -294,7 +376,7 @@ class Node:
         Raises:
           SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
         """
-        run_on_stdio(self.serve, self.shutdown, log_level)
+        run_on_stdio(self.serve, self.shutdown, self.stats.line, log_level)
 
     async def serve(self, transport: Transport) -> None:
         """Serve *transport* until no more messages come, and close it.
@@ -307,85 +389,11 @@ class Node:
           trio.BrokenResourceError: if the transport broke; the text says how.
           ExceptionGroup: in strict mode, with what handlers, callbacks or background tasks raised.
         """
-        if self._served:
-            raise RuntimeError("this node has served already; make a new one, as a restarted process would")
-        self._served = True
-        async with transport:
-            try:
-                async with trio.open_nursery() as services:
-                    services.start_soon(self._reaper.run)
-                    services.start_soon(self._calls.run_callbacks)
-                    async with trio.open_nursery() as writing:
-                        writing.start_soon(self._write, transport, services.cancel_scope)
-                        await self._serve_requests(transport)
-                        self._outbox.close()
-                    services.cancel_scope.cancel()
-            finally:
-                self._table.close()
-                self._calls.close()
-                self._outbox.close()
-        if self._broken is not None:
-            raise self._broken
+        await self._service.serve(transport)
 
     def shutdown(self) -> None:
         """Take no more messages; answer those that were taken, and let `serve` return."""
-        self._reading.cancel()
+        self._service.shutdown()
 
-    async def _serve_requests(self, transport: Transport) -> None:
-        async with trio.open_nursery() as handlers:
-            self._router.spawn = handlers.start_soon
-            async with trio.open_nursery() as background:
-                self._background_nursery = background
-                await self._route(transport)
-                self._router.draining = True
-                self._table.close()
-                self._calls.run_ended_callbacks()  # now, while they can still send
-                self._background_nursery = None
-                background.cancel_scope.cancel()
-            handlers.cancel_scope.deadline = trio.current_time() + self._grace
-        if handlers.cancel_scope.cancelled_caught:
-            _log.warning("cancelled the handlers that had not ended %g s after the last message", self._grace)
-
-    async def _route(self, transport: Transport) -> None:
-        send_channel, receive_channel = trio.open_memory_channel[list[Message]](1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, transport, send_channel)
-            async with receive_channel:
-                async for batch in receive_channel:
-                    self._router.received_at = trio.current_time()
-                    for message in batch:
-                        if self._outbox.is_full:
-                            await self._outbox.wait_for_room()
-                        self._router.route(message)
-
-    async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
-        with self._reading:
-            async with send_channel:
-                try:
-                    async for batch in transport:
-                        await send_channel.send(batch)
-                except trio.BrokenResourceError as exc:
-                    self._broken = exc  # what came before it is still answered
-
-    async def _write(self, transport: Transport, services: trio.CancelScope) -> None:
-        try:
-            while lines := await self._outbox.take():
-                await transport.send(lines)
-        except trio.BrokenResourceError as exc:
-            self._broken = exc
-            services.cancel()
-
-    def _start_background(self) -> None:
-        waiting, self._background = self._background, []
-        if self._background_nursery is not None:
-            for async_fn in waiting:
-                self._background_nursery.start_soon(self._run_background, async_fn)
-
-    async def _run_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await async_fn()
-        except Exception:
-            self.stats.handler_failures += 1
-            if self._strict:
-                raise
-            _log.exception("background task %r failed", async_fn)
+    def _timeout(self, timeout: float | None) -> float:
+        return self._rpc_timeout if timeout is None else timeout

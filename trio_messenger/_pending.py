@@ -7,6 +7,8 @@ A record enters by `PendingTable.open`, before its request is sent. It leaves ex
 - `PendingTable.forget`: its waiter was cancelled, or the request could not be sent;
 - `PendingTable.close`: the node closes, and a `trio.ClosedResourceError` goes into the channel.
 
+A caller that tries again may let an expired record *linger*: a late reply then still finds its channel.
+
 Deadlines are kept in a timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987)
 whose buckets are `BUCKET` wide. To add or remove a record costs the same however many there are, and a sweep
 touches nothing that is not due. A heap would keep answered records alive until their deadline; a scan of the
@@ -28,6 +30,9 @@ import trio
 from ._errors import RpcTimeout
 from ._message import Body
 from ._stats import Stats
+
+RPC_TIMEOUT: Final = 2.0
+"""Seconds an RPC waits for its reply, where nobody says otherwise."""
 
 BUCKETS_PER_SECOND: Final = 128
 """Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""
@@ -91,6 +96,7 @@ class PendingTable(Collection[PendingRpc]):
         self._buckets: dict[int, deque[_Slice]] = {}
         self._ticks: list[int] = []  # a heap of the keys of _buckets, each once
         self._ended = _EndedRpcs()
+        self._lingering: dict[int, PendingRpc] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -140,14 +146,23 @@ class PendingTable(Collection[PendingRpc]):
         """Hand *reply* to the RPC with that *msg_id*; count and drop it if there is none."""
         rpc = self._rpcs.get(msg_id)
         if rpc is None:
-            self._count_stray_reply(msg_id)
+            self._settle_late(msg_id, reply)
             return
         self._remove(rpc, _ANSWERED)
         self._stats.answered += 1
+        self._stats.rpc_latency.record(trio.current_time() - rpc.sent_at)
         rpc._end(reply)
 
+    def linger(self, rpc: PendingRpc) -> None:
+        """Accept a late reply to *rpc*, which has expired: it will go into its channel once more.
+
+        The late reply is counted as one all the same. Lasts until `forget` or `close`.
+        """
+        self._lingering[rpc.msg_id] = rpc
+
     def forget(self, rpc: PendingRpc) -> None:
-        """Take *rpc* out, if it is still in: its waiter is gone, or its request was not sent."""
+        """Take *rpc* out, if it is still in or lingers: its waiter is gone, or its request was not sent."""
+        self._lingering.pop(rpc.msg_id, None)
         if rpc in self:
             self._remove(rpc, _UNANSWERED)
             self._stats.abandoned += 1
@@ -183,8 +198,9 @@ class PendingTable(Collection[PendingRpc]):
         """End every record with `trio.ClosedResourceError`, and let no more be opened."""
         self._closed = True
         self._stats.closed += len(self._rpcs)
-        rpcs = list(self._rpcs.values())
+        rpcs = [*self._rpcs.values(), *self._lingering.values()]
         self._rpcs.clear()
+        self._lingering.clear()
         self._buckets.clear()
         self._ticks.clear()
         for rpc in rpcs:
@@ -208,7 +224,10 @@ class PendingTable(Collection[PendingRpc]):
             del rpc._slice[rpc.msg_id]
         self._ended.remember(rpc.msg_id, how)
 
-    def _count_stray_reply(self, msg_id: int) -> None:
+    def _settle_late(self, msg_id: int, reply: Body) -> None:
+        lingering = self._lingering.pop(msg_id, None)
+        if lingering is not None:
+            lingering._end(reply)
         how = self._ended.recall(msg_id)
         if how == _ANSWERED:
             self._stats.duplicate_replies += 1

@@ -14,13 +14,26 @@ import trio
 from .transports import Transport
 from .transports.stdio import StdioTransport
 
+_log = logging.getLogger("trio_messenger")
+
 _CLOSING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_REPORT_SIGNAL: Final = signal.SIGUSR1
 
 
 def run_on_stdio(
-    serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], log_level: int | str
+    serve: Callable[[Transport], Awaitable[object]],
+    shutdown: Callable[[], object],
+    report: Callable[[], str],
+    log_level: int | str,
 ) -> None:
-    """Run *serve* on stdin and stdout until it returns; the first SIGTERM or SIGINT calls *shutdown*.
+    """Run a service on stdin and stdout until it ends.
+
+    Args:
+      serve: The service.
+      shutdown: Called at the first SIGTERM or SIGINT; the second ends the process.
+      report: Says in one line how things stand; printed on stderr at SIGUSR1, and at the end at log level INFO.
+      log_level: The least level to log, where logging is not configured otherwise.
 
     Raises:
       SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
@@ -28,15 +41,20 @@ def run_on_stdio(
     logging.basicConfig(level=log_level, format="%(levelname)s: %(message)s")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not stand among the messages
-            trio.run(_serve_until_signal, serve, shutdown)
+            trio.run(_serve_with_signals, serve, shutdown, report)
     except trio.BrokenResourceError as exc:
         sys.exit(f"error: {exc}")
+    finally:
+        _log.info("%s", report())
 
 
-async def _serve_until_signal(serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object]) -> None:
+async def _serve_with_signals(
+    serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], report: Callable[[], str]
+) -> None:
     broken: trio.BrokenResourceError | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(_call_on_signal, shutdown)
+        await nursery.start(_report_on_signal, report)
         try:
             await serve(StdioTransport())
         except trio.BrokenResourceError as exc:
@@ -53,3 +71,10 @@ async def _call_on_signal(shutdown: Callable[[], object], task_status: trio.Task
     for number in _CLOSING_SIGNALS:
         signal.signal(number, signal.SIG_DFL)  # the second one ends the process, whatever state it is in
     shutdown()
+
+
+async def _report_on_signal(report: Callable[[], str], task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(_REPORT_SIGNAL) as signals:
+        task_status.started()
+        async for _ in signals:
+            sys.stderr.write(report() + "\n")

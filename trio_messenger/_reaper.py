@@ -33,7 +33,7 @@ class Reaper:
                 await trio.sleep_forever()
             reaped = await self.sweep()
             if reaped:
-                _log.warning("reaped %d RPCs without reply; %d pending", reaped, len(self._table))
+                _log.warning("RPCs reaped without reply: %d; still pending: %d", reaped, len(self._table))
 
     async def sweep(self) -> int:
         """Expire every record that is due now. Other tasks run between slices, so that the loop never stalls.

@@ -16,12 +16,12 @@ The router never waits for a handler, so the reply that a handler waits for can 
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 import trio
 
+from ._envelopes import EnvelopeLog
 from ._errors import ErrorCode, RpcError
 from ._handlers import Handler
 from ._message import MalformedMessage, Message, Request, is_id
@@ -36,6 +36,10 @@ Spawn: TypeAlias = Callable[..., object]
 """Starts a task: ``spawn(async_fn, *args)``."""
 
 
+MAX_HANDLERS: Final = 1000
+"""Async handlers that run at once, about 5 kB each; past it requests are refused, so that replies get through."""
+
+
 @final
 class Router:
     """Takes messages, one at a time, and does with each what the rules say.
@@ -45,6 +49,7 @@ class Router:
       outbox: Where async handlers wait for room before they reply.
       table: Where replies go.
       stats: Counts everything.
+      log: Keeps the envelopes of what comes in.
       max_handlers: Async handlers that may run at once.
       strict: Let what a handler raises leave the router, instead of answering with error 13.
     """
@@ -55,6 +60,7 @@ class Router:
         outbox: Outbox,
         table: PendingTable,
         stats: Stats,
+        log: EnvelopeLog,
         max_handlers: int,
         strict: bool,
     ) -> None:
@@ -73,6 +79,7 @@ class Router:
         self._outbox = outbox
         self._table = table
         self._stats = stats
+        self._log = log
         self._max_handlers = max_handlers
         self._strict = strict
 
@@ -81,6 +88,8 @@ class Router:
         self._stats.received += 1
         body = message.body
         kind = body.get("type")
+        if self._log.is_on and isinstance(kind, str):
+            self._log.note("RECV", message.src, message.dest, body)
         if message.dest == self._sender.src and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
@@ -104,8 +113,7 @@ class Router:
                 raise error
             if worth_a_line(self._stats.handler_failures):
                 _log.error("the handler of %r failed", request.type, exc_info=error)
-            error = RpcError(ErrorCode.CRASH, traceback.format_exception_only(error)[0].partition("\n")[0])
-        self._sender.reply(request, error.to_body())
+        self._sender.reply(request, RpcError.from_exception(error).to_body())
 
     def _serve(self, request: Request) -> None:
         handler = self.handlers.get(request.type)

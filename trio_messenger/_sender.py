@@ -10,23 +10,28 @@ from typing import final
 
 import trio
 
+from ._envelopes import EnvelopeLog
 from ._errors import LocalProtocolError
-from ._message import Request, reply_body, request_body
+from ._message import Body, Request, reply_body, request_body
 from ._outbox import Outbox
 from ._stats import Stats
 from ._wire import encode
+from .transports import Admits
 
 
 @final
 class Sender:
     """Everything that leaves the node goes through here, in one sequence of numbers from 0 up."""
 
-    def __init__(self, outbox: Outbox, stats: Stats) -> None:
+    def __init__(self, outbox: Outbox, stats: Stats, log: EnvelopeLog) -> None:
         self.src = ""
         """The node's id; empty until ``init`` told it."""
         self.next_msg_id = 0
         """The number that the next message will have."""
+        self.admits: Admits | None = None
+        """Asked of each message whether the network takes it; None if it takes all. Set while the node serves."""
         self._outbox = outbox
+        self._log = log
         self._stats = stats
 
     def require_room(self) -> None:
@@ -65,7 +70,11 @@ class Sender:
             answer = reply_body(body, request.type + "_ok", request.msg_id, self.next_msg_id)
             self._put(request.dest, request.src, answer)
 
-    def _put(self, src: str, dest: str, body: dict[str, object]) -> None:
-        self._outbox.put(encode(src, dest, body))
+    def _put(self, src: str, dest: str, body: Body) -> None:
+        line = encode(src, dest, body)
+        if self.admits is None or self.admits(dest, body):
+            self._outbox.put(line)
         self.next_msg_id += 1
         self._stats.sent += 1
+        if self._log.is_on:
+            self._log.note("SENT", src, dest, body)

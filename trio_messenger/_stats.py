@@ -6,6 +6,8 @@ from typing import Final, final
 
 import attrs
 
+from ._latency import Latencies
+
 
 @final
 @attrs.define(eq=False)
@@ -46,6 +48,18 @@ class Stats:
     """Further replies to an RPC that had its reply; dropped."""
     unknown_replies: int = 0
     """Replies to no RPC of this node, or to one that ended too long ago to be remembered; dropped."""
+    rpc_latency: Latencies = attrs.field(factory=Latencies)
+    """How long RPCs took that were answered, from sending to the reply, in seconds."""
+
+    def line(self) -> str:
+        """Return everything in one line: each counter that is not 0, then quantiles of the latency in milliseconds."""
+        counters = [
+            f"{name}={value}"
+            for name, value in attrs.asdict(self, recurse=False).items()
+            if value and name != "rpc_latency"
+        ]
+        quantiles = [f"rpc_p{q * 100:g}_ms={self.rpc_latency.quantile(q) * 1000:.3g}" for q in (0.5, 0.95, 0.99, 1)]
+        return "statistics: " + " ".join(counters + (quantiles if self.rpc_latency.count else []))
 
 
 _IN_FULL: Final = 10

@@ -8,10 +8,15 @@ Encoded, because what cannot be encoded is to fail where it was sent.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
 
 import trio
 
-from .._message import Message
+from .._message import Body, Message
+
+Admits: TypeAlias = Callable[[str, Body], bool]
+"""``admits(dest, body)``: whether the network takes a message that is being sent."""
 
 
 class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[Message]]):
@@ -21,6 +26,9 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
     `trio.BrokenResourceError` when the way in broke. ``send`` raises `trio.BrokenResourceError` when nobody
     receives any more; the text of either says what broke.
     """
+
+    admits: Admits | None = None
+    """Called, where it is set, with each message at the moment it is sent; one that it refuses is lost."""
 
     @abstractmethod
     async def receive(self) -> list[Message]:

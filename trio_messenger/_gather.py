@@ -1,0 +1,88 @@
+"""Asking many nodes at once: wait for all of them, or for as many as make a quorum.
+
+The records of one call share one channel, so that no task is needed for each node, and what is no longer wanted is
+dropped at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+import attrs
+import trio
+
+from ._calls import Calls
+from ._errors import QuorumNotReached, RpcError
+from ._message import Body
+from ._pending import PendingRpc
+
+
+@final
+@attrs.define
+class Gathered:
+    """What the nodes of one call said. A node is in one of the two, once it has answered or failed."""
+
+    replies: dict[str, Body] = attrs.field(factory=dict)
+    """The whole bodies of the replies, by node, in the order in which they came."""
+    errors: dict[str, RpcError] = attrs.field(factory=dict)
+    """What the other nodes failed with, `RpcTimeout` among it, by node."""
+
+
+async def gather(calls: Calls, dests: Iterable[str], body: object, timeout: float) -> Gathered:
+    """Ask every node of *dests*, and wait until each has answered or failed; see `Node.rpc_all`."""
+    nodes = _distinct(dests)
+    return await _gather(calls, nodes, body, timeout, need=None)
+
+
+async def gather_quorum(calls: Calls, dests: Iterable[str], body: object, timeout: float, need: int) -> Gathered:
+    """Ask every node of *dests*, and return once *need* have answered; see `Node.rpc_quorum`."""
+    nodes = _distinct(dests)
+    if not 0 <= need <= len(nodes):
+        raise ValueError(f"need is {need}, of {len(nodes)} nodes; give 0 to {len(nodes)}")
+    gathered = await _gather(calls, nodes, body, timeout, need)
+    if len(gathered.replies) < need:
+        raise QuorumNotReached(need, gathered.replies, gathered.errors)
+    return gathered
+
+
+def _distinct(dests: Iterable[str]) -> list[str]:
+    nodes = list(dests)
+    twice = [node for node in dict.fromkeys(nodes) if nodes.count(node) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is asked more than once; give each node once")
+    return nodes
+
+
+async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float, need: int | None) -> Gathered:
+    """Collect outcomes until *need* nodes have replied, or, where that cannot be any more, until that is clear."""
+    gathered = Gathered()
+    asked: list[PendingRpc] = []
+    await calls.wait_for_room()
+    send_channel, receive_channel = trio.open_memory_channel[PendingRpc](len(nodes))
+    with send_channel, receive_channel:
+        try:
+            for node in nodes:
+                rpc = calls.open(node, body, timeout, send_channel)
+                asked.append(rpc)
+            while not _is_decided(gathered, len(nodes), need):
+                rpc = await receive_channel.receive()
+                outcome = calls.outcome(rpc)
+                if isinstance(outcome, RpcError):
+                    gathered.errors[rpc.dest] = outcome
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    gathered.replies[rpc.dest] = outcome
+        finally:
+            for rpc in asked:
+                calls.forget(rpc)
+    return gathered
+
+
+def _is_decided(gathered: Gathered, nodes: int, need: int | None) -> bool:
+    replies = len(gathered.replies)
+    still_open = nodes - replies - len(gathered.errors)
+    if need is None or not still_open:
+        return not still_open
+    return replies >= need or replies + still_open < need

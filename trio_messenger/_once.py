@@ -1,0 +1,141 @@
+"""At most once: a request that arrives again is answered again, but not served again.
+
+A network may duplicate a message, and a client whose reply was lost may send its request anew. Requests are told
+apart by who sent them and their ``msg_id``, so this helps against whatever repeats a message as it was; a client
+that tries again with a fresh ``msg_id`` must put an id of its own into the body, and the node look at that.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import attrs
+import trio
+
+from ._errors import ErrorCode, RpcError
+from ._handlers import Handler
+from ._message import Body, Request, as_body
+
+REMEMBERED_ANSWERS: Final = 1000
+"""Answers that are remembered by default: a client's retries come within seconds, and an answer may be large."""
+
+
+@attrs.define(eq=False)
+class _Answer:
+    """How a request was answered; ``done`` is set once it was."""
+
+    done: trio.Event
+    body: Body | None = None
+    error: RpcError | None = None
+
+    def keep(self, result: object) -> None:
+        self.body = None if result is None else dict(as_body(result))  # the handler may go on to change its own
+
+    def unwrap(self) -> Body | None:
+        if self.error is not None:
+            raise self.error.with_traceback(None)  # or it would grow with each duplicate
+        return self.body
+
+
+@final
+class AtMostOnce:
+    """The memory of one or several handlers: give it to `Node.on` as ``at_most_once=``.
+
+    The first request is served; whatever it is answered, an error included, is the answer to its duplicates. A
+    duplicate that arrives while the first is still being served waits for that. A request without ``msg_id`` cannot
+    be told from another and is served each time. When the memory is full, the answer that was asked for least
+    recently is forgotten; one that is still being worked on is not.
+
+    Args:
+      capacity: Answers that are remembered, 1 or more.
+      mark: The name of a field to add to each reply: true if the request was a duplicate. By default none.
+    """
+
+    def __init__(self, capacity: int = REMEMBERED_ANSWERS, *, mark: str | None = None) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; give 1 or more")
+        self.total = 0
+        """Requests that came through here."""
+        self.duplicates = 0
+        """Those of them that were duplicates."""
+        self._capacity = capacity
+        self._mark = mark
+        self._answers: OrderedDict[tuple[str, int], _Answer] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many answers are remembered now."""
+        return len(self._answers)
+
+    def wrap(self, handler: Handler) -> Handler:
+        """Return *handler* serving each request at most once."""
+        call = self._async(handler.call) if handler.is_async else self._plain(handler.call)
+        return Handler(call, handler.is_async)
+
+    def _plain(self, call: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        def call_once(request: Request) -> Any:
+            known = self._recall(request)
+            if known is not None:
+                return self._marked(known.unwrap(), True)
+            answer = self._remember(request)
+            try:
+                answer.keep(call(request))
+            except Exception as exc:
+                answer.error = RpcError.from_exception(exc)
+                raise
+            finally:
+                answer.done.set()
+            return self._marked(answer.body, False)
+
+        return call_once
+
+    def _async(self, call: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        async def call_once(request: Request) -> Any:
+            known = self._recall(request)
+            if known is not None:
+                await known.done.wait()
+                return self._marked(known.unwrap(), True)
+            answer = self._remember(request)
+            # Should the task be cancelled, it is not known how far it came.
+            answer.error = RpcError(
+                ErrorCode.CRASH, "the first request of this msg_id was cancelled while it was served"
+            )
+            try:
+                answer.keep(await call(request))
+                answer.error = None
+            except Exception as exc:
+                answer.error = RpcError.from_exception(exc)
+                raise
+            finally:
+                answer.done.set()
+            return self._marked(answer.body, False)
+
+        return call_once
+
+    def _recall(self, request: Request) -> _Answer | None:
+        self.total += 1
+        if request.msg_id is None:
+            return None
+        known = self._answers.get((request.src, request.msg_id))
+        if known is not None:
+            self.duplicates += 1
+            self._answers.move_to_end((request.src, request.msg_id))
+        return known
+
+    def _remember(self, request: Request) -> _Answer:
+        answer = _Answer(trio.Event())
+        if request.msg_id is not None:
+            self._answers[request.src, request.msg_id] = answer
+            if len(self._answers) > self._capacity:
+                self._forget_one()
+        return answer
+
+    def _forget_one(self) -> None:
+        for key, answer in self._answers.items():
+            if answer.done.is_set():
+                del self._answers[key]
+                return
+
+    def _marked(self, body: Body | None, is_duplicate: bool) -> Body | None:
+        return body if self._mark is None or body is None else {**body, self._mark: is_duplicate}

@@ -1,0 +1,179 @@
+"""The service: a node's parts, and the nursery that runs them.
+
+The tasks of a node that serves:
+
+    reader -> [batches] -> router -> handlers (a task for each async one)
+                                  -> pending table <- reaper -> callbacks
+    outbox -> writer
+
+Closing goes the way of the messages. First nothing more is read and the router ends what it has; then pending RPCs
+are closed, since no reply can come; then background tasks are cancelled and handlers get a time of grace; and when
+nobody is left to send, the writer writes what there is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, final
+
+import attrs
+import trio
+
+from ._calls import Calls
+from ._envelopes import EnvelopeLog
+from ._errors import FIRST_USER_CODE
+from ._init import Initialiser
+from ._message import Message
+from ._outbox import Outbox
+from ._pending import PendingTable
+from ._reaper import Reaper
+from ._router import Router
+from ._sender import Sender
+from ._stats import Stats, worth_a_line
+from .transports import Transport
+
+_log = logging.getLogger("trio_messenger")
+
+
+GRACE: Final = 1.0
+"""Seconds that handlers have to end after the last message came in."""
+
+
+def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: Collection[int]) -> None:
+    wrong = [code for code in codes if code < FIRST_USER_CODE]
+    if wrong:
+        raise ValueError(f"{field.name} has {wrong[0]}; codes below {FIRST_USER_CODE} are defined by the protocol")
+
+
+@final
+@attrs.frozen
+class Options:
+    """What `Node` was given; described there."""
+
+    max_handlers: int
+    outbox_limit: int
+    grace: float
+    definite_codes: Collection[int] = attrs.field(validator=_are_user_codes)
+    envelope_log: int
+    wrap_transport: Callable[[Transport], Transport] | None
+    strict: bool
+
+
+@final
+class Service:
+    """The parts of one node, wired to each other."""
+
+    def __init__(self, stats: Stats, options: Options) -> None:
+        self.log = EnvelopeLog(options.envelope_log)
+        self.outbox = Outbox(options.outbox_limit)
+        self.sender = Sender(self.outbox, stats, self.log)
+        self.table = PendingTable(stats)
+        self.calls = Calls(self.sender, self.outbox, self.table, stats, options.definite_codes, options.strict)
+        self.router = Router(
+            self.sender, self.outbox, self.table, stats, self.log, options.max_handlers, options.strict
+        )
+        self.init = Initialiser(self.sender, self.router, self._start_background)
+        self._reaper = Reaper(self.table)
+        self._stats = stats
+        self._options = options
+        self._background: list[Callable[[], Awaitable[object]]] = []  # waiting for init
+        self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
+        self._reading = trio.CancelScope()  # what shutdown cancels
+        self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
+        self._served = False
+
+    def add_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
+        """Run *async_fn* in a task from ``init`` on, until the node closes."""
+        self._background.append(async_fn)
+        if self.router.ready:
+            self._start_background()
+
+    async def serve(self, transport: Transport) -> None:
+        """Run the node on *transport*; see `Node.serve`."""
+        if self._served:
+            raise RuntimeError("this node has served already; make a new one, as a restarted process would")
+        self._served = True
+        if self._options.wrap_transport is not None:
+            transport = self._options.wrap_transport(transport)
+        self.sender.admits = transport.admits
+        async with transport:
+            try:
+                async with trio.open_nursery() as services:
+                    services.start_soon(self._reaper.run)
+                    services.start_soon(self.calls.run_callbacks)
+                    async with trio.open_nursery() as writing:
+                        writing.start_soon(self._write, transport, services.cancel_scope)
+                        await self._serve_requests(transport)
+                        self.outbox.close()
+                    services.cancel_scope.cancel()
+            finally:
+                self.table.close()
+                self.calls.close()
+                self.outbox.close()
+        if self._broken is not None:
+            raise self._broken
+
+    def shutdown(self) -> None:
+        """Take no more messages, and let `serve` return when those that were taken are answered."""
+        self._reading.cancel()
+
+    async def _serve_requests(self, transport: Transport) -> None:
+        async with trio.open_nursery() as handlers:
+            self.router.spawn = handlers.start_soon
+            async with trio.open_nursery() as background:
+                self._background_nursery = background
+                await self._route(transport)
+                self.router.draining = True
+                self.table.close()
+                self.calls.run_ended_callbacks()  # now, while they can still send
+                self._background_nursery = None
+                background.cancel_scope.cancel()
+            handlers.cancel_scope.deadline = trio.current_time() + self._options.grace
+        if handlers.cancel_scope.cancelled_caught:
+            _log.warning("cancelled the handlers that had not ended %g s after the last message", self._options.grace)
+
+    async def _route(self, transport: Transport) -> None:
+        send_channel, receive_channel = trio.open_memory_channel[list[Message]](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, transport, send_channel)
+            async with receive_channel:
+                async for batch in receive_channel:
+                    self.router.received_at = trio.current_time()
+                    for message in batch:
+                        if self.outbox.is_full:
+                            await self.outbox.wait_for_room()
+                        self.router.route(message)
+
+    async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
+        with self._reading:
+            async with send_channel:
+                try:
+                    async for batch in transport:
+                        await send_channel.send(batch)
+                except trio.BrokenResourceError as exc:
+                    self._broken = exc  # what came before it is still answered
+
+    async def _write(self, transport: Transport, services: trio.CancelScope) -> None:
+        try:
+            while lines := await self.outbox.take():
+                await transport.send(lines)
+        except trio.BrokenResourceError as exc:
+            self._broken = exc
+            services.cancel()
+
+    def _start_background(self) -> None:
+        waiting, self._background = self._background, []
+        if self._background_nursery is not None:
+            for async_fn in waiting:
+                self._background_nursery.start_soon(self._run_background, async_fn)
+
+    async def _run_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await async_fn()
+        except Exception:
+            self._stats.handler_failures += 1
+            if self._options.strict:
+                raise
+            if worth_a_line(self._stats.handler_failures):
+                _log.exception("background task %r failed", async_fn)

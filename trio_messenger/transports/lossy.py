@@ -1,0 +1,80 @@
+"""Faults on the way out: a transport that loses some of the messages a node sends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from random import Random
+from typing import final
+
+from .._message import Body, Message
+from . import Transport
+
+
+@final
+class MessageLoss:
+    """Loses a fraction of the messages that a node sends, while it is on; off to begin with.
+
+    Give `wrap` to a `Node` as its ``wrap_transport``. A message is lost at the moment it is sent, so it counts as
+    sent and uses up its ``msg_id``, as one that a network loses does.
+
+    Args:
+      exempt: Types of messages that are never lost, and not counted either.
+    """
+
+    def __init__(self, exempt: Collection[str] = ()) -> None:
+        self.is_on = False
+        """Whether messages are being lost."""
+        self.drop_rate = 0.0
+        """The fraction that is lost while it is on."""
+        self.total_sent = 0
+        """Messages sent so far, lost ones included."""
+        self.total_dropped = 0
+        """Those of them that were lost."""
+        self._exempt = frozenset(exempt)
+        self._random = Random()
+
+    def turn_on(self, drop_rate: float, random: Random) -> None:
+        """Lose each message from now on if ``random.random() < drop_rate``.
+
+        Raises:
+          ValueError: if *drop_rate* is not from 0 to 1.
+        """
+        if not 0 <= drop_rate <= 1:
+            raise ValueError(f"drop_rate is {drop_rate}; give a fraction from 0 (lose none) to 1 (lose all)")
+        self.is_on = True
+        self.drop_rate = drop_rate
+        self._random = random
+
+    def turn_off(self) -> None:
+        """Lose no more messages."""
+        self.is_on = False
+
+    def wrap(self, transport: Transport) -> Transport:
+        """Return a transport that is *transport* but for the messages lost; closing it closes *transport*."""
+        return _LossyTransport(transport, self)
+
+    def admits(self, dest: str, body: Body) -> bool:  # noqa: ARG002 - the form of Transport.admits
+        """Tell whether the message gets through, and count it."""
+        if body["type"] in self._exempt:
+            return True
+        self.total_sent += 1
+        if self.is_on and self._random.random() < self.drop_rate:
+            self.total_dropped += 1
+            return False
+        return True
+
+
+@final
+class _LossyTransport(Transport):
+    def __init__(self, inner: Transport, loss: MessageLoss) -> None:
+        self._inner = inner
+        self.admits = loss.admits
+
+    async def receive(self) -> list[Message]:
+        return await self._inner.receive()
+
+    async def send(self, value: list[bytes]) -> None:
+        await self._inner.send(value)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
