@@ -10,7 +10,7 @@ import inspect
 import logging
 import math
 from collections.abc import Collection
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, TypeAlias, final
 
 import trio
 
@@ -23,8 +23,13 @@ from ._stats import Stats, worth_a_line
 
 _log = logging.getLogger("trio_messenger")
 
+_Channels: TypeAlias = tuple[trio.MemorySendChannel[PendingRpc], trio.MemoryReceiveChannel[PendingRpc]]
+
 _CALLBACKS_IN_A_ROW: Final = 256
 """Callbacks that run between two checkpoints; a callback costs about as much as expiring a record does."""
+
+_SPARE_CHANNELS: Final = 256
+"""Channels kept for awaited RPCs to come, 2 kB each: as many as are awaited at once in most nodes."""
 
 
 @final
@@ -55,18 +60,30 @@ class Calls:
         self._stats = stats
         self._definite_codes = definite_codes
         self._strict = strict
+        # Channels of awaited RPCs that have ended, empty and open: to make one costs four times as much as to use it.
+        self._spare: list[_Channels] = []
         self._ended_send, self._ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
 
     async def call(self, dest: str, body: object, timeout: float) -> Body:
         """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
-        await self._outbox.wait_for_room()
-        send_channel, receive_channel = trio.open_memory_channel[PendingRpc](1)
-        with send_channel, receive_channel:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._outbox.is_full:
+            await self._outbox.wait_for_room()
+        channels = self._spare.pop() if self._spare else trio.open_memory_channel[PendingRpc](1)
+        send_channel, receive_channel = channels
+        try:
             rpc = self.open(dest, body, timeout, send_channel)
             try:
                 await receive_channel.receive()
             finally:
                 self._table.forget(rpc)
+        except BaseException:
+            # Cancelled as its outcome came, perhaps: what is in the channel must not meet the next RPC.
+            send_channel.close()
+            receive_channel.close()
+            raise
+        if len(self._spare) < _SPARE_CHANNELS:
+            self._spare.append(channels)
         outcome = self.outcome(rpc)
         if isinstance(outcome, Exception):
             raise outcome

@@ -11,8 +11,6 @@ from typing import Literal, TypeAlias, final
 import attrs
 import trio
 
-from ._message import Body
-
 Direction: TypeAlias = Literal["RECV", "SENT"]
 
 
@@ -50,9 +48,9 @@ class EnvelopeLog:
         """Whether anything is kept."""
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)
 
-    def note(self, direction: Direction, src: str, dest: str, body: Body) -> None:
-        """Add a message, now."""
-        self._ring.append((trio.current_time(), direction, src, dest, body["type"]))
+    def note(self, at: float, direction: Direction, src: str, dest: str, msg_type: str) -> None:
+        """Add a message that came or went at *at*, on Trio's clock."""
+        self._ring.append((at, direction, src, dest, msg_type))
 
     def latest(self, count: int) -> list[Envelope]:
         """Return the last *count* envelopes, or as many as there are, oldest first."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeGuard, final
 
 import attrs
 
-from ._errors import LocalProtocolError
+from ._errors import ErrorCode, LocalProtocolError, RpcError
 
 Body: TypeAlias = dict[str, Any]
 """A message body: ``type``, the fields of that type, and the reserved ``msg_id`` and ``in_reply_to``."""
@@ -57,6 +57,18 @@ class Request:
     """The whole body, reserved keys included."""
     received_at: float
     """When the router took it up, in seconds on Trio's clock."""
+
+    def require(self, field: str) -> Any:
+        """Return the value of *field* of the body, whatever its type; the cheap way where an attrs class says too much.
+
+        Raises:
+          RpcError: with `ErrorCode.MALFORMED_REQUEST`, if the body has no such field.
+        """
+        try:
+            return self.body[field]
+        except KeyError:
+            text = f"malformed {self.type!r} request: Object missing required field `{field}`"
+            raise RpcError(ErrorCode.MALFORMED_REQUEST, text) from None
 
 
 @final

@@ -8,7 +8,8 @@ In this order, for a message that is well formed and addressed to this node:
 4. Before ``init`` is done, a request is answered with error 11.
 5. A request of a type that nobody handles is answered with error 10.
 6. A plain handler is called in place, so its replies leave in the order of the requests; an async one gets a
-   task of its own, unless too many run already: then the request is answered with error 11.
+   task of its own, unless too many run already, even after those that can end have had time to: then the request is
+   answered with error 11.
 
 The router never waits for a handler, so the reply that a handler waits for can always get through.
 """
@@ -70,6 +71,8 @@ class Router:
         """True once ``init`` is done: requests are served."""
         self.draining = False
         """True once no reply can come any more: handlers that waited for one end without answering."""
+        self.is_crowded = False
+        """True while as many handlers run as may."""
         self.received_at = 0.0
         """When the batch at hand was taken up, on Trio's clock."""
         self.spawn: Spawn | None = None
@@ -89,7 +92,7 @@ class Router:
         body = message.body
         kind = body.get("type")
         if self._log.is_on and isinstance(kind, str):
-            self._log.note("RECV", message.src, message.dest, body)
+            self._log.note(self.received_at, "RECV", message.src, message.dest, kind)
         if message.dest == self._sender.src and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
@@ -131,12 +134,13 @@ class Router:
 
     def _start(self, handler: Handler, request: Request) -> None:
         assert self.spawn is not None  # messages are routed while the node serves only
-        if self._running >= self._max_handlers:
+        if self.is_crowded:
             self._stats.shed += 1
             text = f"{self._running} handlers are running, which is the limit; try again later"
             self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.shed)
             return
         self._running += 1
+        self.is_crowded = self._running >= self._max_handlers
         self.spawn(self._run, handler, request)
 
     async def _run(self, handler: Handler, request: Request) -> None:
@@ -159,6 +163,7 @@ class Router:
                 raise cancelled from None
         finally:
             self._running -= 1
+            self.is_crowded = False
 
     def _nobody_handles(self, request: Request) -> None:
         if request.type == "error":

@@ -77,4 +77,4 @@ class Sender:
         self.next_msg_id += 1
         self._stats.sent += 1
         if self._log.is_on:
-            self._log.note("SENT", src, dest, body)
+            self._log.note(trio.current_time(), "SENT", src, dest, body["type"])

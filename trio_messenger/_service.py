@@ -31,6 +31,7 @@ from ._reaper import Reaper
 from ._router import Router
 from ._sender import Sender
 from ._stats import Stats, worth_a_line
+from ._workers import Workers
 from .transports import Transport
 
 _log = logging.getLogger("trio_messenger")
@@ -44,6 +45,11 @@ def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: C
     wrong = [code for code in codes if code < FIRST_USER_CODE]
     if wrong:
         raise ValueError(f"{field.name} has {wrong[0]}; codes below {FIRST_USER_CODE} are defined by the protocol")
+
+
+PATIENCE: Final = 8
+"""Passes of the scheduler that a crowd of handlers gets, in each batch of messages, before requests are refused. Enough
+for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
 
 
 @final
@@ -120,11 +126,13 @@ class Service:
 
     async def _serve_requests(self, transport: Transport) -> None:
         async with trio.open_nursery() as handlers:
-            self.router.spawn = handlers.start_soon
+            workers = Workers(handlers)
+            self.router.spawn = workers.start_soon
             async with trio.open_nursery() as background:
                 self._background_nursery = background
                 await self._route(transport)
                 self.router.draining = True
+                workers.close()
                 self.table.close()
                 self.calls.run_ended_callbacks()  # now, while they can still send
                 self._background_nursery = None
@@ -140,9 +148,13 @@ class Service:
             async with receive_channel:
                 async for batch in receive_channel:
                     self.router.received_at = trio.current_time()
+                    patience = PATIENCE
                     for message in batch:
                         if self.outbox.is_full:
                             await self.outbox.wait_for_room()
+                        while self.router.is_crowded and patience:
+                            await trio.lowlevel.checkpoint()
+                            patience -= 1
                         self.router.route(message)
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:

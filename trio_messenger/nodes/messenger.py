@@ -27,13 +27,6 @@ from trio_messenger import (
 
 
 @attrs.frozen
-class Echo:
-    """Any JSON value."""
-
-    echo: Any
-
-
-@attrs.frozen
 class ToTarget:
     """``payload`` is sent to ``target`` as an RPC."""
 
@@ -105,24 +98,24 @@ def add_echoes(node: Node) -> None:
     began = ended = 0.0
 
     @node.on("echo")
-    def echo(body: Echo) -> Body:
-        return {"echo": body.echo}
+    def echo(request: Request) -> Body:
+        return {"echo": request.require("echo")}
 
     @node.on("dedup_echo", at_most_once=dedup)
-    def dedup_echo(body: Echo) -> Body:
-        return {"echo": body.echo}
+    def dedup_echo(request: Request) -> Body:
+        return {"echo": request.require("echo")}
 
     @node.on("dedup_stats")
     def dedup_stats() -> Body:
         return {"total": dedup.total, "duplicates": dedup.duplicates, "cache_size": len(dedup)}
 
     @node.on("bench_echo")
-    def bench_echo(request: Request, body: Echo) -> Body:
+    def bench_echo(request: Request) -> Body:
         nonlocal began, ended
         ended = trio.current_time()
         began = began if latencies.count else request.received_at
         latencies.record(ended - request.received_at)
-        return {"echo": body.echo, "latency_us": round((ended - request.received_at) * 1e6)}
+        return {"echo": request.require("echo"), "latency_us": round((ended - request.received_at) * 1e6)}
 
     @node.on("bench_stats")
     def bench_stats() -> Body:
