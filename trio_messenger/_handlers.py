@@ -48,17 +48,29 @@ def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> H
     name = getattr(function, "__qualname__", repr(function))
     if not callable(function):
         raise TypeError(f"a handler is a function, not {function!r}")
-    takes = [_what_it_takes(parameter, function, name, local_names) for parameter in _parameters(function, name)]
+    parameters = _parameters(function, name)
+    takes = [_what_it_takes(parameter, function, name, local_names) for parameter in parameters]
+    if takes.count(Request) > 1:
+        one, other = [parameter.name for parameter, take in zip(parameters, takes, strict=True) if take is Request][:2]
+        raise TypeError(
+            f"parameters {one!r} and {other!r} of handler {name} both take the request; "
+            "annotate the one for the body with an attrs class"
+        )
     return Handler(_with_arguments(function, takes), is_async_callable(function))
 
 
 def is_async_callable(function: object) -> bool:
     """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
+    while isinstance(function, functools.partial):
+        function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]:
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        raise TypeError(f"handler {name} tells nothing of its parameters; wrap it in a function") from None
     # What has a default is the author's own business, such as a variable bound at definition.
     parameters = [p for p in signature.parameters.values() if p.default is inspect.Parameter.empty]
     if any(parameter.kind not in _POSITIONAL for parameter in parameters):
@@ -106,9 +118,13 @@ def _resolve(annotation: str, function: HandlerFunction, what: str, local_names:
 
 
 def _globals_of(function: HandlerFunction) -> dict[str, Any]:
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            break
     if not inspect.isroutine(function):
         function = type(function).__call__
     return getattr(function, "__globals__", {})
@@ -128,4 +144,6 @@ def _convert(request: Request, body_class: type[Any]) -> Any:
         return msgspec.convert(request.body, body_class)
     except msgspec.ValidationError as exc:
         reason = str(exc).replace("`$", "`body")
+        if exc.__cause__ is not None and exc.__cause__.args:  # a validator's; attrs puts more than the text in
+            reason = reason.replace(str(exc.__cause__), str(exc.__cause__.args[0]))
         raise RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed {request.type!r} request: {reason}") from None

@@ -43,6 +43,7 @@ class Reaper:
         Returns:
           How many were reaped.
         """
+        await trio.lowlevel.checkpoint()
         now = trio.current_time()
         reaped = 0
         while expired := self._table.expire_slice(now):

@@ -51,15 +51,18 @@ class Stats:
     rpc_latency: Latencies = attrs.field(factory=Latencies)
     """How long RPCs took that were answered, from sending to the reply, in seconds."""
 
+    def counters(self) -> dict[str, int]:
+        """Return the counters that are not 0, by name."""
+        counters = attrs.asdict(self, recurse=False, filter=lambda field, _: field.type == "int")
+        return {name: count for name, count in counters.items() if count}
+
     def line(self) -> str:
-        """Return everything in one line: each counter that is not 0, then quantiles of the latency in milliseconds."""
-        counters = [
-            f"{name}={value}"
-            for name, value in attrs.asdict(self, recurse=False).items()
-            if value and name != "rpc_latency"
-        ]
-        quantiles = [f"rpc_p{q * 100:g}_ms={self.rpc_latency.quantile(q) * 1000:.3g}" for q in (0.5, 0.95, 0.99, 1)]
-        return "statistics: " + " ".join(counters + (quantiles if self.rpc_latency.count else []))
+        """Return everything in one line: the counters that are not 0, and quantiles of the latency in milliseconds."""
+        words = [f"{name}={count}" for name, count in self.counters().items()]
+        if self.rpc_latency.count:
+            quantiles = {q: self.rpc_latency.quantile(q) * 1000 for q in (0.5, 0.95, 0.99, 1)}
+            words += [f"rpc_p{q * 100:g}_ms={milliseconds:.3g}" for q, milliseconds in quantiles.items()]
+        return "statistics: " + " ".join(words)
 
 
 _IN_FULL: Final = 10

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final, final
+from typing import Any, Final, TypeGuard, final
 
 import msgspec
 
@@ -30,8 +30,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 _U: Final = ord("u")
 
-_OVERLONG: Final = b"\0"
-"""Stands for a line that was skipped; compared by identity, and nothing that decodes."""
+_OVERLONG: Final = b"\0\0"
+"""Stands for a line that was skipped; compared by identity (Python has only one of each single byte, hence two)."""
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode
@@ -41,20 +41,21 @@ _format = msgspec.json.format
 def encode(src: str, dest: str, body: Body) -> bytes:
     """Return the line of one message, without its newline, spaced as ``json.dumps`` spaces it.
 
-    Text leaves as UTF-8, not escaped to ASCII.
+    Text leaves as UTF-8, not escaped to ASCII, and keys that are numbers as strings, as with ``json.dumps``. A set
+    leaves in whatever order Python has it in: sort it, where runs are to be repeated.
 
     Raises:
       LocalProtocolError: if JSON cannot carry the body: NaN or an infinity, a lone surrogate, a key that is
-        no string, an object of a type that has no JSON form, nesting past Python's limit.
+        neither string nor number, an object of a type that has no JSON form, nesting past Python's limit.
     """
     try:
         compact = _encode({"src": src, "dest": dest, "body": body})
+        # msgspec writes NaN and infinities as null. A search for one byte rules that out for most lines.
+        if _U in compact and compact.find(b"null") >= 0:
+            _refuse_non_finite(body, "body")
+        return _format(compact, indent=0)
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise LocalProtocolError(f"JSON cannot carry the {body.get('type')!r} body to {dest!r}: {exc}") from exc
-    # msgspec writes NaN and infinities as null. A search for one byte rules that out for most lines.
-    if _U in compact and compact.find(b"null") >= 0:
-        _refuse_non_finite(body, "body")
-    return _format(compact, indent=0)
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:
@@ -64,11 +65,11 @@ def _refuse_non_finite(value: Any, path: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_non_finite(item, f"{path}.{key}")
-    elif isinstance(value, (list, tuple, set, frozenset)):
+    elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             _refuse_non_finite(item, f"{path}[{index}]")
     elif not isinstance(value, (str, int, float, bytes)) and value is not None:
-        # A record or another type that msgspec knows: look at what it is built from.
+        # A record, a set or another type that msgspec knows: look at what it is built from.
         _refuse_non_finite(msgspec.to_builtins(value), path)
 
 
@@ -84,7 +85,7 @@ class LineDecoder:
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._held_size = 0  # of the unfinished line, also of what was dropped of it
 
     def receive_data(self, data: bytes) -> list[Message]:
@@ -113,12 +114,12 @@ class LineDecoder:
         if self._held_size > self._limit:
             self._held.clear()
         elif part:
-            self._held.append(part)
+            self._held += part
 
     def _complete(self, end: bytes) -> bytes:
         """Return the line that *end* completes."""
         is_overlong = self._held_size + len(end) > self._limit
-        line = _OVERLONG if is_overlong else b"".join([*self._held, end])
+        line = _OVERLONG if is_overlong else bytes(self._held) + end
         self._held.clear()
         self._held_size = 0
         return line
@@ -138,13 +139,24 @@ class LineDecoder:
         excerpt = ascii(line[:_EXCERPT])[2:-1]
         return [
             MalformedMessage(
-                src if isinstance(src, str) else "",
-                dest if isinstance(dest, str) else "",
+                src if _is_text(src) else "",
+                dest if _is_text(dest) else "",
                 reserved,
                 reason,
                 excerpt,
             )
         ]
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Tell whether *value* is a string that can be sent: half a surrogate pair cannot."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _diagnose(line: bytes, error: Exception) -> tuple[str, dict[str, Any]]:

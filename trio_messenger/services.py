@@ -15,9 +15,7 @@ import attrs
 import msgspec
 import trio
 
-from ._backoff import Backoff
-from ._errors import ErrorCode, RemoteProtocolError, RetriesExhausted, RpcError
-from ._message import Body, as_body
+from . import Backoff, Body, ErrorCode, RemoteProtocolError, RetriesExhausted, RpcError
 
 LIN_KV: Final = "lin-kv"
 """Linearizable: every read sees the latest write."""
@@ -215,6 +213,6 @@ def _convert(value: Any, as_: type[_T], what: str) -> _T:
         raise RemoteProtocolError(f"{what} does not fit: {exc}") from None
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """Return an attrs record as a dict of its fields, anything else as it is."""
-    return dict(as_body(value)) if attrs.has(type(value)) else value
+    return attrs.asdict(value, recurse=False) if attrs.has(type(value)) else value

@@ -69,7 +69,10 @@ class MemoryTransport(Transport):
 
     async def send_bytes(self, data: bytes) -> None:
         """Send any bytes: half a line, many, or rubbish. The other end splits and decodes them as if from a pipe."""
-        await self._send_channel.send(data)
+        try:
+            await self._send_channel.send(data)
+        except trio.BrokenResourceError:
+            raise trio.BrokenResourceError("the other end of the memory transport is closed") from None
 
     def send_eof(self) -> None:
         """Say that nothing more will be sent from here, while still receiving."""

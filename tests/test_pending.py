@@ -1,0 +1,563 @@
+"""The table of pending RPCs: nothing stays in it, nothing expires early, and every reply is accounted for."""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import weakref
+from collections.abc import Iterator
+from fractions import Fraction
+
+import attrs
+import pytest
+import trio
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+from trio.testing import MockClock
+
+from trio_messenger import PendingRpc, RpcTimeout, Stats, _pending
+from trio_messenger._pending import REMEMBERED, SLICE, PendingTable
+
+BUCKET = 1 / 128
+
+
+class Desk:
+    """A table, its counters, and the one channel into which its RPCs end."""
+
+    def __init__(self) -> None:
+        self.stats = Stats()
+        self.table = PendingTable(self.stats)
+        self.send_channel, self._receive_channel = trio.open_memory_channel[PendingRpc](math.inf)
+
+    def open(self, msg_id: int, timeout: float = 1.0) -> PendingRpc:
+        """Register an RPC to n2."""
+        return self.table.open(msg_id, "n2", timeout, self.send_channel)
+
+    def ended(self) -> list[PendingRpc]:
+        """Take what has ended since the last time."""
+        return [*self._take()]
+
+    def _take(self) -> Iterator[PendingRpc]:
+        while self._receive_channel.statistics().current_buffer_used:
+            yield self._receive_channel.receive_nowait()
+
+    def counts(self) -> dict[str, int]:
+        """Return the counters that are not 0."""
+        return self.stats.counters()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A new table, at time 0."""
+    return Desk()
+
+
+# The ways out
+
+
+async def test_a_record_knows_what_was_asked(desk: Desk, mock_clock: MockClock) -> None:
+    """A record tells number, peer, time and deadline, and is what the table shows, in the order of sending."""
+    mock_clock.jump(3.0)
+    first = desk.open(5, 2.0)
+    second = desk.table.open(0, "n3", math.inf, desk.send_channel, print)
+    assert (first.msg_id, first.dest, first.sent_at, first.deadline) == (5, "n2", 3.0, 5.0)
+    assert (first.callback, first.outcome) == (None, None)
+    assert (second.msg_id, second.dest, second.sent_at, second.deadline) == (0, "n3", 3.0, math.inf)
+    assert second.callback is print
+    assert list(desk.table) == [first, second]
+    assert len(desk.table) == 2
+    assert desk.counts() == {"rpcs": 2}
+
+
+async def test_a_reply_ends_an_rpc(desk: Desk, mock_clock: MockClock) -> None:
+    """A reply takes the record out, goes into its channel, and is counted; the deadline then means nothing."""
+    for msg_id in (0, 1):
+        desk.open(msg_id)
+    reply = {"type": "read_ok", "in_reply_to": 0}
+    desk.table.settle(0, reply)
+    [rpc] = desk.ended()
+    assert rpc.msg_id == 0
+    assert rpc.outcome is reply
+    assert [rpc.msg_id for rpc in desk.table] == [1]
+    assert desk.counts() == {"rpcs": 2, "answered": 1}
+    mock_clock.jump(10.0)
+    assert desk.table.expire_slice(10.0) == 1
+    assert [rpc.msg_id for rpc in desk.ended()] == [1]
+
+
+async def test_an_error_reply_ends_an_rpc_as_any_other(desk: Desk, mock_clock: MockClock) -> None:
+    """An ``error`` body is a reply: the record leaves with it, and it counts as answered."""
+    desk.open(7)
+    desk.table.settle(7, {"type": "error", "code": 20})
+    assert [rpc.outcome for rpc in desk.ended()] == [{"type": "error", "code": 20}]
+    assert len(desk.table) == 0
+    assert desk.counts() == {"rpcs": 1, "answered": 1}
+
+
+async def test_a_deadline_ends_an_rpc(desk: Desk, mock_clock: MockClock) -> None:
+    """At its deadline a record leaves with a `RpcTimeout` that says who did not answer what for how long."""
+    mock_clock.jump(8.0)
+    rpc = desk.open(7, 0.25)
+    assert desk.table.expire_slice(8.0) == 0
+    assert desk.table.expire_slice(8.25) == 1
+    assert desk.ended() == [rpc]
+    assert isinstance(rpc.outcome, RpcTimeout)
+    assert str(rpc.outcome) == "no reply from 'n2' to msg_id 7 within 0.25 s"
+    assert len(desk.table) == 0
+    assert desk.table.next_due() == math.inf
+    assert desk.table.expire_slice(1e300) == 0
+    assert desk.counts() == {"rpcs": 1, "reaped": 1}
+
+
+async def test_a_forgotten_rpc_ends_without_a_word(desk: Desk, mock_clock: MockClock) -> None:
+    """A record whose waiter has gone leaves at once, nothing goes into its channel, and it is counted once."""
+    rpc = desk.open(7)
+    desk.table.forget(rpc)
+    assert len(desk.table) == 0
+    assert desk.table.next_due() == math.inf
+    assert desk.table.expire_slice(100.0) == 0
+    desk.table.forget(rpc)
+    assert desk.ended() == []
+    assert rpc.outcome is None
+    assert desk.counts() == {"rpcs": 1, "abandoned": 1}
+
+
+async def test_forgetting_what_has_ended_changes_nothing(desk: Desk, mock_clock: MockClock) -> None:
+    """Whoever forgets an RPC on its way out need not know whether it has ended, nor hits one with the same number."""
+    answered = desk.open(1)
+    desk.table.settle(1, {})
+    desk.table.forget(answered)
+    again = desk.open(1)
+    desk.table.forget(answered)
+    assert again in desk.table
+    assert desk.counts() == {"rpcs": 2, "answered": 1}
+
+
+async def test_closing_ends_all_rpcs(desk: Desk, mock_clock: MockClock) -> None:
+    """Closing takes all records out, each with a `trio.ClosedResourceError` that names it, in their order."""
+    rpcs = [desk.open(2, 5.0), desk.open(0, math.inf), desk.open(1, 1.0)]
+    desk.table.close()
+    assert len(desk.table) == 0
+    assert desk.ended() == rpcs
+    for rpc in rpcs:
+        assert isinstance(rpc.outcome, trio.ClosedResourceError)
+        assert str(rpc.outcome) == f"the node closed before 'n2' replied to msg_id {rpc.msg_id}"
+    assert desk.table.next_due() == math.inf
+    assert desk.table.expire_slice(100.0) == 0
+    for rpc in rpcs:
+        desk.table.forget(rpc)
+    desk.table.close()
+    assert desk.ended() == []
+    assert desk.counts() == {"rpcs": 3, "closed": 3}
+
+
+async def test_a_closed_table_takes_nothing(desk: Desk, mock_clock: MockClock) -> None:
+    """After closing, no RPC can be opened, and the attempt is not counted as one."""
+    desk.table.close()
+    with pytest.raises(trio.ClosedResourceError, match=r"^the node is closed and sends no more RPCs$"):
+        desk.open(1)
+    assert len(desk.table) == 0
+    assert desk.counts() == {}
+
+
+async def test_nothing_of_an_ended_rpc_stays(desk: Desk, mock_clock: MockClock) -> None:
+    """Whichever way a record leaves, the table keeps no reference to it."""
+    records = weakref.WeakSet[object]()
+
+    class Callback:
+        def __call__(self, _: object) -> None:
+            """Do nothing."""
+
+    def leave_in_every_way() -> None:
+        for msg_id in range(8):
+            callback = Callback()
+            records.add(callback)
+            desk.table.open(msg_id, "n2", 1.0, desk.send_channel, callback)
+        desk.table.settle(0, {})
+        desk.table.settle(1, {"type": "error"})
+        desk.table.forget(next(iter(desk.table)))
+        assert desk.table.expire_slice(5.0) == 5
+        for msg_id in range(8, 10):
+            callback = Callback()
+            records.add(callback)
+            desk.table.open(msg_id, "n2", 1.0 if msg_id == 8 else math.inf, desk.send_channel, callback)
+        desk.table.close()
+        assert len(desk.ended()) == 9
+
+    leave_in_every_way()
+    gc.collect()
+    assert len(records) == 0
+
+
+async def test_an_error_while_sending_frees_the_number(desk: Desk, mock_clock: MockClock) -> None:
+    """A number whose request was never sent may be opened again, and its reply then finds the new record."""
+    desk.table.forget(desk.open(3))
+    again = desk.open(3)
+    desk.table.settle(3, {"type": "t_ok"})
+    assert desk.ended() == [again]
+    desk.table.settle(3, {"type": "t_ok"})
+    assert desk.counts() == {"rpcs": 2, "abandoned": 1, "answered": 1, "duplicate_replies": 1}
+
+
+# Replies to nothing
+
+
+@pytest.mark.parametrize("msg_id", [0, 1, REMEMBERED - 1, REMEMBERED, 2**40])
+async def test_stray_replies_are_counted_apart(desk: Desk, msg_id: int, mock_clock: MockClock) -> None:
+    """A reply is unknown before its RPC, a duplicate after its reply, late after its end; so it is for number 0."""
+    desk.table.settle(msg_id, {})
+    assert desk.counts() == {"unknown_replies": 1}
+    desk.open(msg_id)
+    desk.table.settle(msg_id, {})
+    desk.table.settle(msg_id, {})
+    desk.table.settle(msg_id, {})
+    assert desk.counts() == {"rpcs": 1, "answered": 1, "duplicate_replies": 2, "unknown_replies": 1}
+    assert desk.table.expire_slice(desk.open(msg_id).deadline) == 1
+    desk.table.settle(msg_id, {})
+    assert desk.stats.late_replies == 1
+    desk.table.forget(desk.open(msg_id))
+    desk.table.settle(msg_id, {})
+    assert desk.stats.late_replies == 2
+    assert desk.counts() == {
+        "rpcs": 3,
+        "answered": 1,
+        "reaped": 1,
+        "abandoned": 1,
+        "duplicate_replies": 2,
+        "late_replies": 2,
+        "unknown_replies": 1,
+    }
+    assert len(desk.ended()) == 2
+
+
+@pytest.mark.parametrize("msg_id", [-1, -4, -REMEMBERED, 10**29, -(10**29), REMEMBERED])
+async def test_a_reply_to_a_number_never_used_is_unknown(desk: Desk, msg_id: int, mock_clock: MockClock) -> None:
+    """No number from the network, however odd, is mistaken for one that was used, not even one with its remainder."""
+    for used in (0, REMEMBERED - 1, REMEMBERED - 4):
+        desk.open(used)
+        desk.table.settle(used, {})
+    desk.table.settle(msg_id, {})
+    assert desk.counts() == {"rpcs": 3, "answered": 3, "unknown_replies": 1}
+
+
+async def test_old_rpcs_are_no_longer_remembered(desk: Desk, mock_clock: MockClock) -> None:
+    """After as many further RPCs as are remembered, a reply to the first is unknown; to the next, a duplicate."""
+    for msg_id in range(REMEMBERED + 1):
+        desk.open(msg_id)
+        desk.table.settle(msg_id, {})
+    for msg_id in (0, 1, REMEMBERED):
+        desk.table.settle(msg_id, {})
+    assert (desk.stats.unknown_replies, desk.stats.duplicate_replies) == (1, 2)
+
+
+# Deadlines
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.floats(0, 2**22), st.floats(0, 2**22))
+@example(0.0, 0.0)
+@example(0.1, 0.2)
+@example(1.0, BUCKET)
+@example(1.0, math.nextafter(BUCKET, 1))
+@example(1.0, math.nextafter(BUCKET, 0))
+def test_expiry_is_never_early_and_at_most_a_bucket_late(start: float, timeout: float) -> None:
+    """From any time and for any timeout, an RPC expires at its deadline or up to 1/128 s after it, not before."""
+
+    async def main() -> None:
+        clock.jump(start)
+        desk = Desk()
+        rpc = desk.open(0, timeout)
+        assert rpc.deadline == start + timeout
+        due = desk.table.next_due()
+        assert Fraction(rpc.deadline) <= Fraction(due) < Fraction(rpc.deadline) + Fraction(1, 128)
+        assert desk.table.expire_slice(math.nextafter(due, -1)) == 0
+        assert desk.table.expire_slice(due) == 1
+
+    clock = MockClock()
+    trio.run(main, clock=clock)
+
+
+async def test_a_deadline_on_the_edge_of_a_bucket_is_exact(desk: Desk, mock_clock: MockClock) -> None:
+    """A deadline that is a multiple of 1/128 s is kept to the instant."""
+    for number, timeout in enumerate((0.0, BUCKET, 0.25, 0.5, 1.0, 2.0, 2.0 + BUCKET)):
+        desk.open(number, timeout)
+        assert desk.table.next_due() == timeout
+        assert desk.table.expire_slice(timeout) == 1
+
+
+async def test_the_earliest_expire_first(desk: Desk, mock_clock: MockClock) -> None:
+    """Records expire in the order of their deadlines, those of one bucket in the order of sending."""
+    timeouts = [3.0, 1.0, 2.0, 1.0, 0.5, math.inf, 0.5 - BUCKET / 2, 2.0]
+    for number, timeout in enumerate(timeouts):
+        desk.open(number, timeout)
+    while desk.table.expire_slice(10.0):
+        pass
+    assert [rpc.msg_id for rpc in desk.ended()] == [4, 6, 1, 3, 2, 7, 0]
+    assert [rpc.msg_id for rpc in desk.table] == [5]
+
+
+async def test_expiry_comes_in_slices(desk: Desk, mock_clock: MockClock) -> None:
+    """However many are due at once, one call ends `SLICE` of them at the most, none twice, none left out."""
+    for number in range(2 * SLICE + 10):
+        desk.open(number)
+    sizes = [desk.table.expire_slice(1.0) for _ in range(4)]
+    assert sizes == [SLICE, SLICE, 10, 0]
+    assert [rpc.msg_id for rpc in desk.ended()] == list(range(2 * SLICE + 10))
+    assert desk.stats.reaped == 2 * SLICE + 10
+
+
+async def test_slices_that_were_answered_are_passed_over(desk: Desk, mock_clock: MockClock) -> None:
+    """A slice whose RPCs have all been answered does not hide those behind it, nor count as the end."""
+    for number in range(3 * SLICE):
+        desk.open(number)
+    for number in range(SLICE, 2 * SLICE):
+        desk.table.settle(number, {})
+    desk.ended()
+    assert [desk.table.expire_slice(1.0) for _ in range(3)] == [SLICE, SLICE, 0]
+    assert [rpc.msg_id for rpc in desk.ended()] == [*range(SLICE), *range(2 * SLICE, 3 * SLICE)]
+
+
+async def test_a_bucket_that_was_answered_is_not_due(desk: Desk, mock_clock: MockClock) -> None:
+    """Several slices in a row that have all been answered count as nothing, at the end of a bucket or in it."""
+    for number in range(5 * SLICE):
+        desk.open(number)
+    for number in (*range(2 * SLICE), *range(3 * SLICE, 5 * SLICE)):
+        desk.table.settle(number, {})
+    assert [desk.table.expire_slice(1.0) for _ in range(2)] == [SLICE, 0]
+    assert desk.table.next_due() == math.inf
+
+
+async def test_a_bucket_that_is_being_swept_takes_more(desk: Desk, mock_clock: MockClock) -> None:
+    """An RPC that falls into a bucket whose slices are being expired is expired with it."""
+    desk.open(0)
+    assert desk.table.expire_slice(1.0) == 1
+    desk.open(1)
+    assert desk.table.next_due() == 1.0
+    assert desk.table.expire_slice(1.0) == 1
+    assert [rpc.msg_id for rpc in desk.ended()] == [0, 1]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e308])
+async def test_a_timeout_beyond_all_time_never_comes(desk: Desk, seconds: float, mock_clock: MockClock) -> None:
+    """An RPC without end waits for ever, and every other way out is open to it."""
+    rpcs = [desk.open(number, seconds) for number in range(3)]
+    assert desk.table.next_due() == math.inf
+    assert desk.table.expire_slice(1e300) == 0
+    assert list(desk.table) == rpcs
+    desk.table.settle(0, {})
+    desk.table.forget(rpcs[1])
+    assert list(desk.table) == [rpcs[2]]
+    desk.table.close()
+    assert desk.counts() == {"rpcs": 3, "answered": 1, "abandoned": 1, "closed": 1}
+
+
+async def test_a_timeout_of_ages_is_kept(desk: Desk, mock_clock: MockClock) -> None:
+    """A deadline that is far but can be reached is due when it is reached."""
+    desk.open(0, 1e300)
+    assert desk.table.next_due() == 1e300
+    assert desk.table.expire_slice(math.nextafter(1e300, 0)) == 0
+    assert desk.table.expire_slice(1e300) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(-1.0, "-1.0"), (-5e-324, "-5e-324"), (-math.inf, "-inf"), (math.nan, "nan"), (-1, "-1")]
+)
+async def test_a_timeout_that_is_none_is_refused(desk: Desk, seconds: float, shown: str, mock_clock: MockClock) -> None:
+    """A negative timeout, or NaN, is the caller's mistake: nothing is registered or counted."""
+    text = f"^the timeout of an RPC is {shown} s; give 0 or more, or math.inf to wait for ever$"
+    with pytest.raises(ValueError, match=text):
+        desk.open(1, seconds)
+    assert len(desk.table) == 0
+    assert desk.table.next_due() == math.inf
+    assert desk.counts() == {}
+
+
+async def test_next_due_is_that_of_the_first_who_waits(desk: Desk, mock_clock: MockClock) -> None:
+    """`next_due` follows the earliest record that is still there, and is infinite without one."""
+    assert desk.table.next_due() == math.inf
+    late, early = desk.open(0, 2.0), desk.open(1, 1.0)
+    assert desk.table.next_due() == 1.0
+    desk.table.settle(early.msg_id, {})
+    assert desk.table.next_due() == 2.0
+    desk.open(2, 1.0)
+    assert desk.table.next_due() == 1.0
+    assert desk.table.expire_slice(1.0) == 1
+    desk.table.forget(late)
+    assert desk.table.next_due() == math.inf
+
+
+async def test_whoever_sleeps_is_told_of_earlier_deadlines_only(desk: Desk, mock_clock: MockClock) -> None:
+    """`on_earlier` is called with the new `next_due` when a record brings it forward, and not otherwise."""
+    told: list[float] = []
+    desk.table.on_earlier = told.append
+    for number, timeout in enumerate((2.0, 3.0, 2.0, 1.0, 1.0, math.inf, 1.5, 0.999)):
+        desk.open(number, timeout)
+    assert told == [2.0, 1.0]  # 0.999 s falls into the bucket of 1.0 s
+    desk.open(9, 0.0)
+    assert told == [2.0, 1.0, 0.0]
+
+
+async def test_an_answered_bucket_is_told_again(desk: Desk, mock_clock: MockClock) -> None:
+    """A record in the bucket of an answered one is due there, whether or not the empty bucket was cleared away."""
+    told: list[float] = []
+    desk.table.on_earlier = told.append
+    desk.table.forget(desk.open(0, 1.0))
+    desk.open(1, 1.0)
+    assert desk.table.next_due() == 1.0
+    desk.table.settle(1, {})
+    assert desk.table.next_due() == math.inf
+    desk.open(2, 1.0)
+    assert desk.table.next_due() == 1.0
+    assert told == [1.0, 1.0]
+
+
+# As a collection
+
+
+async def test_only_a_pending_record_is_in_the_table(desk: Desk, mock_clock: MockClock) -> None:
+    """`in` asks for this very record: neither its number, nor another record of that number, will do."""
+    rpc, other = desk.open(0), Desk().open(0)
+    assert rpc in desk.table
+    strangers: list[object] = [other, 0, None, "n2"]
+    assert not any(stranger in desk.table for stranger in strangers)
+    desk.table.settle(0, {})
+    assert rpc not in desk.table
+
+
+async def test_the_first_of_the_table_is_the_oldest(desk: Desk, mock_clock: MockClock) -> None:
+    """Iteration is in the order of sending, whatever the deadlines and whatever has ended in between."""
+    rpcs = [desk.open(number, timeout) for number, timeout in enumerate((3.0, 1.0, 2.0, math.inf))]
+    desk.table.settle(0, {})
+    assert list(desk.table) == rpcs[1:]
+    desk.table.expire_slice(1.0)
+    assert next(iter(desk.table)) is rpcs[2]
+
+
+# Against a model
+
+TIMEOUTS = st.sampled_from([0.0, BUCKET, 0.1, 0.25, 2.0, math.inf]) | st.floats(0, 5)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), TIMEOUTS),
+        st.tuples(st.just("settle"), st.integers(-1, 40)),
+        st.tuples(st.just("forget"), st.integers(0, 40)),
+        st.tuples(st.just("advance"), st.sampled_from([BUCKET, 0.25]) | st.floats(0, 3)),
+        st.tuples(st.just("close"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@attrs.define
+class Model:
+    """The table as one would write it without a thought for speed."""
+
+    deadlines: dict[int, float] = attrs.field(factory=dict)
+    slots: dict[int, tuple[int, str]] = attrs.field(factory=dict)
+    counts: dict[str, int] = attrs.field(factory=dict)
+    outcomes: list[tuple[int, str]] = attrs.field(factory=list)
+
+    def count(self, what: str) -> None:
+        """Add one to a counter."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def end(self, msg_id: int, how: str) -> None:
+        """Take a record out and remember how it ended, for as long as nobody needs its place."""
+        del self.deadlines[msg_id]
+        self.count(how)
+        if how != "closed":
+            self.slots[msg_id % 8] = (msg_id, "duplicate_replies" if how == "answered" else "late_replies")
+        if how != "abandoned":
+            self.outcomes.append((msg_id, how))
+
+    def settle(self, msg_id: int) -> None:
+        """Take a reply."""
+        if msg_id in self.deadlines:
+            self.end(msg_id, "answered")
+            return
+        known, how = self.slots.get(msg_id % 8, (msg_id, "unknown_replies"))
+        self.count(how if known == msg_id else "unknown_replies")
+
+    def due(self, msg_id: int) -> float:
+        """Return when a record is to expire."""
+        deadline = self.deadlines[msg_id]
+        return deadline if deadline == math.inf else math.ceil(Fraction(deadline) * 128) / 128
+
+    def expire(self, now: float) -> None:
+        """End what is due, the earliest first."""
+        for msg_id in sorted(self.deadlines, key=self.due):
+            if self.due(msg_id) <= now:
+                self.end(msg_id, "reaped")
+
+
+HOW = {dict: "answered", RpcTimeout: "reaped", trio.ClosedResourceError: "closed"}
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
+    """After any steps the table holds, counts, returns and awaits what a naive table would."""
+
+    async def main() -> None:
+        desk, model, rpcs = Desk(), Model(), list[PendingRpc]()
+        closed = False
+        for step, value in steps:
+            if step == "open" and not closed:
+                model.deadlines[len(rpcs)] = trio.current_time() + value
+                model.count("rpcs")
+                rpcs.append(desk.open(len(rpcs), value))
+            elif step == "settle":
+                desk.table.settle(int(value), {})
+                model.settle(int(value))
+            elif step == "forget" and value < len(rpcs):
+                desk.table.forget(rpcs[int(value)])
+                if value in model.deadlines:
+                    model.end(int(value), "abandoned")
+            elif step == "advance":
+                clock.jump(value)
+                model.expire(trio.current_time())
+                while expired := desk.table.expire_slice(trio.current_time()):
+                    assert expired <= 3
+            elif step == "close":
+                desk.table.close()
+                for msg_id in list(model.deadlines):
+                    model.end(msg_id, "closed")
+                closed = True
+            assert [rpc.msg_id for rpc in desk.table] == list(model.deadlines)
+            assert len(desk.table) == len(model.deadlines)
+            assert desk.table.next_due() == min(map(model.due, model.deadlines), default=math.inf)
+            assert desk.counts() == model.counts
+            assert [rpc in desk.table for rpc in rpcs] == [rpc.msg_id in model.deadlines for rpc in rpcs]
+        assert [(rpc.msg_id, HOW[type(rpc.outcome)]) for rpc in desk.ended()] == model.outcomes
+
+    clock = MockClock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_pending, "SLICE", 3)
+        patch.setattr(_pending, "REMEMBERED", 8)
+        trio.run(main, clock=clock)
+
+
+async def test_many_rpcs_at_random_all_leave(desk: Desk, mock_clock: MockClock) -> None:
+    """Of 20,000 RPCs that end in every way at random, none stays, and the counters add up."""
+    rng = random.Random(7)
+    for number in range(20_000):
+        rpc = desk.open(number, rng.choice((0.1, 0.5, 2.0, rng.random())))
+        end = rng.random()
+        if end < 0.4:
+            desk.table.settle(rng.randrange(number + 1), {})
+        elif end < 0.6:
+            desk.table.forget(rpc)
+        elif end < 0.7:
+            mock_clock.jump(rng.random() / 100)
+            while desk.table.expire_slice(trio.current_time()):
+                pass
+        assert all(rpc.deadline + BUCKET > trio.current_time() for rpc in list(desk.table)[:1])
+    mock_clock.jump(3.0)
+    while desk.table.expire_slice(trio.current_time()):
+        pass
+    assert len(desk.table) == 0
+    assert desk.table.next_due() == math.inf
+    stats = desk.stats
+    assert min(stats.answered, stats.reaped, stats.abandoned) > 1000
+    assert stats.answered + stats.reaped + stats.abandoned == stats.rpcs == 20_000
+    assert len(desk.ended()) == stats.answered + stats.reaped

@@ -1,0 +1,326 @@
+"""The shape of the package: floors that import downwards only, small modules, documented and final exports."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import trio_messenger
+from trio_messenger import Node
+from trio_messenger.nodes import NODES
+
+PACKAGE = Path(trio_messenger.__file__).parent
+ROOT = Path(__file__).parents[1]
+
+# Each module's floor. A module imports from its own floor and those below. Where a folder is named,
+# that is for all the modules in it.
+FLOORS = {
+    # 0, words: no trio, no I/O, no clock
+    "_errors": 0,
+    "_message": 0,
+    "_wire": 0,
+    "_stats": 0,
+    "_backoff": 0,
+    "_latency": 0,
+    # 1, mechanisms: one idea each
+    "_pending": 1,
+    "_reaper": 1,
+    "_retry": 1,
+    "_gather": 1,
+    "_outbox": 1,
+    "_envelopes": 1,
+    "_periodic": 1,
+    "_workers": 1,
+    "_sender": 1,
+    "_calls": 1,
+    "_process": 1,
+    "transports": 1,
+    # 2, the service
+    "_handlers": 2,
+    "_once": 2,
+    "_service": 2,
+    "_router": 2,
+    "_init": 2,
+    "_node": 2,
+    # 3, the public API, and clients written on it
+    "": 3,
+    "services": 3,
+    # 4, helpers for tests, and ready-made nodes
+    "testing": 4,
+    "nodes": 4,
+    # 5, the simulator
+    "sim": 5,
+    # 6, the command line
+    "_cli": 6,
+    "__main__": 6,
+}
+
+OUTSIDE_WORLD = {
+    *("asyncio", "datetime", "io", "multiprocessing", "os", "pathlib", "select", "selectors", "signal"),
+    *("socket", "subprocess", "sys", "threading", "time", "trio"),
+}
+
+
+@functools.cache
+def modules() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module of the package by its name in it, such as ``transports.memory``."""
+    trees = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return trees
+
+
+def floor(module: str) -> int:
+    """Return the floor of *module*; fail if it has none."""
+    top = module.partition(".")[0]
+    if top not in FLOORS:
+        pytest.fail(f"module {module!r} stands on no floor; give {top!r} one in FLOORS of tests/test_structure.py")
+    return FLOORS[top]
+
+
+def on_floors(*floors: int) -> list[str]:
+    """Return the modules, except the root, that stand on one of *floors*."""
+    return [name for name in modules() if name and FLOORS.get(name.partition(".")[0]) in floors]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield the full name of each module that *module* imports, wherever in it, and of each name out of one."""
+    is_package = (PACKAGE / Path(*module.split(".")) / "__init__.py").exists()
+    package = ["trio_messenger", *module.split(".")] if module else ["trio_messenger"]
+    if not is_package:
+        package.pop()
+    for node in ast.walk(modules()[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the names of the package's modules that *module* imports."""
+    found = set()
+    for name in imports(module):
+        package, _, rest = name.partition(".")
+        if package == "trio_messenger":
+            while rest not in modules():
+                rest = rest.rpartition(".")[0]
+            found.add(rest)
+    return found - {module}
+
+
+ALL = sorted(modules())
+
+
+def test_all_modules_are_looked_at() -> None:
+    """The walk finds the package's root, its modules, and the modules of its folders, with what they import."""
+    assert {"", "_node", "transports", "transports.memory", "nodes.messenger", "_cli", "__main__"} <= set(ALL)
+    assert {"_errors", "_node", "transports"} <= own_imports("")
+    assert own_imports("transports.memory") == {"_message", "_wire", "transports"}
+    assert own_imports("nodes.messenger") == {""}
+    assert own_imports("__main__") == {"_cli"}
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_imports_point_down(module: str) -> None:
+    """A module imports from its own floor and from those below, never from one above."""
+    above = {name for name in own_imports(module) if floor(name) > floor(module)}
+    assert not above, f"{module} on floor {floor(module)} imports {above} above it"
+
+
+@pytest.mark.parametrize("module", on_floors(0))
+def test_the_ground_floor_knows_no_world(module: str) -> None:
+    """Words need no trio, no I/O and no clock, so they can be used and tested anywhere."""
+    assert not {name.partition(".")[0] for name in imports(module)} & OUTSIDE_WORLD
+
+
+@pytest.mark.parametrize("module", on_floors(3, 4, 5))
+def test_what_is_built_on_the_api_uses_nothing_else(module: str) -> None:
+    """From clients upwards a module sees of the floors below what any user of the library sees."""
+    private = {name for name in own_imports(module) if floor(name) < 3 and name.startswith("_")}
+    assert not private
+
+
+def test_only_one_module_touches_the_standard_descriptors() -> None:
+    """Descriptors 0 and 1 are the business of the stdio transport alone: nobody else imports os."""
+    assert {name for name in ALL if "os" in imports(name)} == {"transports.stdio"}
+
+
+def test_there_is_no_import_cycle() -> None:
+    """The modules can be put in an order in which each imports only from those before it."""
+    waiting = {name: own_imports(name) for name in ALL}
+    # A package's __init__ runs before the modules in it, which need not be written down; the root is left out,
+    # since it is imported first by whoever imports any of its modules.
+    waiting.pop("")
+    while ready := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
+        for name in ready:
+            del waiting[name]
+    assert not waiting, f"these import each other: {waiting}"
+
+
+def test_a_module_without_a_floor_is_named() -> None:
+    """A new module fails with the place where it is to be entered."""
+    with pytest.raises(
+        pytest.fail.Exception,
+        match=r"^module '_new' stands on no floor; give '_new' one in FLOORS of tests/test_structure\.py$",
+    ):
+        floor("_new")
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_a_module_is_documented_and_small(module: str) -> None:
+    """Each module opens with what it is for, and has 400 lines at the most."""
+    assert ast.get_docstring(modules()[module])
+    path = PACKAGE / Path(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{path.name} has {lines} lines; make it a folder"
+
+
+# What the package exports
+
+
+def exports() -> list[tuple[str, str]]:
+    """Return what the root exports: pairs of the module that defines it and the name."""
+    pairs = []
+    for node in modules()[""].body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 1
+            for alias in node.names:
+                assert alias.asname == alias.name, f"write `{alias.name} as {alias.name}`, so that it is an export"
+                pairs.append((node.module or "", alias.name))
+    return pairs
+
+
+EXPORTS = exports()
+CLASSES = [name for _, name in EXPORTS if inspect.isclass(getattr(trio_messenger, name))]
+
+
+def test_the_root_has_exports_and_nothing_else() -> None:
+    """The root only exports, and what is public in it is what it exports."""
+    public = {name for name in vars(trio_messenger) if not name.startswith("_")}
+    folders = {name.partition(".")[0] for name in ALL if not name.startswith("_")} - {""}
+    assert public - folders == {name for _, name in EXPORTS}
+    assert {"Node", "Request", "RpcError", "RpcTimeout"} <= public
+
+
+@pytest.mark.parametrize(("module", "name"), EXPORTS)
+def test_an_export_is_documented_where_it_is_defined(module: str, name: str) -> None:
+    """Every exported class, function, constant and alias has a docstring, and lives in the package."""
+    body = modules()[module].body
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+            assert ast.get_docstring(node)
+            return
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            assert isinstance(after, ast.Expr)
+            assert isinstance(after.value, ast.Constant)
+            assert isinstance(after.value.value, str)
+            return
+    pytest.fail(f"{name} is not defined in {module}")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_public_class_says_what_its_members_are(name: str) -> None:
+    """Every public method and property that a class defines has a docstring."""
+    [module] = [module for module, export in EXPORTS if export == name]
+    [definition] = [node for node in modules()[module].body if isinstance(node, ast.ClassDef) and node.name == name]
+    for node in definition.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+            if any(isinstance(decorator, ast.Name) and decorator.id == "overload" for decorator in node.decorator_list):
+                continue  # its implementation has it
+            assert ast.get_docstring(node), f"{name}.{node.name}"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_public_class_is_final_or_made_to_be_extended(name: str) -> None:
+    """A public class is final, unless it is abstract or the package itself extends it."""
+    cls = getattr(trio_messenger, name)
+    extended = [sub for sub in cls.__subclasses__() if sub.__module__.startswith("trio_messenger")]
+    final = getattr(cls, "__final__", False) or issubclass(cls, enum.Enum)
+    assert bool(final) != bool(extended or inspect.isabstract(cls))
+
+
+def test_the_transports_are_final() -> None:
+    """The transports that the package brings are final as well."""
+    for module, name in (("memory", "MemoryTransport"), ("stdio", "StdioTransport")):
+        assert getattr(importlib.import_module(f"trio_messenger.transports.{module}"), name).__final__
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    """Type checkers use the annotations of an installed package only if it has this file."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
+# What an import costs
+
+
+def test_importing_the_package_loads_the_core_only() -> None:
+    """`import trio_messenger` loads neither ready-made nodes, simulator, test helpers nor command line."""
+    code = "import sys; before = set(sys.modules); import trio_messenger; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "trio_messenger._node" in loaded
+    own = [name.removeprefix("trio_messenger").lstrip(".") for name in loaded if name.startswith("trio_messenger")]
+    assert [name for name in own if floor(name) > 3] == []
+    assert "argparse" not in loaded
+    assert done.stderr == ""
+
+
+# Nodes, version, and the words of the README
+
+
+def test_every_ready_made_node_is_listed() -> None:
+    """Each module in ``nodes`` is in `NODES`, with a summary of one line, and nothing else is."""
+    assert set(NODES) == {name.removeprefix("nodes.") for name in ALL if name.startswith("nodes.")}
+    assert all(summary and "\n" not in summary for summary in NODES.values())
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_ready_made_node_builds(name: str) -> None:
+    """``build()`` of each ready-made node makes a new node each time."""
+    module = importlib.import_module(f"trio_messenger.nodes.{name}")
+    first, second = module.build(), module.build()
+    assert isinstance(first, Node)
+    assert isinstance(second, Node)
+    assert first is not second
+
+
+def test_the_version_is_that_of_the_project_file() -> None:
+    """The installed metadata has the version of pyproject.toml; the package is installed anew when it changes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert importlib.metadata.version("trio-messenger") == project["version"]
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    """The README has one marked command, in a block right below the mark that `.ci/run` looks for."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^marker='(.*)'$", script, re.MULTILINE)
+    assert found
+    marker = found[1]
+    assert readme.count(marker) == 1
+    block = re.search(rf"^{re.escape(marker)}\n```sh\n(.+)\n```$", readme, re.MULTILINE)
+    assert block, "the mark stands right above a block of one line"
+    command = block[1]
+    assert re.search(r"\bnox$", command)
+    assert "README.md" in script
+    assert 'bash -euo pipefail -c "$command"' in script
+    assert command not in script
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
