@@ -25,7 +25,7 @@ _log = logging.getLogger("trio_messenger")
 
 _Channels: TypeAlias = tuple[trio.MemorySendChannel[PendingRpc], trio.MemoryReceiveChannel[PendingRpc]]
 
-_CALLBACKS_IN_A_ROW: Final = 256
+_CALLBACKS_IN_A_ROW: Final = 1024
 """Callbacks that run between two checkpoints; a callback costs about as much as expiring a record does."""
 
 _SPARE_CHANNELS: Final = 256
@@ -127,18 +127,19 @@ class Calls:
 
     def outcome(self, rpc: PendingRpc) -> Body | Exception:
         """Return how *rpc* ended: the body of the reply, or the exception that tells of anything else."""
-        assert rpc.outcome is not None  # it is set before the record goes into its channel
-        if isinstance(rpc.outcome, dict) and rpc.outcome["type"] == "error":
-            return RpcError.from_body(rpc.outcome, self._definite_codes)
-        return rpc.outcome
+        outcome = rpc.outcome
+        assert outcome is not None  # it is set before the record goes into its channel
+        if isinstance(outcome, dict) and outcome["type"] == "error":
+            return RpcError.from_body(outcome, self._definite_codes)
+        return outcome
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room. Always a checkpoint."""
         await self._outbox.wait_for_room()
 
-    def linger(self, rpc: PendingRpc) -> None:
-        """Let a late reply to *rpc*, which has expired, still go into its channel, until `forget`."""
-        self._table.linger(rpc)
+    def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
+        """Let *rpc*, which has expired, go into *channel* with a late reply, until `forget`."""
+        self._table.linger(rpc, channel)
 
     def forget(self, rpc: PendingRpc) -> None:
         """Drop *rpc*, if it is still pending or lingers."""

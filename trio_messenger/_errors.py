@@ -201,10 +201,17 @@ class RpcTimeout(RpcError):
     seconds: float
     """How long the reply was waited for, in seconds."""
 
+    code = ErrorCode.TIMEOUT
+    definite = False
+
     def __init__(self, dest: str, msg_id: int, seconds: float) -> None:
-        super().__init__(ErrorCode.TIMEOUT, f"no reply from {dest!r} to msg_id {msg_id} within {seconds:g} s")
+        Exception.__init__(self, dest, msg_id, seconds)  # many expire at once: the text is made when it is asked for
         self.dest, self.msg_id, self.seconds = dest, msg_id, seconds
-        self.args = (dest, msg_id, seconds)  # what copy and pickle call the class with
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # nobody assigns it
+        """The text of the error."""
+        return f"no reply from {self.dest!r} to msg_id {self.msg_id} within {self.seconds:g} s"
 
     def __str__(self) -> str:
         return self.text

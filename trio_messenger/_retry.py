@@ -110,6 +110,6 @@ class Retry:
         if outcome.code == ErrorCode.TIMEOUT:
             self._was_refused_only = False
         if isinstance(outcome, RpcTimeout):
-            self._calls.linger(rpc)
+            self._calls.linger(rpc, self._send_channel)
         self._last = outcome
         return None

@@ -53,7 +53,7 @@ class Stats:
 
     def counters(self) -> dict[str, int]:
         """Return the counters that are not 0, by name."""
-        counters = attrs.asdict(self, recurse=False, filter=lambda field, _: field.type == "int")
+        counters = attrs.asdict(self, recurse=False, filter=lambda field, _: "int" in str(field.type))
         return {name: count for name, count in counters.items() if count}
 
     def line(self) -> str:
