@@ -36,6 +36,11 @@ from ._pending import PendingRpc as PendingRpc
 from ._retry import Retried as Retried
 from ._stats import Stats as Stats
 from .services import (
+    LIN_KV as LIN_KV,
+    LIN_TSO as LIN_TSO,
+    LWW_KV as LWW_KV,
+    SEQ_KV as SEQ_KV,
+    Caller as Caller,
     KeyValue as KeyValue,
     TimestampOracle as TimestampOracle,
 )

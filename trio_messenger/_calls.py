@@ -6,7 +6,6 @@ run in one place and one after another, whatever ended their RPC.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Collection
@@ -14,6 +13,7 @@ from typing import Final, NoReturn, TypeAlias, final
 
 import trio
 
+from ._callables import is_async_callable
 from ._errors import RpcError
 from ._message import Body
 from ._outbox import Outbox
@@ -91,7 +91,7 @@ class Calls:
 
     def call_back(self, dest: str, body: object, callback: Callback, timeout: float) -> None:
         """Send *body* to *dest*; *callback* will be called once with how the RPC ended."""
-        if inspect.iscoroutinefunction(callback):
+        if is_async_callable(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
         self._sender.require_room()
         self.open(dest, body, timeout, self._ended_send, callback)
@@ -163,10 +163,21 @@ class Calls:
             done += 1
 
     def close(self) -> None:
-        """Close the channel of the callbacks. Whatever is still in it is called back first."""
-        self.run_ended_callbacks()
+        """Close the channels, after calling back whatever waits; what that raises in strict mode comes last."""
+        failures: list[Exception] = []
+        while self._ended_receive.statistics().current_buffer_used:
+            try:
+                self.run_ended_callbacks()
+            except Exception as exc:  # noqa: BLE001 - kept until all have been called
+                failures.append(exc)
         self._ended_send.close()
         self._ended_receive.close()
+        for send_channel, receive_channel in self._spare:
+            send_channel.close()
+            receive_channel.close()
+        self._spare.clear()
+        if failures:
+            raise ExceptionGroup("callbacks failed", failures)
 
     def _call_back(self, rpc: PendingRpc) -> None:
         assert rpc.callback is not None  # only callback RPCs go into the shared channel

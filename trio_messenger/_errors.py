@@ -50,6 +50,19 @@ class ErrorCode(enum.IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+_EXCERPT = 120
+"""Characters of a peer's value that go into a text: enough to recognise it."""
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of the ``repr`` of *value*, which may come from a peer: as deep or as long as it likes."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply; an integer with more digits than Python converts
+        return f"an unprintable {type(value).__name__}"
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
 FIRST_USER_CODE = 1000
 """Codes from here up are the application's own."""
 
@@ -94,6 +107,8 @@ class RpcError(MessengerError):
     """True if the operation surely did not happen and will not."""
 
     def __init__(self, code: int, text: str = "", definite: bool | None = None) -> None:
+        if not isinstance(code, int) or isinstance(code, bool):
+            raise TypeError(f"the code of an RpcError is an integer, not {code!r:.80}; the text comes second")
         super().__init__(code, text, definite)  # positional, so that copy and pickle work
         self.text = str(text)
         try:
@@ -124,7 +139,9 @@ class RpcError(MessengerError):
         """
         if isinstance(error, RpcError):
             return RpcError(error.code, error.text, error.definite)
-        return RpcError(ErrorCode.CRASH, traceback.format_exception_only(error)[0].partition("\n")[0])
+        # A SyntaxError comes with the lines of its place first, which are indented; notes come last.
+        lines = "".join(traceback.format_exception_only(error)).splitlines()
+        return RpcError(ErrorCode.CRASH, next(line for line in lines if not line.startswith(" ")))
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
@@ -138,9 +155,9 @@ class RpcError(MessengerError):
           definite_codes: The application's own codes that are definite.
         """
         code, text = body.get("code"), body.get("text", "")
-        text = text if isinstance(text, str) else repr(text)
+        text = text if isinstance(text, str) else excerpt(text)
         if not isinstance(code, int) or isinstance(code, bool):
-            return RpcError(ErrorCode.CRASH, f"error reply with the code {code!r}, which is no integer: {text}")
+            return RpcError(ErrorCode.CRASH, f"error reply with the code {excerpt(code)}, which is no integer: {text}")
         return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
 
 

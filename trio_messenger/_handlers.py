@@ -7,7 +7,6 @@ first message.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, final
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import msgspec
 
+from ._callables import globals_of, is_async_callable
 from ._errors import ErrorCode, RpcError
 from ._message import Request
 
@@ -57,13 +57,6 @@ def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> H
             "annotate the one for the body with an attrs class"
         )
     return Handler(_with_arguments(function, takes), is_async_callable(function))
-
-
-def is_async_callable(function: object) -> bool:
-    """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]:
@@ -109,25 +102,12 @@ def _what_it_takes(
 
 def _resolve(annotation: str, function: HandlerFunction, what: str, local_names: Mapping[str, Any]) -> Any:
     try:
-        return eval(annotation, _globals_of(function), dict(local_names))
+        return eval(annotation, globals_of(function), dict(local_names))
     except Exception as exc:
         raise TypeError(
             f"{what} is annotated with the string {annotation!r}, which means nothing where the handler is "
             f"registered ({type(exc).__name__}: {exc}); define the class before, in the module or in the same function"
         ) from exc
-
-
-def _globals_of(function: HandlerFunction) -> dict[str, Any]:
-    while True:
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        else:
-            break
-    if not inspect.isroutine(function):
-        function = type(function).__call__
-    return getattr(function, "__globals__", {})
 
 
 def _with_arguments(function: HandlerFunction, takes: list[type[Any]]) -> Callable[[Request], Any]:

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias, final
 
 import attrs
 
+from ._callables import is_async_callable
 from ._errors import ErrorCode, RpcError
-from ._handlers import is_async_callable, make_handler
+from ._failures import split_failure
+from ._handlers import make_handler
 from ._message import Identity, Request
 from ._router import Router
 from ._sender import Sender
@@ -75,7 +77,7 @@ class Initialiser:
             for hook in self.hooks:
                 hook()
         except Exception:
-            self.identity = None  # so that init may be tried again
+            self._forget()
             raise
         self._finish()
         return {}
@@ -86,16 +88,25 @@ class Initialiser:
                 result = hook()
                 if inspect.isawaitable(result):
                     await result
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
-            self.identity = None
-            for asked in [request, *self._waiting]:
-                self._router.fail(asked, exc)
+        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
+            failure, rest = split_failure(exc)
+            if failure is not None:
+                self._forget()
+                for asked in [request, *self._waiting]:
+                    self._router.fail(asked, failure)
+            if rest is not None:
+                raise rest from None
         else:
             for asked in [request, *self._waiting]:
                 self._sender.reply(asked, {})
             self._finish()
         finally:
             self._waiting.clear()
+
+    def _forget(self) -> None:
+        """Be as before init, so that it may be tried again."""
+        self.identity = None
+        self._sender.src = ""
 
     def _finish(self) -> None:
         self._router.ready = True

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, TypeVar, final
 
 from ._backoff import Backoff
+from ._callables import is_async_callable
 from ._envelopes import EnvelopeLog
 from ._errors import RpcError
 from ._gather import Gathered, gather, gather_quorum
-from ._handlers import HandlerFunction, is_async_callable, make_handler
+from ._handlers import HandlerFunction, make_handler
 from ._init import InitHook
 from ._message import Body, Identity, Request
 from ._once import AtMostOnce

@@ -69,7 +69,10 @@ class AtMostOnce:
         return len(self._answers)
 
     def wrap(self, handler: Handler) -> Handler:
-        """Return *handler* serving each request at most once."""
+        """Return *handler* serving each request at most once.
+
+        :meta private:
+        """
         call = self._async(handler.call) if handler.is_async else self._plain(handler.call)
         return Handler(call, handler.is_async)
 

@@ -71,5 +71,6 @@ class Outbox:
     def close(self) -> None:
         """Take no more lines. Those inside can still be taken; whoever waits for room wakes up."""
         self._closed = True
+        self.is_full = False  # there is nothing to wait for
         self._writer.unpark()
         self._senders.unpark_all()

@@ -32,6 +32,6 @@ async def every(
 def check_period(seconds: float, jitter: float) -> None:
     """Raise ValueError, with a text that says what to give, unless *seconds* and *jitter* make sense."""
     if not 0 < seconds < math.inf:
-        raise ValueError(f"the period is {seconds} s; give more than 0")
+        raise ValueError(f"the period is {seconds} s; give a finite number above 0")
     if not 0 <= jitter < seconds:
         raise ValueError(f"the jitter is {jitter} s; give 0 or more, and less than the period of {seconds} s")

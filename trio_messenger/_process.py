@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -17,6 +18,10 @@ from .transports.stdio import StdioTransport
 _log = logging.getLogger("trio_messenger")
 
 _CLOSING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_GC_THRESHOLD: Final = 20_000
+"""New objects between collections. With Python's 700 there are several in each batch of messages, for objects that
+counting references frees anyway; cycles, of which exceptions make some, wait a little longer."""
 
 _REPORT_SIGNAL: Final = signal.SIGUSR1
 
@@ -39,6 +44,8 @@ def run_on_stdio(
       SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
     """
     logging.basicConfig(level=log_level, format="%(levelname)s: %(message)s")
+    gc.freeze()  # what was imported stays: collections need not look at it
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not stand among the messages
             trio.run(_serve_with_signals, serve, shutdown, report)
@@ -77,4 +84,6 @@ async def _report_on_signal(report: Callable[[], str], task_status: trio.TaskSta
     with trio.open_signal_receiver(_REPORT_SIGNAL) as signals:
         task_status.started()
         async for _ in signals:
-            sys.stderr.write(report() + "\n")
+            if sys.stderr is not None:
+                with contextlib.suppress(OSError):  # nobody reads it any more
+                    sys.stderr.write(report() + "\n")

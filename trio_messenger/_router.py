@@ -23,7 +23,8 @@ from typing import Final, TypeAlias, final
 import trio
 
 from ._envelopes import EnvelopeLog
-from ._errors import ErrorCode, RpcError
+from ._errors import ErrorCode, RpcError, excerpt
+from ._failures import split_failure
 from ._handlers import Handler
 from ._message import MalformedMessage, Message, Request, is_id
 from ._outbox import Outbox
@@ -88,7 +89,6 @@ class Router:
 
     def route(self, message: Message) -> None:
         """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
-        self._stats.received += 1
         body = message.body
         kind = body.get("type")
         if self._log.is_on and isinstance(kind, str):
@@ -96,10 +96,11 @@ class Router:
         if message.dest == self._sender.src and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
-            if is_id(in_reply_to):
+            # The types are compared as in is_id(), whose call would cost as much as all of this.
+            if type(in_reply_to) is int:
                 self._table.settle(in_reply_to, body)
                 return
-            if in_reply_to is None and self.ready and (msg_id is None or is_id(msg_id)):
+            if in_reply_to is None and self.ready and (type(msg_id) is int or msg_id is None):
                 self._serve(Request(message.src, message.dest, kind, msg_id, body, self.received_at))
                 return
         self._route_unusual(message)
@@ -108,7 +109,7 @@ class Router:
         """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]  # the handler had a nursery, and one of its tasks failed
-        if self.draining and isinstance(error, trio.ClosedResourceError):
+        if self.draining and _is_only(error, trio.ClosedResourceError):
             return  # it waited for a reply that cannot come any more
         if not isinstance(error, RpcError):
             self._stats.handler_failures += 1
@@ -150,17 +151,12 @@ class Router:
                 if self._outbox.is_full:
                     await self._outbox.wait_for_room()
                 self._sender.reply(request, result)
-        except Exception as exc:  # noqa: BLE001 - as for a plain handler
-            self.fail(request, exc)
-        except BaseExceptionGroup as group:
-            # The handler was cancelled, and of its own tasks one failed on the way out. The failure is the
-            # request's affair, the cancellation is not.
-            cancelled, rest = group.split(trio.Cancelled)
-            if not isinstance(rest, ExceptionGroup):
-                raise
-            self.fail(request, rest)
-            if cancelled is not None:
-                raise cancelled from None
+        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
+            failure, rest = split_failure(exc)
+            if failure is not None:
+                self.fail(request, failure)
+            if rest is not None:
+                raise rest from None
         finally:
             self._running -= 1
             self.is_crowded = False
@@ -168,10 +164,12 @@ class Router:
     def _nobody_handles(self, request: Request) -> None:
         if request.type == "error":
             self._stats.stray_errors += 1
-            self._note(self._stats.stray_errors, "dropped a stray error from %r: %r", request.src, request.body)
+            self._note(
+                self._stats.stray_errors, "dropped a stray error from %r: %s", request.src, excerpt(request.body)
+            )
         else:
             self._stats.unsupported += 1
-            text = f"this node does not handle {request.type!r}; it handles {', '.join(sorted(self.handlers))}"
+            text = f"this node does not handle {excerpt(request.type)}; it handles {', '.join(sorted(self.handlers))}"
             self._refuse(request, ErrorCode.NOT_SUPPORTED, text, self._stats.unsupported)
 
     def _route_unusual(self, message: Message) -> None:
@@ -181,11 +179,11 @@ class Router:
         if isinstance(message, MalformedMessage):
             self._refuse_malformed(message, message.reason, message.excerpt)
         elif not isinstance(kind, str):
-            self._refuse_malformed(message, f"its 'type' is to be a string, not {kind!r:.80}")
+            self._refuse_malformed(message, f"its 'type' is to be a string, not {excerpt(kind)}")
         elif not (in_reply_to is None or is_id(in_reply_to)):
-            self._refuse_malformed(message, f"its 'in_reply_to' is to be an integer, not {in_reply_to!r:.80}")
+            self._refuse_malformed(message, f"its 'in_reply_to' is to be an integer, not {excerpt(in_reply_to)}")
         elif not (msg_id is None or is_id(msg_id)):
-            self._refuse_malformed(message, f"its 'msg_id' is to be an integer, not {msg_id!r:.80}")
+            self._refuse_malformed(message, f"its 'msg_id' is to be an integer, not {excerpt(msg_id)}")
         elif self._sender.src and message.dest != self._sender.src:
             self._stats.misdirected += 1
             self._note(
@@ -208,7 +206,7 @@ class Router:
             text = "this node is not initialised; send 'init' first and wait for init_ok"
             self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.early)
 
-    def _refuse_malformed(self, message: Message, reason: str, excerpt: str = "") -> None:
+    def _refuse_malformed(self, message: Message, reason: str, shown: str = "") -> None:
         """Count and log a malformed message, and answer it if it says who asked and with which number."""
         self._stats.malformed += 1
         self._note(
@@ -216,7 +214,7 @@ class Router:
             "malformed line from %r: %s: %s",
             message.src,
             reason,
-            excerpt or message.body,
+            shown or excerpt(message.body),
         )
         msg_id = message.body.get("msg_id")
         if message.src and is_id(msg_id) and message.body.get("in_reply_to") is None:
@@ -224,9 +222,14 @@ class Router:
             self._sender.reply(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}").to_body())
 
     def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:
-        self._note(count, "refused %r from %r: %s", request.type, request.src, text)
+        self._note(count, "refused %s from %r: %s", excerpt(request.type), request.src, text)
         self._sender.reply(request, RpcError(code, text).to_body())
 
     def _note(self, count: int, text: str, *args: object) -> None:
         if worth_a_line(count):
             _log.warning(text + " (%d so far)", *args, count)
+
+
+def _is_only(error: Exception, kind: type[Exception]) -> bool:
+    """Tell whether *error* is of *kind*, or a group of nothing else."""
+    return error.split(kind)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kind)

@@ -13,6 +13,7 @@ nobody is left to send, the writer writes what there is.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, final
@@ -23,6 +24,7 @@ import trio
 from ._calls import Calls
 from ._envelopes import EnvelopeLog
 from ._errors import FIRST_USER_CODE
+from ._failures import split_failure
 from ._init import Initialiser
 from ._message import Message
 from ._outbox import Outbox
@@ -115,8 +117,8 @@ class Service:
                     services.cancel_scope.cancel()
             finally:
                 self.table.close()
-                self.calls.close()
                 self.outbox.close()
+                self.calls.close()
         if self._broken is not None:
             raise self._broken
 
@@ -147,6 +149,7 @@ class Service:
             nursery.start_soon(self._read, transport, send_channel)
             async with receive_channel:
                 async for batch in receive_channel:
+                    self._stats.received += len(batch)
                     self.router.received_at = trio.current_time()
                     patience = PATIENCE
                     for message in batch:
@@ -158,13 +161,12 @@ class Service:
                         self.router.route(message)
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
-        with self._reading:
-            async with send_channel:
-                try:
-                    async for batch in transport:
-                        await send_channel.send(batch)
-                except trio.BrokenResourceError as exc:
-                    self._broken = exc  # what came before it is still answered
+        with self._reading, send_channel:
+            try:
+                async for batch in transport:
+                    await _pass_on(batch, send_channel)
+            except trio.BrokenResourceError as exc:
+                self._broken = exc  # what came before it is still answered
 
     async def _write(self, transport: Transport, services: trio.CancelScope) -> None:
         try:
@@ -183,9 +185,22 @@ class Service:
     async def _run_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
         try:
             await async_fn()
-        except Exception:
-            self._stats.handler_failures += 1
-            if self._options.strict:
-                raise
-            if worth_a_line(self._stats.handler_failures):
-                _log.exception("background task %r failed", async_fn)
+        except BaseException as exc:
+            failure, rest = split_failure(exc)
+            if failure is not None:
+                self._stats.handler_failures += 1
+                if self._options.strict:
+                    raise
+                if worth_a_line(self._stats.handler_failures):
+                    _log.error("background task %r failed", async_fn, exc_info=failure)
+            if rest is not None:
+                raise rest from None
+
+
+async def _pass_on(batch: list[Message], send_channel: trio.MemorySendChannel[list[Message]]) -> None:
+    """Send *batch*, once it was taken from the transport, to the router, though the wait for more be cut short."""
+    try:
+        send_channel.send_nowait(batch)
+    except trio.WouldBlock:
+        with trio.CancelScope(shield=True), contextlib.suppress(trio.BrokenResourceError):
+            await send_channel.send(batch)  # broken if the router is gone, and the node with it

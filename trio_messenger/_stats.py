@@ -61,8 +61,8 @@ class Stats:
         words = [f"{name}={count}" for name, count in self.counters().items()]
         if self.rpc_latency.count:
             quantiles = {q: self.rpc_latency.quantile(q) * 1000 for q in (0.5, 0.95, 0.99, 1)}
-            words += [f"rpc_p{q * 100:g}_ms={milliseconds:.3g}" for q, milliseconds in quantiles.items()]
-        return "statistics: " + " ".join(words)
+            words += [f"rpc_p{q * 100:g}_ms={float(f'{milliseconds:.3g}'):g}" for q, milliseconds in quantiles.items()]
+        return "statistics: " + " ".join(words or ["none"])
 
 
 _IN_FULL: Final = 10

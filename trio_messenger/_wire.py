@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Any, Final, TypeGuard, final
 
 import msgspec
@@ -49,13 +50,19 @@ def encode(src: str, dest: str, body: Body) -> bytes:
         neither string nor number, an object of a type that has no JSON form, nesting past Python's limit.
     """
     try:
-        compact = _encode({"src": src, "dest": dest, "body": body})
+        compact = _encode(body)
         # msgspec writes NaN and infinities as null. A search for one byte rules that out for most lines.
         if _U in compact and compact.find(b"null") >= 0:
             _refuse_non_finite(body, "body")
-        return _format(compact, indent=0)
+        return b"".join((_envelope(src, dest), _format(compact, indent=0), b"}"))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise LocalProtocolError(f"JSON cannot carry the {body.get('type')!r} body to {dest!r}: {exc}") from exc
+
+
+@lru_cache(maxsize=1024)  # encoding the same few names again for each message would take a quarter of the time
+def _envelope(src: str, dest: str) -> bytes:
+    """Return the line of a message up to its body."""
+    return _format(_encode({"src": src, "dest": dest, "body": None}), indent=0).removesuffix(b"null}")
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:
@@ -173,8 +180,13 @@ def _diagnose(line: bytes, error: Exception) -> tuple[str, dict[str, Any]]:
     if line.startswith(_BOM):
         line, reason = line.removeprefix(_BOM), "it begins with a byte order mark"
     constants: list[str] = []
+
+    def keep(name: str) -> str:
+        constants.append(name)
+        return name
+
     try:
-        value = json.loads(line.decode(), parse_constant=constants.append)
+        value = json.loads(line.decode(), parse_constant=keep)
         if constants:
             reason = f"JSON has no number {constants[0]}"
         elif not isinstance(error, msgspec.ValidationError):

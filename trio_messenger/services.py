@@ -101,7 +101,8 @@ class KeyValue:
         """
         if fresh:
             # Only a write that changes something moves the reader; a random number and a count never repeat.
-            await self.write("_fresh", f"{self._random.getrandbits(64):x}-{next(self._probes)}")
+            writer = getattr(self._caller, "id", "")  # nodes that run one program may well have one seed
+            await self.write("_fresh", f"{writer}{self._random.getrandbits(64):x}-{next(self._probes)}")
         try:
             reply = await self._rpc({"type": "read", "key": key})
         except RpcError as exc:

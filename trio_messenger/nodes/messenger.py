@@ -112,10 +112,11 @@ def add_echoes(node: Node) -> None:
     @node.on("bench_echo")
     def bench_echo(request: Request) -> Body:
         nonlocal began, ended
+        echoed = request.require("echo")
         ended = trio.current_time()
         began = began if latencies.count else request.received_at
         latencies.record(ended - request.received_at)
-        return {"echo": request.require("echo"), "latency_us": round((ended - request.received_at) * 1e6)}
+        return {"echo": echoed, "latency_us": round((ended - request.received_at) * 1e6)}
 
     @node.on("bench_stats")
     def bench_stats() -> Body:

@@ -68,7 +68,10 @@ class MessageLoss:
 class _LossyTransport(Transport):
     def __init__(self, inner: Transport, loss: MessageLoss) -> None:
         self._inner = inner
-        self.admits = loss.admits
+        inside = inner.admits
+        self.admits = (
+            loss.admits if inside is None else lambda dest, body: loss.admits(dest, body) and inside(dest, body)
+        )
 
     async def receive(self) -> list[Message]:
         return await self._inner.receive()

@@ -43,7 +43,7 @@ class StdioTransport(Transport):
         # A closed descriptor's number goes to whatever is opened next; only what Python noted at start can be trusted.
         if sys.stdin is None or sys.__stdin__ is None:
             raise trio.BrokenResourceError("stdin is closed; give the node its input on descriptor 0, or </dev/null")
-        if sys.stdout is None or sys.__stdout__ is None:
+        if sys.__stdout__ is None:
             raise trio.BrokenResourceError("stdout is closed; give the node a descriptor 1 to write to, or >/dev/null")
         self._decoder = LineDecoder(line_limit)
         self._stdin = _Descriptor(0, os.O_RDONLY)
@@ -67,7 +67,7 @@ class StdioTransport(Transport):
 
     async def send(self, value: list[bytes]) -> None:
         """Write whole lines; see `Transport.send`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
             if self._shares_pipe_with_stderr:
                 for part in _untearable_parts(value):
@@ -84,14 +84,23 @@ class StdioTransport(Transport):
         await trio.lowlevel.checkpoint()
 
     async def _read(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return os.read(self._stdin.fd, READ_SIZE)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._stdin.fd)
-            except OSError as exc:
-                raise trio.BrokenResourceError(f"stdin is broken: {exc.strerror}") from exc
+        """Read once. A checkpoint, though one that does not yield before it has looked whether there is something."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        data = self._read_now()
+        if data is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        while data is None:
+            await trio.lowlevel.wait_readable(self._stdin.fd)
+            data = self._read_now()
+        return data
+
+    def _read_now(self) -> bytes | None:
+        try:
+            return os.read(self._stdin.fd, READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise trio.BrokenResourceError(f"stdin is broken: {exc.strerror}") from exc
 
     async def _write(self, data: bytes) -> None:
         rest = memoryview(data)

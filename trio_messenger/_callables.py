@@ -1,0 +1,28 @@
+"""What can be known of a function before it is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+
+def is_async_callable(function: object) -> bool:
+    """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def globals_of(function: Any) -> dict[str, Any]:
+    """Return the module-level names that the code of *function* sees, whatever it is wrapped in."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            break
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    return getattr(function, "__globals__", {})
