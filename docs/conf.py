@@ -26,7 +26,7 @@ others = {*sys.stdlib_module_names, "attr", "attrs", "msgspec", "outcome", "trio
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(others)})\..*"),
     (r"py:.*", "|".join(dir(builtins))),
-    (r"py:class", r"trio_messenger\._\w+\._[A-Z]\w*"),  # type variables in signatures
+    (r"py:class", r"trio_messenger\.\w+\._[A-Z]\w*"),  # type variables in signatures
 ]
 nitpick_ignore = [
     # PendingRpc refers to itself, so attrs leaves the names in the signature of its __init__ unresolved.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -55,6 +55,10 @@ class Network:
         assert (reply.src, reply.dest, reply.body["in_reply_to"]) == ("n1", "c1", msg_id)
         return reply.body
 
+    async def reply(self, request: Message, body: Body) -> None:
+        """Answer *request*, which the node sent, as the node that it was sent to."""
+        await self.send(request.dest, {**body, "in_reply_to": request.body["msg_id"]})
+
     async def receive_nothing(self) -> None:
         """Assert that the node, left alone until every task waits, has sent nothing more."""
         await trio.testing.wait_all_tasks_blocked()
@@ -83,6 +87,48 @@ async def running(node: Node, *, init: bool = True) -> AsyncIterator[Network]:
         yield network
         network.send_eof()
     network.close()
+
+
+def assert_no_rpc_leaked(node: Node) -> None:
+    """Assert that no RPC is pending, and that each one is counted among those that ended, once."""
+    stats = node.stats
+    assert list(node.pending) == []
+    assert stats.rpcs == stats.answered + stats.reaped + stats.abandoned + stats.closed
+
+
+async def cancel_at_each_checkpoint(call: Callable[[], Awaitable[object]]) -> AsyncIterator[bool]:
+    """Make *call* again and again, cancelled at its first checkpoint, at its second, and so on until it gets through.
+
+    Yields after each one: True if it was cancelled, and at last False.
+    """
+    cancelled = True
+    allowed = 0
+    while cancelled:
+        with trio.CancelScope() as scope:
+            if allowed == 0:
+                scope.cancel()
+            canceller = _CancelAfterSteps(trio.lowlevel.current_task(), allowed, scope)
+            trio.lowlevel.add_instrument(canceller)
+            try:
+                await call()
+            finally:
+                trio.lowlevel.remove_instrument(canceller)
+        cancelled = scope.cancelled_caught
+        allowed += 1
+        yield cancelled
+
+
+class _CancelAfterSteps(trio.abc.Instrument):
+    def __init__(self, task: trio.lowlevel.Task, steps: int, scope: trio.CancelScope) -> None:
+        self._task = task
+        self._steps = steps
+        self._scope = scope
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self._steps -= 1
+            if self._steps == 0:
+                self._scope.cancel()
 
 
 def line(body: Body, src: str = "c1", dest: str = "n1") -> bytes:

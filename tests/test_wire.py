@@ -212,7 +212,7 @@ def test_a_null_that_is_meant_passes(value: object) -> None:
         (object(), "Encoding objects of type object is unsupported"),
         (iter([1]), "Encoding objects of type list_iterator is unsupported"),
         ([{"k": 1j}], "Encoding objects of type complex is unsupported"),
-        (Message, "Encoding objects of type type is unsupported"),
+        (object, "Encoding objects of type type is unsupported"),
         ("\ud800", r"'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed"),
         ([{"k": "a\udfff"}], r"'utf-8' codec can't encode character '\\udfff' in position 1: surrogates not allowed"),
         ({"\ud800": 1}, r"'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed"),
