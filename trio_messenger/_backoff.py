@@ -7,6 +7,7 @@ AWS Architecture Blog, 2015, on why there must be some: without it, those who fa
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from random import Random
 from typing import final
@@ -24,6 +25,11 @@ def _at_least_one(_: object, field: attrs.Attribute[float], value: float) -> Non
         raise ValueError(f"{field.name} is {value}; give 1 (delays that stay the same) or more")
 
 
+def _finite(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if math.isinf(value):
+        raise ValueError(f"{field.name} is {value}; give a finite number")
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Backoff:
@@ -35,20 +41,22 @@ class Backoff:
       ValueError: if a number makes no sense; the text names it and what it may be.
     """
 
-    base: float = attrs.field(default=0.1, validator=_not_negative)
+    base: float = attrs.field(default=0.1, converter=float, validator=_not_negative)
     """The first delay, in seconds."""
-    factor: float = attrs.field(default=2.0, validator=_at_least_one)
+    factor: float = attrs.field(default=2.0, converter=float, validator=[_at_least_one, _finite])
     """How many times longer each delay is than the one before."""
-    cap: float = attrs.field(default=2.0, validator=_not_negative)
+    cap: float = attrs.field(default=2.0, converter=float, validator=_not_negative)
     """The longest delay, jitter included, in seconds."""
-    jitter: float = attrs.field(default=0.1, validator=_not_negative)
+    jitter: float = attrs.field(default=0.1, converter=float, validator=[_not_negative, _finite])
     """The most that is added at random, as a fraction of the delay; drawn uniformly from 0 up to it."""
     random: Random | None = attrs.field(default=None, eq=False)
     """Where jitter comes from. By default the node's own `Node.random`, or a new generator where there is no node."""
 
     def __iter__(self) -> Iterator[float]:
         random = self.random or Random()
-        for delay in self._undisturbed():
+        delays = self._undisturbed()
+        while True:
+            delay = next(delays)
             yield min(delay * (1 + random.uniform(0, self.jitter)), self.cap)
 
     def schedule(self, retries: int) -> list[float]:

@@ -138,7 +138,7 @@ class Calls:
         await self._outbox.wait_for_room()
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
-        """Let *rpc*, which has expired, go into *channel* with a late reply, until `forget`."""
+        """Let *rpc*, once it has expired, go into *channel* again with a late reply, until `forget`."""
         self._table.linger(rpc, channel)
 
     def forget(self, rpc: PendingRpc) -> None:

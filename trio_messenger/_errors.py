@@ -175,7 +175,7 @@ class RetriesExhausted(RpcError):
 
     def __init__(self, attempts: int, last: RpcError, definite: bool) -> None:
         code = ErrorCode.TEMPORARILY_UNAVAILABLE if definite else ErrorCode.TIMEOUT
-        super().__init__(code, f"RPC failed after {attempts} attempts: {last}")
+        super().__init__(code, f"RPC failed after {attempts} attempt{'' if attempts == 1 else 's'}: {last}")
         self.attempts, self.last = attempts, last
         self.args = (attempts, last, definite)
 

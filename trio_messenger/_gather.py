@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from ._calls import Calls
-from ._errors import QuorumNotReached, RpcError
+from ._errors import LocalProtocolError, QuorumNotReached, RpcError
 from ._message import Body
 from ._pending import PendingRpc
 
@@ -47,7 +47,10 @@ async def gather_quorum(calls: Calls, dests: Iterable[str], body: object, timeou
 
 
 def _distinct(dests: Iterable[str]) -> list[str]:
-    nodes = list(dests)
+    nodes = [dests] if isinstance(dests, str) else list(dests)
+    wrong = [node for node in nodes if not isinstance(node, str)]
+    if wrong:
+        raise LocalProtocolError(f"dest is the id of a node, a string, not {wrong[0]!r:.80}")
     twice = [node for node in dict.fromkeys(nodes) if nodes.count(node) > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} is asked more than once; give each node once")

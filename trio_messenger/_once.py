@@ -7,6 +7,8 @@ that tries again with a fresh ``msg_id`` must put an id of its own into the body
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -17,6 +19,7 @@ import trio
 from ._errors import ErrorCode, RpcError
 from ._handlers import Handler
 from ._message import Body, Request, as_body
+from ._wire import check_body
 
 REMEMBERED_ANSWERS: Final = 1000
 """Answers that are remembered by default: a client's retries come within seconds, and an answer may be large."""
@@ -31,7 +34,11 @@ class _Answer:
     error: RpcError | None = None
 
     def keep(self, result: object) -> None:
-        self.body = None if result is None else dict(as_body(result))  # the handler may go on to change its own
+        if result is None:
+            return
+        body = copy.deepcopy(dict(as_body(result)))  # the handler may go on to change its own
+        check_body(body)  # what cannot be sent is to fail now, and not anew for each duplicate
+        self.body = body
 
     def unwrap(self) -> Body | None:
         if self.error is not None:
@@ -46,7 +53,9 @@ class AtMostOnce:
     The first request is served; whatever it is answered, an error included, is the answer to its duplicates. A
     duplicate that arrives while the first is still being served waits for that. A request without ``msg_id`` cannot
     be told from another and is served each time. When the memory is full, the answer that was asked for least
-    recently is forgotten; one that is still being worked on is not.
+    recently is forgotten; one that is still being worked on is not. A handler that returns None, to answer later, is
+    not asked again, and its duplicates get no answer. Handlers that share a memory take a request of the same sender
+    with the same ``msg_id`` for the same one, whatever its type.
 
     Args:
       capacity: Answers that are remembered, 1 or more.
@@ -130,15 +139,15 @@ class AtMostOnce:
         answer = _Answer(trio.Event())
         if request.msg_id is not None:
             self._answers[request.src, request.msg_id] = answer
-            if len(self._answers) > self._capacity:
-                self._forget_one()
+            self._forget_oldest()
         return answer
 
-    def _forget_one(self) -> None:
-        for key, answer in self._answers.items():
-            if answer.done.is_set():
+    def _forget_oldest(self) -> None:
+        excess = len(self._answers) - self._capacity
+        if excess > 0:
+            done = (key for key, answer in self._answers.items() if answer.done.is_set())
+            for key in list(itertools.islice(done, excess)):
                 del self._answers[key]
-                return
 
     def _marked(self, body: Body | None, is_duplicate: bool) -> Body | None:
         return body if self._mark is None or body is None else {**body, self._mark: is_duplicate}

@@ -148,7 +148,7 @@ class PendingTable(Collection[PendingRpc]):
         self._buckets: dict[int, _Bucket] = {}
         self._ticks: list[int] = []  # a heap of the keys of _buckets, each once
         self._ended = _EndedRpcs()
-        self._lingering: dict[int, PendingRpc] = {}
+        self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -205,12 +205,11 @@ class PendingTable(Collection[PendingRpc]):
         rpc._end(reply)
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
-        """Accept a late reply to *rpc*, which has expired: it will go into *channel* with it.
+        """Once *rpc* has expired, let it go into *channel* again with a late reply, or when the table closes.
 
         The late reply is counted as one all the same. Lasts until `forget` or `close`.
         """
-        rpc._state = channel
-        self._lingering[rpc.msg_id] = rpc
+        self._lingering[rpc.msg_id] = (rpc, channel)
 
     def forget(self, rpc: PendingRpc) -> None:
         """Take *rpc* out, if it is still in or lingers: its waiter is gone, or its request was not sent."""
@@ -249,7 +248,11 @@ class PendingTable(Collection[PendingRpc]):
         """End every record with `trio.ClosedResourceError`, and let no more be opened."""
         self._closed = True
         self._stats.closed += len(self._rpcs)
-        rpcs = [*self._rpcs.values(), *self._lingering.values()]
+        rpcs = list(self._rpcs.values())
+        for msg_id, (rpc, channel) in self._lingering.items():
+            if msg_id not in self._rpcs:
+                rpc._state = channel
+                rpcs.append(rpc)
         self._rpcs.clear()
         self._lingering.clear()
         for bucket in self._buckets.values():
@@ -274,10 +277,12 @@ class PendingTable(Collection[PendingRpc]):
         self._ended.remember(rpc.msg_id, how)
 
     def _settle_late(self, msg_id: int, reply: Body) -> None:
-        lingering = self._lingering.pop(msg_id, None)
-        if lingering is not None:
-            lingering._end(reply)
         how = self._ended.recall(msg_id)
+        if msg_id in self._lingering:
+            rpc, channel = self._lingering[msg_id]
+            if isinstance(rpc._state, type):  # it has expired, and no late reply came before this one
+                rpc._state = channel
+                rpc._end(reply)
         if how == _ANSWERED:
             self._stats.duplicate_replies += 1
         elif how == _UNANSWERED:

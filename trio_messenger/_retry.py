@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from ._calls import Calls
-from ._errors import ErrorCode, RetriesExhausted, RpcError, RpcTimeout
+from ._errors import ErrorCode, RetriesExhausted, RpcError
 from ._message import Body
 from ._pending import PendingRpc
 
@@ -86,6 +86,8 @@ class Retry:
         await self._calls.wait_for_room()
         current = self._calls.open(dest, body, timeout, self._send_channel)
         self._rpcs.append(current)
+        # At once, and not when it has expired: the late reply may be the next thing that comes after that.
+        self._calls.linger(current, self._send_channel)
         while True:
             rpc = await self._receive_channel.receive()
             reply = self._judge(rpc)
@@ -109,7 +111,5 @@ class Retry:
             raise outcome
         if outcome.code == ErrorCode.TIMEOUT:
             self._was_refused_only = False
-        if isinstance(outcome, RpcTimeout):
-            self._calls.linger(rpc, self._send_channel)
         self._last = outcome
         return None

@@ -59,7 +59,7 @@ for handlers that never wait for anything outside; those that wait for a reply m
 class Options:
     """What `Node` was given; described there."""
 
-    max_handlers: int
+    max_handlers: int = attrs.field(validator=attrs.validators.ge(1))
     outbox_limit: int
     grace: float
     definite_codes: Collection[int] = attrs.field(validator=_are_user_codes)

@@ -39,11 +39,11 @@ class Stats:
     reaped: int = 0
     """RPCs that ended at their deadline."""
     abandoned: int = 0
-    """RPCs whose caller was cancelled, or that could not be sent."""
+    """RPCs that nobody waits for any more: cancelled, not sent, or not needed for a quorum any more."""
     closed: int = 0
     """RPCs that were pending when the node closed."""
     late_replies: int = 0
-    """Replies to an RPC that had been reaped or abandoned; dropped."""
+    """Replies to an RPC that had been reaped or abandoned; of use only to a caller that tries again."""
     duplicate_replies: int = 0
     """Further replies to an RPC that had its reply; dropped."""
     unknown_replies: int = 0

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from ._errors import LocalProtocolError
-from ._message import Body, MalformedMessage, Message
+from ._message import Body, MalformedMessage, Message, reply_body
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the longest line taken. A peer that sends longer ones has them refused; a larger limit is paid in memory."""
@@ -57,6 +57,11 @@ def encode(src: str, dest: str, body: Body) -> bytes:
         return b"".join((_envelope(src, dest), _format(compact, indent=0), b"}"))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise LocalProtocolError(f"JSON cannot carry the {body.get('type')!r} body to {dest!r}: {exc}") from exc
+
+
+def check_body(body: Body) -> None:
+    """Raise `LocalProtocolError` if `encode` would, or if the body has a ``type`` that is no string."""
+    encode("", "", reply_body(body, "", 0, 0))
 
 
 @lru_cache(maxsize=1024)  # encoding the same few names again for each message would take a quarter of the time

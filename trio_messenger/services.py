@@ -145,6 +145,8 @@ class KeyValue:
           default: What *function* is given if there is no such key yet.
           attempts: How often to try at the most, 1 or more.
 
+        A key that is not there is created, which `LWW_KV` cannot do: write it first.
+
         Returns:
           The value that was set.
 
