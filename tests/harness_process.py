@@ -122,6 +122,11 @@ class Child:
         """Tell whether the process has a handler of its own for the signal."""
         return bool(int(self.status("SigCgt"), 16) >> (number - 1) & 1)
 
+    def terminal(self) -> int:
+        """Return the device number of its controlling terminal, 0 if it has none."""
+        _, _, fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")  # what ends there is its name
+        return int(fields.split()[4])
+
     def wakeups(self) -> int:
         """Return how often the process has gone to sleep so far: an idle one stays asleep."""
         return int(self.status("voluntary_ctxt_switches"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import importlib.metadata
@@ -97,7 +98,9 @@ def _list_nodes(_: argparse.Namespace) -> int:
 
 
 def _run_node(arguments: argparse.Namespace) -> int:
-    find_node(arguments.node).run(log_level=arguments.log_level.upper())
+    with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is imported is no message
+        node = find_node(arguments.node)
+    node.run(log_level=arguments.log_level.upper())
     return 0
 
 
@@ -133,7 +136,7 @@ def _find_factory(module_name: str, factory_name: str, name: str) -> Callable[[]
         raise UsageError(
             f"{name}: there is no module {exc.name!r} in this folder or among the installed ones"
         ) from None
-    except ValueError as exc:
+    except (TypeError, ValueError) as exc:  # a relative or an empty name
         raise UsageError(f"{name}: {exc}; write MODULE:FACTORY, such as my_nodes:build") from None
     factory: Callable[[], object] | None = getattr(module, factory_name, None)
     if not callable(factory):

@@ -7,7 +7,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import FrameType
 from typing import Final
 
 import trio
@@ -58,32 +59,44 @@ def run_on_stdio(
 async def _serve_with_signals(
     serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], report: Callable[[], str]
 ) -> None:
-    broken: trio.BrokenResourceError | None = None
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_call_on_signal, shutdown)
-        await nursery.start(_report_on_signal, report)
-        try:
-            await serve(StdioTransport())
-        except trio.BrokenResourceError as exc:
-            broken = exc
-        nursery.cancel_scope.cancel()
-    if broken is not None:
-        raise broken
+    def print_report() -> None:
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                sys.stderr.write(report() + "\n")
+
+    with _closing_on_signal(shutdown), _on_signal([_REPORT_SIGNAL], print_report):
+        await serve(StdioTransport())
 
 
-async def _call_on_signal(shutdown: Callable[[], object], task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(*_CLOSING_SIGNALS) as signals:
-        task_status.started()
-        await anext(signals)
-    for number in _CLOSING_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # the second one ends the process, whatever state it is in
-    shutdown()
+@contextlib.contextmanager
+def _closing_on_signal(shutdown: Callable[[], object]) -> Iterator[None]:
+    """Call *shutdown* at the first of the closing signals; the second ends the process, whatever state it is in.
+
+    Not `trio.open_signal_receiver`: its signals wait for a task, and a handler that blocks keeps tasks from running.
+    """
+
+    def die_next_time() -> None:
+        for number in _CLOSING_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+
+    with _on_signal(_CLOSING_SIGNALS, shutdown, at_once=die_next_time):
+        yield
 
 
-async def _report_on_signal(report: Callable[[], str], task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(_REPORT_SIGNAL) as signals:
-        task_status.started()
-        async for _ in signals:
-            if sys.stderr is not None:
-                with contextlib.suppress(OSError):  # nobody reads it any more
-                    sys.stderr.write(report() + "\n")
+@contextlib.contextmanager
+def _on_signal(
+    numbers: Iterable[signal.Signals], function: Callable[[], object], at_once: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Call *at_once* in the signal handler, between any two steps of Python, and *function* between Trio's tasks."""
+    token = trio.lowlevel.current_trio_token()
+
+    def handle(_: int, __: FrameType | None) -> None:
+        at_once()
+        token.run_sync_soon(function)
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

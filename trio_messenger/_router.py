@@ -116,7 +116,7 @@ class Router:
             if self._strict:
                 raise error
             if worth_a_line(self._stats.handler_failures):
-                _log.error("the handler of %r failed", request.type, exc_info=error)
+                _log.error("the handler of %s failed", excerpt(request.type), exc_info=error)
         self._sender.reply(request, RpcError.from_exception(error).to_body())
 
     def _serve(self, request: Request) -> None:
@@ -165,7 +165,8 @@ class Router:
         if request.type == "error":
             self._stats.stray_errors += 1
             self._note(
-                self._stats.stray_errors, "dropped a stray error from %r: %s", request.src, excerpt(request.body)
+                self._stats.stray_errors,
+                lambda: f"dropped a stray error from {excerpt(request.src)}: {excerpt(request.body)}",
             )
         else:
             self._stats.unsupported += 1
@@ -188,10 +189,7 @@ class Router:
             self._stats.misdirected += 1
             self._note(
                 self._stats.misdirected,
-                "dropped a %r message for %r: this is %r",
-                kind,
-                message.dest,
-                self._sender.src,
+                lambda: f"dropped a {excerpt(kind)} message for {excerpt(message.dest)}: this is {self._sender.src!r}",
             )
         else:
             self._route_early(Request(message.src, message.dest, kind, msg_id, body, self.received_at), in_reply_to)
@@ -211,10 +209,7 @@ class Router:
         self._stats.malformed += 1
         self._note(
             self._stats.malformed,
-            "malformed line from %r: %s: %s",
-            message.src,
-            reason,
-            shown or excerpt(message.body),
+            lambda: f"malformed line from {excerpt(message.src)}: {reason}: {shown or excerpt(message.body)}",
         )
         msg_id = message.body.get("msg_id")
         if message.src and is_id(msg_id) and message.body.get("in_reply_to") is None:
@@ -222,12 +217,12 @@ class Router:
             self._sender.reply(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}").to_body())
 
     def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:
-        self._note(count, "refused %s from %r: %s", excerpt(request.type), request.src, text)
+        self._note(count, lambda: f"refused {excerpt(request.type)} from {excerpt(request.src)}: {text}")
         self._sender.reply(request, RpcError(code, text).to_body())
 
-    def _note(self, count: int, text: str, *args: object) -> None:
+    def _note(self, count: int, say: Callable[[], str]) -> None:
         if worth_a_line(count):
-            _log.warning(text + " (%d so far)", *args, count)
+            _log.warning("%s (%d so far)", say(), count)
 
 
 def _is_only(error: Exception, kind: type[Exception]) -> bool:

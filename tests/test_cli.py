@@ -1,0 +1,275 @@
+"""The command line: what it takes, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from harness import INIT, line
+from harness_process import INIT_OK, MODULE, NODE, SCRIPTS, bodies, run
+
+from trio_messenger import Node, _cli
+from trio_messenger.nodes import NODES
+
+COMMAND = pytest.mark.parametrize(
+    "command", [pytest.param(MODULE, id="module"), pytest.param((SCRIPTS / "trio-messenger",), id="script")]
+)
+
+OWN = """
+from trio_messenger import Node
+
+def build():
+    node = Node()
+    node.on("hi")(lambda: {"text": "there"})
+    return node
+
+class Buildable(Node):
+    pass
+
+def _build():
+    return Node()
+
+def number():
+    return 5
+
+def raises():
+    raise OSError("no such luck")
+
+value = 5
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the current folder hold modules to name on the command line, and forget them afterwards."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "inner.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    importlib.invalidate_caches()
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def outcome(*argv: str) -> int | str | None:
+    """Return the status that the process would have."""
+    try:
+        return _cli.main(argv)
+    except SystemExit as exc:
+        return exc.code
+
+
+# As a process
+
+
+@COMMAND
+async def test_script_and_module_are_the_same(command: tuple[str, ...]) -> None:
+    """``trio-messenger`` and ``python -m trio_messenger`` do, print and return the same."""
+    version = f"trio-messenger {metadata.version('trio-messenger')}\n".encode()
+    assert await run(*command, "--version") == (0, version, "")
+    status, output, errors = await run(*command, "node", "nowhere")
+    assert (status, output) == (2, b"")
+    assert errors.startswith("trio-messenger: error: there is no node 'nowhere'")
+
+
+async def test_own_node_comes_from_the_current_folder(tmp_path: Path) -> None:
+    """MODULE:FACTORY finds a module in the current folder, also for the script, which Python gives another path."""
+    (tmp_path / "own.py").write_text(OWN)
+    request = line({"type": "hi", "msg_id": 2})
+    for command in ((SCRIPTS / "trio-messenger", "node"), NODE):
+        status, output, errors = await run(*command, "own:build", input=INIT + request, cwd=tmp_path)
+        assert (status, errors) == (0, "")
+        assert bodies(output)[1] == {"type": "hi_ok", "text": "there", "in_reply_to": 2, "msg_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "error"),
+    [
+        ("own:raises", "in raises", "OSError: no such luck"),
+        ("broken:build", 'broken.py", line 1', "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+    ],
+)
+async def test_own_errors_come_with_their_traceback(name: str, frame: str, error: str, tmp_path: Path) -> None:
+    """What a factory raises, or its module on import, is a bug of its author's: Python's traceback shows where."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
+    status, output, errors = await run(*NODE, name, cwd=tmp_path)
+    assert (status, output) == (1, b"")
+    assert errors.startswith("Traceback (most recent call last):\n")
+    assert frame in errors
+    assert errors.endswith(f"{error}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        ((), ["WARNING"]),
+        (("--log-level", "debug"), ["DEBUG", "INFO", "WARNING"]),
+        (("--log-level", "info"), ["INFO", "WARNING"]),
+        (("--log-level", "warning"), ["WARNING"]),
+        (("--log-level", "error"), []),
+    ],
+)
+async def test_log_level_says_what_is_logged(options: tuple[str, ...], levels: list[str], tmp_path: Path) -> None:
+    """Log lines of the chosen level and above go to stderr, one line each; by default warnings."""
+    (tmp_path / "own.py").write_text(
+        "import logging\n" + OWN + "\nlog = logging.getLogger('own')\n"
+        "def speak():\n"
+        "    node = Node()\n"
+        "    node.on_init(lambda: [log.debug('heard'), log.info('heard'), log.warning('heard')] and None)\n"
+        "    return node\n"
+    )
+    status, output, errors = await run(*NODE, *options, "own:speak", input=INIT, cwd=tmp_path)
+    assert (status, output) == (0, INIT_OK)
+    heard = [text for text in errors.splitlines() if text.endswith(": heard")]
+    assert heard == [f"{level}: heard" for level in levels]
+
+
+async def test_info_tells_of_the_life_of_the_node() -> None:
+    """``--log-level info`` says more on stderr than the default does, as the help promises."""
+    _, _, quiet = await run(*NODE, input=INIT)
+    status, output, errors = await run(*NODE, "--log-level", "info", input=INIT)
+    assert (quiet, status, output) == ("", 0, INIT_OK)
+    assert errors.startswith("INFO: ")
+
+
+# In this process
+
+
+def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--version`` names the program and the version that is installed."""
+    assert outcome("--version") == 0
+    assert capsys.readouterr().out == f"trio-messenger {metadata.version('trio-messenger')}\n"
+
+
+@pytest.mark.parametrize("argv", [(), ("node",)])
+def test_help_shows_examples(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of the program and that of ``node`` end with commands to copy, all of which are taken."""
+    assert outcome(*argv, "--help") == 0
+    output = capsys.readouterr().out
+    examples = re.findall(r"^  (?:.*\| )?trio-messenger((?: [\w:-]+)*)", output.partition("\nexamples:\n")[2], re.M)
+    assert len(examples) >= 3
+    for example in examples:
+        _cli._parser().parse_args(example.split())
+
+
+def test_help_of_node_tells_of_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever starts a node reads there how it ends, and with which exit status."""
+    assert outcome("node", "--help") == 0
+    output = capsys.readouterr().out
+    assert "SIGTERM" in output
+    assert "exit status: 0 " in output
+
+
+@pytest.mark.parametrize("argv", [(), ("nod",), ("node", "messenger", "more"), ("node", "--log-level", "loud")])
+def test_wrong_arguments_are_refused(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """What the parser does not know ends with status 2 and the usage on stderr."""
+    assert outcome(*argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: trio-messenger")
+
+
+def test_nodes_lists_each_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """``nodes`` gives the name of each ready-made node and what it does."""
+    assert outcome("nodes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [text.split(maxsplit=1) for text in lines] == [list(item) for item in NODES.items()]
+
+
+def test_nodes_are_all_there_and_all_listed() -> None:
+    """Each listed node can be made, and each module among the nodes is listed."""
+    folder = Path(importlib.import_module("trio_messenger.nodes").__file__ or "").parent
+    assert {path.stem for path in folder.glob("[!_]*.py")} == set(NODES)
+    for name in NODES:
+        assert _cli.find_node(name) is not _cli.find_node(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Your own is given as MODULE:FACTORY"),
+        (
+            "mesenger",
+            "there is no node 'mesenger'; did you mean 'messenger'? There are: {nodes}. "
+            "Your own is given as MODULE:FACTORY",
+        ),
+        ("", "there is no node ''. There are: {nodes}. Your own is given as MODULE:FACTORY"),
+        ("owl:build", "owl:build: there is no module 'owl' in this folder or among the installed ones"),
+        ("owl.inner:build", "owl.inner:build: there is no module 'owl' in this folder or among the installed ones"),
+        (
+            "package.owl:build",
+            "package.owl:build: there is no module 'package.owl' in this folder or among the installed ones",
+        ),
+        (":build", ":build: Empty module name; write MODULE:FACTORY, such as my_nodes:build"),
+        (":", ":: Empty module name; write MODULE:FACTORY, such as my_nodes:build"),
+        ("own:", "own:: module 'own' has no function ''"),
+        ("own:biuld", "own:biuld: module 'own' has no function 'biuld'; did you mean 'build'?"),
+        ("own:value", "own:value: module 'own' has no function 'value'"),
+        ("own:build:more", "own:build:more: module 'own' has no function 'build:more'; did you mean 'build'?"),
+        ("own:number", "own:number returned 5, which is no trio_messenger.Node"),
+    ],
+)
+@pytest.mark.usefixtures("own_module")
+def test_what_is_not_there_is_told_in_one_line(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that stands for no node ends with status 2 and a line that says what is, and what was meant perhaps."""
+    assert outcome("node", name) == 2
+    message = message.format(nodes=", ".join(NODES))
+    assert capsys.readouterr() == ("", f"trio-messenger: error: {message}\n")
+
+
+@pytest.mark.parametrize("name", [".own:build", "..own:build", ".:build"])
+@pytest.mark.usefixtures("own_module")
+def test_a_relative_module_is_told_in_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A module name with a dot in front is relative to nothing: one line and status 2, no traceback."""
+    assert outcome("node", name) == 2
+    output, errors = capsys.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert errors.startswith(f"trio-messenger: error: {name}: ")
+    assert errors.endswith("write MODULE:FACTORY, such as my_nodes:build\n")
+
+
+@pytest.mark.parametrize("name", ["own:build", "own:Buildable", "own:_build", "package.inner:build"])
+@pytest.mark.usefixtures("own_module")
+def test_anything_that_returns_a_node_makes_one(name: str) -> None:
+    """A function or a class will do, in a module or within a package, private or not."""
+    assert isinstance(_cli.find_node(name), Node)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_current_folder_comes_first() -> None:
+    """A module here is taken, though an installed one has the same name, as with ``python -m``."""
+    Path("twice.py").write_text(OWN)
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "twice.py").write_text("")
+    sys.path.insert(0, os.fspath(elsewhere.resolve()))
+    assert isinstance(_cli.find_node("twice:build"), Node)
+
+
+@pytest.mark.parametrize(("name", "error"), [("own:raises", OSError), ("broken:build", ModuleNotFoundError)])
+@pytest.mark.usefixtures("own_module")
+def test_own_errors_are_not_taken_for_wrong_names(name: str, error: type[Exception]) -> None:
+    """What a factory raises, or its module when imported, leaves as it is."""
+    with pytest.raises(error):
+        _cli.main(["node", name])
+
+
+def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``node`` runs the messenger by default, at the log level that was asked for, and returns 0."""
+    ran = []
+    monkeypatch.setattr(Node, "run", lambda node, *, log_level: ran.append((node, log_level)))
+    assert [outcome("node"), outcome("node", "messenger", "--log-level", "debug")] == [0, 0]
+    assert [level for _, level in ran] == ["WARNING", "DEBUG"]
+    assert all("send_fire_forget" in node._service.router.handlers for node, _ in ran)
