@@ -139,7 +139,7 @@ def reply_body(value: object, default_type: str, in_reply_to: int, msg_id: int) 
     Raises:
       LocalProtocolError: if *value* is no body, or its ``type`` is no string.
     """
-    fields = value if type(value) is dict else as_body(value)  # exact dicts are most; skip the slower test
+    fields = as_body(value)
     if "in_reply_to" in fields or "msg_id" in fields:
         fields = _without_reserved(fields)
     if "type" in fields and not isinstance(fields["type"], str):

@@ -12,10 +12,10 @@ import trio
 
 from ._envelopes import EnvelopeLog
 from ._errors import LocalProtocolError
-from ._message import Body, Request, reply_body, request_body
+from ._message import Request, reply_body, request_body
 from ._outbox import Outbox
 from ._stats import Stats
-from ._wire import encode
+from ._wire import encode, encode_reply
 from .transports import Admits
 
 
@@ -53,7 +53,8 @@ class Sender:
             raise RuntimeError("the node has no id before 'init' came; send from a handler, on_init or background")
         if not isinstance(dest, str):
             raise LocalProtocolError(f"dest is the id of a node, a string, not {dest!r:.80}")
-        self._put(self.src, dest, request_body(body, self.next_msg_id))
+        request = request_body(body, self.next_msg_id)
+        self._put(encode(self.src, dest, request), self.src, dest, request["type"])
 
     def reply(self, request: Request, body: object) -> None:
         """Answer *request*, full outbox or not; do nothing if it wants no answer.
@@ -66,15 +67,21 @@ class Sender:
           LocalProtocolError: if *body* is no body that JSON can carry.
           trio.ClosedResourceError: if the node is closed.
         """
-        if request.msg_id is not None:
-            answer = reply_body(body, request.type + "_ok", request.msg_id, self.next_msg_id)
-            self._put(request.dest, request.src, answer)
+        if request.msg_id is None:
+            return
+        src, dest, msg_type = request.dest, request.src, request.type + "_ok"
+        if type(body) is dict and body and not ("type" in body or "in_reply_to" in body or "msg_id" in body):
+            line = encode_reply(src, dest, msg_type, body, request.msg_id, self.next_msg_id)
+        else:
+            answer = reply_body(body, msg_type, request.msg_id, self.next_msg_id)
+            msg_type = answer["type"]
+            line = encode(src, dest, answer)
+        self._put(line, src, dest, msg_type)
 
-    def _put(self, src: str, dest: str, body: Body) -> None:
-        line = encode(src, dest, body)
-        if self.admits is None or self.admits(dest, body):
+    def _put(self, line: bytes, src: str, dest: str, msg_type: str) -> None:
+        if self.admits is None or self.admits(dest, msg_type):
             self._outbox.put(line)
         self.next_msg_id += 1
         self._stats.sent += 1
         if self._log.is_on:
-            self._log.note(trio.current_time(), "SENT", src, dest, body["type"])
+            self._log.note(trio.current_time(), "SENT", src, dest, msg_type)

@@ -32,7 +32,7 @@ from ._pending import PendingTable
 from ._reaper import Reaper
 from ._router import Router
 from ._sender import Sender
-from ._stats import Stats, worth_a_line
+from ._stats import Stats
 from ._workers import Workers
 from .transports import Transport
 
@@ -149,16 +149,20 @@ class Service:
             nursery.start_soon(self._read, transport, send_channel)
             async with receive_channel:
                 async for batch in receive_channel:
-                    self._stats.received += len(batch)
-                    self.router.received_at = trio.current_time()
-                    patience = PATIENCE
-                    for message in batch:
-                        if self.outbox.is_full:
-                            await self.outbox.wait_for_room()
-                        while self.router.is_crowded and patience:
-                            await trio.lowlevel.checkpoint()
-                            patience -= 1
-                        self.router.route(message)
+                    await self._route_batch(batch, self.router, self.outbox)
+
+    async def _route_batch(self, batch: list[Message], router: Router, outbox: Outbox) -> None:
+        self._stats.received += len(batch)
+        router.received_at = trio.current_time()
+        patience = PATIENCE
+        route = router.route
+        for message in batch:
+            if outbox.is_full:
+                await outbox.wait_for_room()
+            while router.is_crowded and patience:
+                await trio.lowlevel.checkpoint()
+                patience -= 1
+            route(message)
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
         with self._reading, send_channel:
@@ -191,8 +195,7 @@ class Service:
                 self._stats.handler_failures += 1
                 if self._options.strict:
                     raise
-                if worth_a_line(self._stats.handler_failures):
-                    _log.error("background task %r failed", async_fn, exc_info=failure)
+                _log.error("background task %r failed", async_fn, exc_info=failure)
             if rest is not None:
                 raise rest from None
 

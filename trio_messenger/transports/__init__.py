@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import trio
 
-from .._message import Body, Message
+from .._message import Message
 
-Admits: TypeAlias = Callable[[str, Body], bool]
-"""``admits(dest, body)``: whether the network takes a message that is being sent."""
+Admits: TypeAlias = Callable[[str, str], bool]
+"""``admits(dest, msg_type)``: whether the network takes a message that is being sent."""
 
 
 class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[Message]]):

@@ -49,6 +49,7 @@ class StdioTransport(Transport):
         self._stdin = _Descriptor(0, os.O_RDONLY)
         self._stdout = _Descriptor(1, os.O_WRONLY)
         self._shares_pipe_with_stderr = _is_same_pipe(1, 2)
+        self._is_drained = False
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
@@ -84,14 +85,16 @@ class StdioTransport(Transport):
         await trio.lowlevel.checkpoint()
 
     async def _read(self) -> bytes:
-        """Read once. A checkpoint, though one that does not yield before it has looked whether there is something."""
+        """Read once, waiting only if there is nothing to read; a checkpoint in either case."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        data = self._read_now()
+        data = None if self._is_drained else self._read_now()
         if data is not None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         while data is None:
             await trio.lowlevel.wait_readable(self._stdin.fd)
             data = self._read_now()
+        # A pipe that gave less than it was asked for is empty: the next read need not try before it waits.
+        self._is_drained = self._stdin.is_pipe and len(data) < READ_SIZE
         return data
 
     def _read_now(self) -> bytes | None:
@@ -125,6 +128,7 @@ class _Descriptor:
         self._opened = False
         self._was_blocking = False
         mode = os.fstat(number).st_mode
+        self.is_pipe = stat.S_ISFIFO(mode)
         if stat.S_ISREG(mode):
             return  # never says EAGAIN, and opened anew it would start from its beginning
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
