@@ -109,3 +109,10 @@ def bench(session: nox.Session) -> None:
     """Measure: `nox -s bench -- ARGS` hands ARGS to tests/bench/run.py."""
     install(session)
     session.run("python", "tests/bench/run.py", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def soak(session: nox.Session) -> None:
+    """Serve a mixed load for ten minutes: `nox -s soak -- --seconds 60` hands its arguments to tests/bench/soak.py."""
+    install(session)
+    session.run("python", "tests/bench/soak.py", *session.posargs)

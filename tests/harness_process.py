@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, Final, final
@@ -150,12 +150,13 @@ async def child(
     stdout: Target = subprocess.PIPE,
     stderr: Target = subprocess.PIPE,
     cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
     limit: float = LIMIT,
 ) -> AsyncIterator[Child]:
     """Run *command*; on leaving, however that comes about, it and all that it started have ended."""
     with trio.fail_after(limit):
         process = await trio.lowlevel.open_process(
-            command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, start_new_session=True
+            command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=env, start_new_session=True
         )
         try:
             async with trio.open_nursery() as nursery:

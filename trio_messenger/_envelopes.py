@@ -44,7 +44,7 @@ class EnvelopeLog:
     def __init__(self, capacity: int) -> None:
         if capacity < 0:
             raise ValueError(f"capacity is {capacity}; give 0 (no log) or more")
-        self.is_on = capacity > 0
+        self.is_on: bool = capacity > 0
         """Whether anything is kept."""
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)
 

@@ -97,12 +97,8 @@ class RpcError(MessengerError):
       ValueError: if *definite* contradicts what Maelstrom says of *code*.
     """
 
-    args: tuple[Any, ...]
-    """What the class was called with, in its order; copy and pickle call it so again."""
     code: int
     """An `ErrorCode` where the number is one of Maelstrom's, else the plain number."""
-    text: str
-    """The text of the error; empty if the peer sent none."""
     definite: bool
     """True if the operation surely did not happen and will not."""
 
@@ -110,7 +106,7 @@ class RpcError(MessengerError):
         if not isinstance(code, int) or isinstance(code, bool):
             raise TypeError(f"the code of an RpcError is an integer, not {code!r:.80}; the text comes second")
         super().__init__(code, text, definite)  # positional, so that copy and pickle work
-        self.text = str(text)
+        self._text = str(text)
         try:
             self.code = known = ErrorCode(code)
         except ValueError:
@@ -121,6 +117,11 @@ class RpcError(MessengerError):
             kind = "definite" if known.definite else "indefinite"
             raise ValueError(f"error code {code} ({known.label}) is {kind} by the protocol; leave 'definite' out")
         self.definite = known.definite
+
+    @property
+    def text(self) -> str:
+        """The text of the error; empty if the peer sent none."""
+        return self._text
 
     def __str__(self) -> str:
         label = self.code.label if isinstance(self.code, ErrorCode) else "application error"
@@ -177,10 +178,12 @@ class RetriesExhausted(RpcError):
         code = ErrorCode.TEMPORARILY_UNAVAILABLE if definite else ErrorCode.TIMEOUT
         super().__init__(code, f"RPC failed after {attempts} attempt{'' if attempts == 1 else 's'}: {last}")
         self.attempts, self.last = attempts, last
-        self.args = (attempts, last, definite)
 
     def __str__(self) -> str:
         return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RetriesExhausted, (self.attempts, self.last, self.definite)
 
 
 @final
@@ -198,10 +201,12 @@ class QuorumNotReached(RpcError):
         failed = "; ".join(f"{node}: {error}" for node, error in errors.items())
         super().__init__(ErrorCode.TIMEOUT, f"{len(replies)} of the {need} replies needed; {failed}")
         self.need, self.replies, self.errors = need, replies, errors
-        self.args = (need, replies, errors)
 
     def __str__(self) -> str:
         return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuorumNotReached, (self.need, self.replies, self.errors)
 
 
 @final
@@ -218,15 +223,15 @@ class RpcTimeout(RpcError):
     seconds: float
     """How long the reply was waited for, in seconds."""
 
-    code = ErrorCode.TIMEOUT
-    definite = False
+    code: int = ErrorCode.TIMEOUT
+    definite: bool = False
 
     def __init__(self, dest: str, msg_id: int, seconds: float) -> None:
         Exception.__init__(self, dest, msg_id, seconds)  # many expire at once: the text is made when it is asked for
         self.dest, self.msg_id, self.seconds = dest, msg_id, seconds
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # nobody assigns it
+    def text(self) -> str:
         """The text of the error."""
         return f"no reply from {self.dest!r} to msg_id {self.msg_id} within {self.seconds:g} s"
 

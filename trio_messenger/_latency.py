@@ -17,9 +17,9 @@ class Latencies:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         """How many durations were recorded."""
-        self.total = 0.0
+        self.total: float = 0.0
         """Their sum in seconds; exact but for floating point."""
         self._buckets: dict[int, int] = {}
 

@@ -65,9 +65,9 @@ class AtMostOnce:
     def __init__(self, capacity: int = REMEMBERED_ANSWERS, *, mark: str | None = None) -> None:
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}; give 1 or more")
-        self.total = 0
+        self.total: int = 0
         """Requests that came through here."""
-        self.duplicates = 0
+        self.duplicates: int = 0
         """Those of them that were duplicates."""
         self._capacity = capacity
         self._mark = mark

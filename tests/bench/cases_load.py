@@ -37,7 +37,7 @@ def _echo(size: float, peers: Sequence[Peer]) -> Case:
         "echo",
         f"{count:,} echo requests as fast as the pipe takes them. *messenger* is the ready-made node, whose handler "
         "takes a validated attrs record; *plain handler* takes the request as it is. *bare* is a `for` loop over "
-        "stdin with msgspec, its stdout buffered: it keeps replies back while input goes on, so it is a bound and no node. "
+        "stdin with msgspec, its stdout buffered: it keeps replies while input goes on, so it is a bound, no node. "
         "*bare, flushed* is the same loop with each reply flushed, as one that has to answer must. The CPU time of the "
         "process, start-up not counted.",
         runs,

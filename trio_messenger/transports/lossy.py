@@ -22,13 +22,13 @@ class MessageLoss:
     """
 
     def __init__(self, exempt: Collection[str] = ()) -> None:
-        self.is_on = False
+        self.is_on: bool = False
         """Whether messages are being lost."""
-        self.drop_rate = 0.0
+        self.drop_rate: float = 0.0
         """The fraction that is lost while it is on."""
-        self.total_sent = 0
+        self.total_sent: int = 0
         """Messages sent so far, lost ones included."""
-        self.total_dropped = 0
+        self.total_dropped: int = 0
         """Those of them that were lost."""
         self._exempt = frozenset(exempt)
         self._random = Random()
