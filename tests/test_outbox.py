@@ -190,3 +190,77 @@ async def test_closing_wakes_whoever_waits(outbox: Outbox, nursery: trio.Nursery
 async def test_the_default_limit_is_a_mebibyte() -> None:
     """By default an outbox is full from 1 MiB on."""
     assert Outbox().limit == OUTBOX_LIMIT == 1024 * 1024
+
+
+async def test_a_cork_keeps_the_writer_asleep(outbox: Outbox, nursery: trio.Nursery) -> None:
+    """What is put in under a cork wakes nobody; at its end it is offered to be sent at once, and is gone if it was."""
+    batches: list[list[bytes]] = []
+    offered: list[list[bytes]] = []
+
+    async def write() -> None:
+        while batch := await outbox.take():
+            batches.append(batch)
+
+    def send_all(lines: list[bytes]) -> list[bytes]:
+        offered.append(lines)
+        return []
+
+    nursery.start_soon(write)
+    await wait_all_tasks_blocked()
+    outbox.cork()
+    outbox.put(b"a")
+    outbox.put(b"b" * 10)
+    await wait_all_tasks_blocked()
+    assert (batches, offered) == ([], [])
+    outbox.uncork(send_all)
+    await wait_all_tasks_blocked()
+    assert (batches, offered) == ([], [[b"a", b"b" * 10]])
+    assert not outbox.is_full
+    outbox.put(b"c")
+    await wait_all_tasks_blocked()
+    assert batches == [[b"c"]]
+    outbox.close()
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+async def test_what_a_cork_could_not_send_is_the_writers(outbox: Outbox, nursery: trio.Nursery, sent: int) -> None:
+    """Lines that are not sent at the end of a cork, all or some, reach the writer in their order."""
+    batches: list[list[bytes]] = []
+
+    async def write() -> None:
+        while batch := await outbox.take():
+            batches.append(batch)
+
+    nursery.start_soon(write)
+    await wait_all_tasks_blocked()
+    outbox.cork()
+    for line in (b"a", b"b" * 5, b"c" * 5):
+        outbox.put(line)
+    outbox.uncork(lambda lines: lines[sent:] if sent else lines)
+    assert outbox.is_full
+    await wait_all_tasks_blocked()
+    assert batches == [[b"a", b"b" * 5, b"c" * 5][sent:]]
+    outbox.close()
+
+
+async def test_a_cork_sends_nothing_past_a_busy_writer(outbox: Outbox) -> None:
+    """While the writer is at work, nothing is offered to be sent: it would overtake what the writer has."""
+    outbox.cork()
+    outbox.put(b"a")
+    outbox.uncork(lambda lines: pytest.fail(f"sent {lines}"))
+    assert await outbox.take() == [b"a"]
+
+
+async def test_room_made_by_a_cork_wakes_senders(outbox: Outbox, nursery: trio.Nursery) -> None:
+    """Whoever waits for room goes on when the end of a cork has made some."""
+    nursery.start_soon(outbox.take)
+    await wait_all_tasks_blocked()
+    outbox.cork()
+    outbox.put(b"x" * 10)
+    nursery.start_soon(outbox.wait_for_room)
+    await wait_all_tasks_blocked()
+    assert len(nursery.child_tasks) == 2
+    outbox.uncork(lambda _: [])
+    await wait_all_tasks_blocked()
+    assert len(nursery.child_tasks) == 1
+    outbox.close()

@@ -443,3 +443,43 @@ async def test_receiver_that_goes_while_send_waits_breaks_stdout(
             nursery.start_soon(sent)
             await wait_all_tasks_blocked()
             pipes.close(pipes.output_read)
+
+
+# Sending without waiting
+
+
+async def test_send_now_writes_what_fits(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+    """An idle pipe takes a batch at once; of one that is too large, what is left is sent later and nothing is lost."""
+    async with make() as transport:
+        assert transport.send_now([b"one", b"two"]) == []
+        assert os.read(pipes.output_read, 100) == b"one\ntwo\n"
+        lines = [b"x" * 999] * 100
+        left = transport.send_now(list(lines))
+        assert 0 < len(b"\n".join([*left, b""])) < 100_000
+        got = os.read(pipes.output_read, 1_000_000)
+        assert got + b"\n".join([*left, b""]) == b"\n".join([*lines, b""])
+
+
+async def test_send_now_may_leave_only_a_newline(
+    make: Callable[..., StdioTransport], pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of which only the newline is left is finished by the next send."""
+    write = os.write
+    async with make() as transport:
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+        left = transport.send_now([b"one"])
+        monkeypatch.undo()
+        await transport.send([*left, b"two"])
+        assert os.read(pipes.output_read, 100) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("trouble", ["full", "gone", "shared"])
+async def test_send_now_leaves_trouble_to_send(make: Callable[..., StdioTransport], pipes: Pipes, trouble: str) -> None:
+    """A pipe that is full, broken or shared with stderr takes nothing without waiting, and nothing is raised."""
+    async with make(shared=trouble == "shared") as transport:
+        if trouble == "full":
+            pipes.fill_output()
+        elif trouble == "gone":
+            pipes.close(pipes.output_read)
+        lines = [b"one"]
+        assert transport.send_now(lines) is lines

@@ -7,6 +7,7 @@ before it takes up a request) wait for room first, so the outbox outgrows it by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 import trio
@@ -27,6 +28,7 @@ class Outbox:
         self.limit = limit
         self.is_full = False
         """True while the lines that wait have reached the limit."""
+        self._is_corked = False  # more lines are to come at once: the writer need not wake up for the first
         self._lines: list[bytes] = []
         self._size = 0
         self._closed = False
@@ -45,8 +47,28 @@ class Outbox:
         self._size += len(line)
         if self._size >= self.limit:
             self.is_full = True
-        if len(self._lines) == 1:
+        if len(self._lines) == 1 and not self._is_corked:
             self._writer.unpark()
+
+    def cork(self) -> None:
+        """Let the writer sleep, whatever is put in, until `uncork`; nothing but the caller may run before that."""
+        self._is_corked = True
+
+    def uncork(self, send_now: Callable[[list[bytes]], list[bytes]]) -> None:
+        """End `cork`. What is inside goes through *send_now*, if the writer is idle, and its rest to the writer.
+
+        Args:
+          send_now: Sends what it can without waiting, and returns what is left; what it was given, if it sent nothing.
+        """
+        self._is_corked = False
+        if self._lines and self._writer:
+            left = send_now(self._lines)
+            if left is self._lines:
+                self._writer.unpark()
+            else:
+                self._empty()
+                for line in left:
+                    self.put(line)
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox is not full, or is closed. Always a checkpoint; cancelling it leaves nothing behind."""
@@ -62,6 +84,9 @@ class Outbox:
         """
         while not self._lines and not self._closed:
             await self._writer.park()
+        return self._empty()
+
+    def _empty(self) -> list[bytes]:
         lines, self._lines = self._lines, []
         self._size = 0
         self.is_full = False

@@ -149,20 +149,28 @@ class Service:
             nursery.start_soon(self._read, transport, send_channel)
             async with receive_channel:
                 async for batch in receive_channel:
-                    await self._route_batch(batch, self.router, self.outbox)
+                    await self._route_batch(batch, self.router, self.outbox, transport)
 
-    async def _route_batch(self, batch: list[Message], router: Router, outbox: Outbox) -> None:
+    async def _route_batch(self, batch: list[Message], router: Router, outbox: Outbox, transport: Transport) -> None:
         self._stats.received += len(batch)
         router.received_at = trio.current_time()
         patience = PATIENCE
         route = router.route
-        for message in batch:
-            if outbox.is_full:
-                await outbox.wait_for_room()
-            while router.is_crowded and patience:
-                await trio.lowlevel.checkpoint()
-                patience -= 1
-            route(message)
+        outbox.cork()
+        try:
+            for message in batch:
+                if outbox.is_full:
+                    outbox.uncork(transport.send_now)
+                    await outbox.wait_for_room()
+                    outbox.cork()
+                while router.is_crowded and patience:
+                    outbox.uncork(transport.send_now)
+                    await trio.lowlevel.checkpoint()
+                    outbox.cork()
+                    patience -= 1
+                route(message)
+        finally:
+            outbox.uncork(transport.send_now)  # not by way of the writer, which is a pass of the scheduler away
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
         with self._reading, send_channel:

@@ -30,6 +30,16 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
     admits: Admits | None = None
     """Called, where it is set, with each message at the moment it is sent; one that it refuses is lost."""
 
+    def send_now(self, value: list[bytes]) -> list[bytes]:
+        """Send as much of *value* as can be sent without waiting; called only while no `send` is under way.
+
+        Never raises: what is broken, the next `send` will find.
+
+        Returns:
+          The lines that are left, the first perhaps in part; *value* itself, if nothing was sent, as always here.
+        """
+        return value
+
     @abstractmethod
     async def receive(self) -> list[Message]:
         """Wait for messages and return those there are, in their order; `MalformedMessage` ones among them.

@@ -79,5 +79,8 @@ class _LossyTransport(Transport):
     async def send(self, value: list[bytes]) -> None:
         await self._inner.send(value)
 
+    def send_now(self, value: list[bytes]) -> list[bytes]:
+        return self._inner.send_now(value)
+
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -78,6 +78,17 @@ class StdioTransport(Transport):
         except OSError as exc:
             raise trio.BrokenResourceError(f"stdout is broken: {exc.strerror}") from exc
 
+    def send_now(self, value: list[bytes]) -> list[bytes]:
+        """Write what the pipe takes at once; see `Transport.send_now`."""
+        if self._shares_pipe_with_stderr:
+            return value
+        data = b"\n".join([*value, b""])
+        try:
+            written = os.write(self._stdout.fd, data)
+        except OSError:
+            return value
+        return [data[written:-1]] if written < len(data) else []
+
     async def aclose(self) -> None:
         """Put the descriptors back as they were. Always a checkpoint."""
         self._stdin.restore()
