@@ -271,5 +271,5 @@ def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     monkeypatch.setattr(Node, "run", lambda node, *, log_level: ran.append((node, log_level)))
     assert [outcome("node"), outcome("node", "messenger", "--log-level", "debug")] == [0, 0]
-    assert [level for _, level in ran] == ["WARNING", "DEBUG"]
+    assert [level for _, level in ran] == ["warning", "debug"]
     assert all("send_fire_forget" in node._service.router.handlers for node, _ in ran)

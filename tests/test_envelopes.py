@@ -148,5 +148,5 @@ async def test_envelope_has_the_fields_of_a_log_entry_in_their_order() -> None:
 @pytest.mark.parametrize("make", [EnvelopeLog, doubler])
 def test_capacity_is_not_negative(make: type[EnvelopeLog]) -> None:
     """A negative capacity is refused, by the log and by the node."""
-    with pytest.raises(ValueError, match=f"^{re.escape('capacity is -1; give 0 (no log) or more')}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape('envelope_log is -1; give 0 (no log) or more')}$"):
         make(-1)

@@ -331,7 +331,7 @@ async def serve_and_survive(chunks: list[bytes]) -> None:
     stats = node.stats
     assert stats.handler_failures == 0
     assert stats.rpcs == stats.answered + stats.reaped + stats.abandoned + stats.closed
-    wants_reply = sum(_asks(raw) for chunk in chunks for raw in chunk.split(b"\n"))
+    wants_reply = sum(map(_asks, b"".join(chunks).split(b"\n")))
     assert len(replied_to) <= wants_reply
 
 

@@ -175,12 +175,11 @@ def crash(_: int) -> object:
     ("answer", "text"),
     [
         (crash, "KeyError: 'shelf'"),
-        (lambda _: 5, "trio_messenger._errors.LocalProtocolError: a body is a dict or an attrs record, not int: 5"),
-        (lambda _: {"type": 5}, "trio_messenger._errors.LocalProtocolError: the 'type' of a body is a string, not 5"),
+        (lambda _: 5, "LocalProtocolError: a body is a dict or an attrs record, not int: 5"),
+        (lambda _: {"type": 5}, "LocalProtocolError: the 'type' of a body is a string, not 5"),
         (
             lambda _: {"x": float("nan")},
-            "trio_messenger._errors.LocalProtocolError: JSON has no number nan, found at body.x; "
-            "send null or a string instead",
+            "LocalProtocolError: JSON has no number nan, found at body.x; send null or a string instead",
         ),
     ],
     ids=["raises", "no body", "no type", "no JSON"],

@@ -61,6 +61,8 @@ class Backoff:
 
     def schedule(self, retries: int) -> list[float]:
         """Return the first *retries* delays in seconds, without jitter; draws nothing."""
+        if retries < 0:
+            raise ValueError(f"retries is {retries}; give 0 or more")
         return list(itertools.islice(self._undisturbed(), retries))
 
     def with_random(self, random: Random) -> Backoff:

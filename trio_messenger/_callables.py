@@ -26,3 +26,15 @@ def globals_of(function: Any) -> dict[str, Any]:
     if not inspect.isroutine(function):
         function = type(function).__call__
     return getattr(function, "__globals__", {})
+
+
+def check_no_arguments(function: object, taker: str) -> None:
+    """Raise TypeError if *function*, given to ``Node.<taker>``, cannot be called without arguments."""
+    if not callable(function):
+        raise TypeError(f"{taker}() takes a function without arguments, not {function!r:.80}")
+    try:
+        inspect.signature(function).bind()
+    except ValueError:
+        pass  # it tells nothing of its parameters
+    except TypeError as exc:
+        raise TypeError(f"{taker}() takes a function without arguments, not {function!r:.80}: {exc}") from None

@@ -41,6 +41,7 @@ class Calls:
       outbox: Where to wait for room before that.
       table: Holds the records.
       stats: Counts callbacks that raise.
+      rpc_timeout: Seconds of an RPC that does not say how many.
       definite_codes: The application's own error codes that are definite.
       strict: Let what a callback raises leave `run_callbacks`, instead of logging it.
     """
@@ -51,6 +52,7 @@ class Calls:
         outbox: Outbox,
         table: PendingTable,
         stats: Stats,
+        rpc_timeout: float,
         definite_codes: Collection[int],
         strict: bool,
     ) -> None:
@@ -58,13 +60,14 @@ class Calls:
         self._outbox = outbox
         self._table = table
         self._stats = stats
+        self._rpc_timeout = rpc_timeout
         self._definite_codes = definite_codes
         self._strict = strict
         # Channels of awaited RPCs that have ended, empty and open: to make one costs four times as much as to use it.
         self._spare: list[_Channels] = []
         self._ended_send, self._ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
 
-    async def call(self, dest: str, body: object, timeout: float) -> Body:
+    async def call(self, dest: str, body: object, timeout: float | None) -> Body:
         """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._outbox.is_full:
@@ -89,8 +92,10 @@ class Calls:
             raise outcome
         return outcome
 
-    def call_back(self, dest: str, body: object, callback: Callback, timeout: float) -> None:
+    def call_back(self, dest: str, body: object, callback: Callback, timeout: float | None) -> None:
         """Send *body* to *dest*; *callback* will be called once with how the RPC ended."""
+        if not callable(callback):
+            raise TypeError(f"a callback is a function of one argument, not {callback!r:.80}")
         if is_async_callable(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
         self._sender.require_room()
@@ -100,7 +105,7 @@ class Calls:
         self,
         dest: str,
         body: object,
-        timeout: float,
+        timeout: float | None,
         channel: trio.MemorySendChannel[PendingRpc],
         callback: Callback | None = None,
     ) -> PendingRpc:
@@ -109,7 +114,7 @@ class Calls:
         Args:
           dest: The node to ask.
           body: A dict or an attrs record with a ``type``.
-          timeout: Seconds from now to its deadline.
+          timeout: Seconds from now to its deadline; None for the node's own.
           channel: Where the record goes when the RPC has ended; it must have room for it.
           callback: Kept with the record.
 
@@ -117,7 +122,8 @@ class Calls:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: and nothing was sent or registered.
         """
         # Registered before it is sent: a reply must never find the table without its record.
-        rpc = self._table.open(self._sender.next_msg_id, dest, timeout, channel, callback)
+        seconds = self._rpc_timeout if timeout is None else timeout
+        rpc = self._table.open(self._sender.next_msg_id, dest, seconds, channel, callback)
         try:
             self._sender.send(dest, body)
         except BaseException:

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.metadata
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 
@@ -31,8 +32,10 @@ examples:
   (cat messages.jsonl; sleep 3) | trio-messenger node
                                               keep stdin open, to see RPCs reaped after 2 s
 
-The node ends when stdin does. SIGTERM and SIGINT end it likewise, with all answers written; a second one at once.
-exit status: 0 at the end of stdin or by a signal; 1 if stdin or stdout is closed or breaks; 2 for wrong arguments.
+The node ends when stdin does. SIGTERM and SIGINT end it likewise, with all answers written, however long stdout takes;
+a second one ends it at once. SIGUSR1 prints statistics on stderr.
+exit status: 0 at the end of stdin or by the first signal, 1 if stdin or stdout is closed or breaks, 2 for wrong
+arguments.
 """
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -49,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
+    except BrokenPipeError:  # of `nodes | head`, say; a node deals with its own
+        sys.stdout = None  # nor must Python try to flush it at exit
+        return 1
     except UsageError as exc:
         print(f"trio-messenger: error: {exc}", file=sys.stderr)
         return 2
@@ -93,14 +99,14 @@ def _version() -> str:
 def _list_nodes(_: argparse.Namespace) -> int:
     width = max(map(len, NODES))
     for name, summary in NODES.items():
-        print(f"{name:{width}}  {summary}")
+        print(f"{name:{width}}  {summary}", flush=True)
     return 0
 
 
 def _run_node(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is imported is no message
         node = find_node(arguments.node)
-    node.run(log_level=arguments.log_level.upper())
+    node.run(log_level=arguments.log_level)
     return 0
 
 
@@ -121,13 +127,21 @@ def find_node(name: str) -> Node:
         known = ", ".join(NODES)
         raise UsageError(f"there is no node {name!r}{hint} There are: {known}. Your own is given as MODULE:FACTORY")
     factory = _find_factory(module_name, factory_name, name)
+    if isinstance(factory, Node):
+        return factory
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError) as exc:
+        raise UsageError(
+            f"{name}: cannot be called without arguments ({exc}); name a function such as build()"
+        ) from None
     node = factory()
     if not isinstance(node, Node):
         raise UsageError(f"{name} returned {node!r:.80}, which is no trio_messenger.Node")
     return node
 
 
-def _find_factory(module_name: str, factory_name: str, name: str) -> Callable[[], object]:
+def _find_factory(module_name: str, factory_name: str, name: str) -> Callable[[], object] | Node:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
@@ -138,9 +152,13 @@ def _find_factory(module_name: str, factory_name: str, name: str) -> Callable[[]
         ) from None
     except (TypeError, ValueError) as exc:  # a relative or an empty name
         raise UsageError(f"{name}: {exc}; write MODULE:FACTORY, such as my_nodes:build") from None
-    factory: Callable[[], object] | None = getattr(module, factory_name, None)
-    if not callable(factory):
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    factory: Callable[[], object] | Node | None = getattr(module, factory_name, None)
+    if not (callable(factory) or isinstance(factory, Node)):
+        functions = [
+            key
+            for key, value in vars(module).items()
+            if (getattr(value, "__module__", None) == module.__name__ and callable(value)) or isinstance(value, Node)
+        ]
         near = difflib.get_close_matches(factory_name, functions, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{name}: module {module_name!r} has no function {factory_name!r}{hint}")

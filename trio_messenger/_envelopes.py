@@ -6,10 +6,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 import attrs
 import trio
+
+_LONGEST: Final = 256
+"""Characters kept of a name or type: peers choose them, as long as they like."""
 
 Direction: TypeAlias = Literal["RECV", "SENT"]
 
@@ -43,14 +46,14 @@ class EnvelopeLog:
 
     def __init__(self, capacity: int) -> None:
         if capacity < 0:
-            raise ValueError(f"capacity is {capacity}; give 0 (no log) or more")
+            raise ValueError(f"envelope_log is {capacity}; give 0 (no log) or more")
         self.is_on: bool = capacity > 0
         """Whether anything is kept."""
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)
 
     def note(self, at: float, direction: Direction, src: str, dest: str, msg_type: str) -> None:
         """Add a message that came or went at *at*, on Trio's clock."""
-        self._ring.append((at, direction, src, dest, msg_type))
+        self._ring.append((at, direction, src[:_LONGEST], dest[:_LONGEST], msg_type[:_LONGEST]))
 
     def latest(self, count: int) -> list[Envelope]:
         """Return the last *count* envelopes, or as many as there are, oldest first."""

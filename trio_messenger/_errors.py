@@ -142,7 +142,8 @@ class RpcError(MessengerError):
             return RpcError(error.code, error.text, error.definite)
         # A SyntaxError comes with the lines of its place first, which are indented; notes come last.
         lines = "".join(traceback.format_exception_only(error)).splitlines()
-        return RpcError(ErrorCode.CRASH, next(line for line in lines if not line.startswith(" ")))
+        line = next(line for line in lines if not line.startswith(" "))
+        return RpcError(ErrorCode.CRASH, line.removeprefix(f"{__name__}."))  # where our own are defined is private
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:

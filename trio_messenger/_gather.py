@@ -13,8 +13,8 @@ import attrs
 import trio
 
 from ._calls import Calls
-from ._errors import LocalProtocolError, QuorumNotReached, RpcError
-from ._message import Body
+from ._errors import QuorumNotReached, RpcError
+from ._message import Body, check_dest
 from ._pending import PendingRpc
 
 
@@ -29,13 +29,13 @@ class Gathered:
     """What the other nodes failed with, `RpcTimeout` among it, by node."""
 
 
-async def gather(calls: Calls, dests: Iterable[str], body: object, timeout: float) -> Gathered:
+async def gather(calls: Calls, dests: Iterable[str], body: object, timeout: float | None) -> Gathered:
     """Ask every node of *dests*, and wait until each has answered or failed; see `Node.rpc_all`."""
     nodes = _distinct(dests)
     return await _gather(calls, nodes, body, timeout, need=None)
 
 
-async def gather_quorum(calls: Calls, dests: Iterable[str], body: object, timeout: float, need: int) -> Gathered:
+async def gather_quorum(calls: Calls, dests: Iterable[str], body: object, timeout: float | None, need: int) -> Gathered:
     """Ask every node of *dests*, and return once *need* have answered; see `Node.rpc_quorum`."""
     nodes = _distinct(dests)
     if not 0 <= need <= len(nodes):
@@ -48,16 +48,15 @@ async def gather_quorum(calls: Calls, dests: Iterable[str], body: object, timeou
 
 def _distinct(dests: Iterable[str]) -> list[str]:
     nodes = [dests] if isinstance(dests, str) else list(dests)
-    wrong = [node for node in nodes if not isinstance(node, str)]
-    if wrong:
-        raise LocalProtocolError(f"dest is the id of a node, a string, not {wrong[0]!r:.80}")
+    for node in nodes:
+        check_dest(node)
     twice = [node for node in dict.fromkeys(nodes) if nodes.count(node) > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} is asked more than once; give each node once")
     return nodes
 
 
-async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float, need: int | None) -> Gathered:
+async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float | None, need: int | None) -> Gathered:
     """Collect outcomes until *need* nodes have replied, or, where that cannot be any more, until that is clear."""
     gathered = Gathered()
     asked: list[PendingRpc] = []

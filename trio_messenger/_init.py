@@ -8,8 +8,9 @@ first ``init_ok`` would expect; one that says something else is refused.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 
@@ -20,6 +21,11 @@ from ._handlers import make_handler
 from ._message import Identity, Request
 from ._router import Router
 from ._sender import Sender
+
+_log = logging.getLogger("trio_messenger")
+
+_MAX_WAITING: Final = 100
+"""Repeated ``init`` requests that are kept, to be answered when the hooks have ended; there should be one."""
 
 InitHook: TypeAlias = Callable[[], Awaitable[object]] | Callable[[], object]
 """A plain or async function without arguments, run while ``init`` is served."""
@@ -63,6 +69,9 @@ class Initialiser:
             raise RpcError(ErrorCode.PRECONDITION_FAILED, f"this node is {known} already and stays so until it ends")
         if self._router.ready:
             return {}
+        if len(self._waiting) >= _MAX_WAITING:
+            text = f"{_MAX_WAITING} 'init' requests wait already, which is the limit; wait for init_ok"
+            raise RpcError(ErrorCode.TEMPORARILY_UNAVAILABLE, text)
         self._waiting.append(request)
         return None
 
@@ -76,8 +85,8 @@ class Initialiser:
         try:
             for hook in self.hooks:
                 hook()
-        except Exception:
-            self._forget()
+        except Exception as exc:
+            self._forget(exc)
             raise
         self._finish()
         return {}
@@ -91,7 +100,7 @@ class Initialiser:
         except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
             failure, rest = split_failure(exc)
             if failure is not None:
-                self._forget()
+                self._forget(failure)
                 for asked in [request, *self._waiting]:
                     self._router.fail(asked, failure)
             if rest is not None:
@@ -103,8 +112,10 @@ class Initialiser:
         finally:
             self._waiting.clear()
 
-    def _forget(self) -> None:
+    def _forget(self, error: Exception) -> None:
         """Be as before init, so that it may be tried again."""
+        if isinstance(error, RpcError):  # anything else is logged with its traceback where it is answered
+            _log.error("on_init failed, so the node serves nothing: %s", error)
         self.identity = None
         self._sender.src = ""
 

@@ -103,6 +103,17 @@ def as_body(value: object) -> Mapping[str, Any]:
     raise LocalProtocolError(f"a body is a dict or an attrs record, not {record_class.__name__}: {value!r:.80}")
 
 
+def check_dest(dest: object) -> None:
+    """Raise `LocalProtocolError` unless *dest* can be the id of a node: a string without half characters."""
+    if not isinstance(dest, str):
+        raise LocalProtocolError(f"dest is the id of a node, a string, not {dest!r:.80}")
+    if not dest.isascii():
+        try:
+            dest.encode()
+        except UnicodeEncodeError as exc:
+            raise LocalProtocolError(f"dest {dest!r:.80} is no text: {exc}") from None
+
+
 def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
     """Validate, as an attrs validator, that a field holds a body to send on: a dict with a ``type``.
 

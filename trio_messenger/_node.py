@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, TypeVar, final
 
 from ._backoff import Backoff
-from ._callables import is_async_callable
+from ._callables import check_no_arguments, is_async_callable
 from ._envelopes import EnvelopeLog
 from ._errors import RpcError
 from ._gather import Gathered, gather, gather_quorum
@@ -65,12 +65,13 @@ class Node:
         seed: int | None = None,
         strict: bool = False,
     ) -> None:
-        self.random: Final = random.Random(seed)
+        self.random: Final[random.Random] = random.Random(seed)
         """The node's own source of random numbers: use it, and a simulated run can be repeated."""
-        self.stats: Final = Stats()
+        self.stats: Final[Stats] = Stats()
         """What this node has counted so far."""
-        self._rpc_timeout = rpc_timeout
-        options = Options(max_handlers, outbox_limit, grace, definite_codes, envelope_log, wrap_transport, strict)
+        options = Options(
+            rpc_timeout, max_handlers, outbox_limit, grace, definite_codes, envelope_log, wrap_transport, strict
+        )
         self._service = Service(self.stats, options)
 
     # What an author registers
@@ -92,16 +93,13 @@ class Node:
 
         Raises:
           ValueError: if the type has a handler already, or is one that the node handles itself.
-          TypeError: if the function cannot be a handler; the text says why.
+          TypeError: if the type is no string, or the function cannot be a handler; the text says why.
         """
+        self._service.router.check_free(message_type)
         local_names = sys._getframe(1).f_locals  # where a class that is local to the caller has its name
 
         def register(function: _F) -> _F:
-            if message_type in ("init", "error"):
-                remedy = "use on_init to take part in 'init'" if message_type == "init" else "errors reply to RPCs"
-                raise ValueError(f"the node handles {message_type!r} messages itself; {remedy}")
-            if message_type in self._service.router.handlers:
-                raise ValueError(f"{message_type!r} has a handler already; a type of request has one handler")
+            self._service.router.check_free(message_type)
             handler = make_handler(function, local_names)
             self._service.router.handlers[message_type] = (
                 handler if at_most_once is None else at_most_once.wrap(handler)
@@ -116,6 +114,7 @@ class Node:
         It may use `id`, `peers` and RPCs. ``init_ok`` leaves when all hooks have ended, in the order they were
         registered; requests that come before are answered with error 11. If one raises, ``init`` is, with that error.
         """
+        check_no_arguments(hook, "on_init")
         self._service.init.hooks.append(hook)
         return hook
 
@@ -124,9 +123,10 @@ class Node:
 
         Cancelled when the last message has come in. What it raises is logged and counted; the node stays up.
         """
+        check_no_arguments(async_fn, "background")
         if not is_async_callable(async_fn):
             raise TypeError(f"background() takes an async function without arguments, not {async_fn!r}")
-        self._service.add_background(async_fn)
+        self._service.add_background(async_fn, async_fn)
         return async_fn
 
     def every(self, seconds: float, function: Callable[[], Awaitable[object] | object], *, jitter: float = 0.0) -> None:
@@ -144,7 +144,8 @@ class Node:
           ValueError: if the period or the jitter makes no sense.
         """
         check_period(seconds, jitter)
-        self._service.add_background(functools.partial(every, seconds, function, jitter, self.random))
+        check_no_arguments(function, "every")
+        self._service.add_background(functools.partial(every, seconds, function, jitter, self.random), function)
 
     # What the node knows
 
@@ -195,11 +196,12 @@ class Node:
           LocalProtocolError: if JSON cannot carry *body*; nothing was sent.
           trio.ClosedResourceError: if the node is closed, before or during the call.
           RuntimeError: if ``init`` has not come yet.
+          ValueError: if *timeout* is negative or not a number.
 
         Always a checkpoint; waits for room in the outbox first. If cancelled, the request may already be on the
         wire and must be treated as indefinite; its record is dropped at once and a late reply counted and discarded.
         """
-        return await self._service.calls.call(dest, body, self._timeout(timeout))
+        return await self._service.calls.call(dest, body, timeout)
 
     def rpc_callback(
         self,
@@ -224,9 +226,9 @@ class Node:
         Raises:
           trio.WouldBlock: if the outbox is full; nothing was sent.
           TypeError: if *callback* is async.
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
         """
-        self._service.calls.call_back(dest, body, callback, self._timeout(timeout))
+        self._service.calls.call_back(dest, body, callback, timeout)
 
     async def rpc_retry(
         self,
@@ -256,12 +258,12 @@ class Node:
         Raises:
           RetriesExhausted: if no attempt succeeded; carries their number and the last error.
           RpcError: if the peer answered with an error that is not worth another attempt.
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, every attempt so far must be treated as indefinite; no record stays behind.
         """
         delays = iter((backoff or Backoff()).with_random(self.random))
-        return await Retry(self._service.calls, attempts).run(dest, body, self._timeout(timeout), delays)
+        return await Retry(self._service.calls, attempts).run(dest, body, timeout, delays)
 
     async def rpc_all(self, dests: Iterable[str], body: object, *, timeout: float | None = None) -> Gathered:
         """Send *body* to every node of *dests* at once, and wait until each has answered or failed.
@@ -276,11 +278,11 @@ class Node:
 
         Raises:
           ValueError: if a node is named twice.
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
         """
-        return await gather(self._service.calls, dests, body, self._timeout(timeout))
+        return await gather(self._service.calls, dests, body, timeout)
 
     async def rpc_quorum(
         self, dests: Iterable[str], body: object, *, need: int, timeout: float | None = None
@@ -301,11 +303,11 @@ class Node:
         Raises:
           QuorumNotReached: as soon as too many have failed; carries the replies and errors so far. Indefinite.
           ValueError: if a node is named twice, or *need* is more than there are.
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
         """
-        return await gather_quorum(self._service.calls, dests, body, self._timeout(timeout), need)
+        return await gather_quorum(self._service.calls, dests, body, timeout, need)
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room, as before a burst of ``_nowait`` calls or callback RPCs.
@@ -320,7 +322,7 @@ class Node:
         Always a checkpoint; waits for room in the outbox. If cancelled, nothing was sent.
 
         Raises:
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
         """
         await self._service.outbox.wait_for_room()
         self._service.sender.send(dest, body)
@@ -330,7 +332,7 @@ class Node:
 
         Raises:
           trio.WouldBlock: if the outbox is full; nothing was sent.
-          LocalProtocolError, trio.ClosedResourceError, RuntimeError: as for `rpc`.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
         """
         self._service.sender.require_room()
         self._service.sender.send(dest, body)
@@ -395,6 +397,3 @@ class Node:
     def shutdown(self) -> None:
         """Take no more messages; answer those that were taken, and let `serve` return."""
         self._service.shutdown()
-
-    def _timeout(self, timeout: float | None) -> float:
-        return self._rpc_timeout if timeout is None else timeout

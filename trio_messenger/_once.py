@@ -7,13 +7,13 @@ that tries again with a fresh ``msg_id`` must put an id of its own into the body
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, final
 
 import attrs
+import msgspec
 import trio
 
 from ._errors import ErrorCode, RpcError
@@ -31,13 +31,14 @@ class _Answer:
 
     done: trio.Event
     body: Body | None = None
-    error: RpcError | None = None
+    error: Exception | None = None
 
     def keep(self, result: object) -> None:
         if result is None:
             return
-        body = copy.deepcopy(dict(as_body(result)))  # the handler may go on to change its own
+        body = dict(as_body(result))
         check_body(body)  # what cannot be sent is to fail now, and not anew for each duplicate
+        body = msgspec.to_builtins(body)  # a deep copy: the handler may go on to change its own
         self.body = body
 
     def unwrap(self) -> Body | None:
@@ -58,7 +59,7 @@ class AtMostOnce:
     with the same ``msg_id`` for the same one, whatever its type.
 
     Args:
-      capacity: Answers that are remembered, 1 or more.
+      capacity: Answers that are remembered, 1 or more; whole bodies, so where those are large, give a small one.
       mark: The name of a field to add to each reply: true if the request was a duplicate. By default none.
     """
 
@@ -94,7 +95,7 @@ class AtMostOnce:
             try:
                 answer.keep(call(request))
             except Exception as exc:
-                answer.error = RpcError.from_exception(exc)
+                answer.error = _as_answer(exc)
                 raise
             finally:
                 answer.done.set()
@@ -117,7 +118,7 @@ class AtMostOnce:
                 answer.keep(await call(request))
                 answer.error = None
             except Exception as exc:
-                answer.error = RpcError.from_exception(exc)
+                answer.error = _as_answer(exc)
                 raise
             finally:
                 answer.done.set()
@@ -151,3 +152,10 @@ class AtMostOnce:
 
     def _marked(self, body: Body | None, is_duplicate: bool) -> Body | None:
         return body if self._mark is None or body is None else {**body, self._mark: is_duplicate}
+
+
+def _as_answer(error: Exception) -> Exception:
+    """Return what the duplicates of a request that failed with *error* are to fail with, without its traceback."""
+    if isinstance(error, trio.ClosedResourceError):
+        return trio.ClosedResourceError(*error.args)  # the node is ending: nobody is answered
+    return RpcError.from_exception(error)

@@ -18,6 +18,7 @@ whole table stalls the event loop for 100 ms when a million RPCs are pending.
 from __future__ import annotations
 
 import heapq
+import logging
 import math
 from array import array
 from collections.abc import Callable, Collection, Iterator
@@ -26,15 +27,20 @@ from typing import Final, TypeAlias, final
 import msgspec
 import trio
 
-from ._errors import RpcTimeout
+from ._errors import RpcTimeout, excerpt
 from ._message import Body
-from ._stats import Stats
+from ._stats import Stats, worth_a_line
+
+_log = logging.getLogger("trio_messenger")
 
 RPC_TIMEOUT: Final = 2.0
 """Seconds an RPC waits for its reply, where nobody says otherwise."""
 
 BUCKETS_PER_SECOND: Final = 128
 """Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""
+
+_CROWD: Final = 1024
+"""Buckets from which on empty ones are looked for: eight seconds' worth, four times what `RPC_TIMEOUT` needs."""
 
 SLICE: Final = 512
 """Records that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
@@ -66,7 +72,7 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     """When it was registered, in seconds on Trio's clock."""
     timeout: float
     """Seconds from then until it expires; ``math.inf`` for never."""
-    _state: trio.MemorySendChannel[PendingRpc] | Outcome | type[RpcTimeout] | None = None
+    _state: trio.MemorySendChannel[PendingRpc] | Outcome | type[Exception] | None = None
     # While it is pending, the channel it goes into when it has ended; then how it ended. A slot saved is 16 bytes.
     callback: Callback | None = None
     """What to call with the outcome; None if a task waits for it."""
@@ -81,11 +87,13 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None while it is pending. The error of one that expired is made anew each time."""
-        if isinstance(self._state, type):
+        if self._state is RpcTimeout:
             return RpcTimeout(self.dest, self.msg_id, self.timeout)
-        return None if isinstance(self._state, trio.MemorySendChannel) else self._state
+        if self._state is trio.ClosedResourceError:  # kept here it would, raised, be in a cycle that nobody collects
+            return trio.ClosedResourceError(f"the node closed before {self.dest!r} replied to msg_id {self.msg_id}")
+        return None if isinstance(self._state, (trio.MemorySendChannel, type)) else self._state
 
-    def _end(self, result: Outcome | type[RpcTimeout]) -> None:
+    def _end(self, result: Body | type[Exception]) -> None:
         channel = self._state
         assert isinstance(channel, trio.MemorySendChannel)  # a record ends once
         self._state = result
@@ -132,6 +140,12 @@ def _unlink(rpc: PendingRpc) -> None:
         rpc._previous = rpc._next = None
 
 
+def check_timeout(timeout: float) -> None:
+    """Raise ValueError unless *timeout* is a number of seconds that an RPC can wait."""
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:
+        raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait for ever")
+
+
 @final
 class PendingTable(Collection[PendingRpc]):
     """The RPCs that are pending; to whoever looks at it, a collection in the order of sending.
@@ -147,6 +161,7 @@ class PendingTable(Collection[PendingRpc]):
         self._rpcs: dict[int, PendingRpc] = {}
         self._buckets: dict[int, _Bucket] = {}
         self._ticks: list[int] = []  # a heap of the keys of _buckets, each once
+        self._crowd = _CROWD
         self._ended = _EndedRpcs()
         self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
         self._closed = False
@@ -183,8 +198,7 @@ class PendingTable(Collection[PendingRpc]):
         """
         if self._closed:
             raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
-        if not timeout >= 0:
-            raise ValueError(f"the timeout of an RPC is {timeout} s; give 0 or more, or math.inf to wait for ever")
+        check_timeout(timeout)
         rpc = PendingRpc(msg_id, dest, trio.current_time(), timeout, channel, callback)
         self._rpcs[msg_id] = rpc
         self._stats.rpcs += 1
@@ -247,7 +261,9 @@ class PendingTable(Collection[PendingRpc]):
     def close(self) -> None:
         """End every record with `trio.ClosedResourceError`, and let no more be opened."""
         self._closed = True
-        self._stats.closed += len(self._rpcs)
+        if self._rpcs:
+            self._stats.closed += len(self._rpcs)
+            _log.info("RPCs closed without reply, as the node ends: %d", len(self._rpcs))
         rpcs = list(self._rpcs.values())
         for msg_id, (rpc, channel) in self._lingering.items():
             if msg_id not in self._rpcs:
@@ -260,16 +276,25 @@ class PendingTable(Collection[PendingRpc]):
         self._buckets.clear()
         self._ticks.clear()
         for rpc in rpcs:
-            rpc._end(trio.ClosedResourceError(f"the node closed before {rpc.dest!r} replied to msg_id {rpc.msg_id}"))
+            rpc._end(trio.ClosedResourceError)
 
     def _put_in_bucket(self, rpc: PendingRpc, tick: int) -> None:
         bucket = self._buckets.get(tick)
         if bucket is None:
+            if len(self._buckets) >= self._crowd:
+                self._drop_empty_buckets()
             bucket = self._buckets[tick] = _Bucket()
             heapq.heappush(self._ticks, tick)
             if self._ticks[0] == tick:
                 self.on_earlier(tick / BUCKETS_PER_SECOND)
         bucket.append(rpc)
+
+    def _drop_empty_buckets(self) -> None:
+        """Drop buckets all of whose RPCs were answered; done when they have doubled in number, so it costs little."""
+        for tick in [tick for tick, bucket in self._buckets.items() if bucket.is_empty()]:
+            self._buckets.pop(tick).close()
+        self._ticks = sorted(self._buckets)  # a sorted list is a heap
+        self._crowd = max(_CROWD, 2 * len(self._buckets))
 
     def _remove(self, rpc: PendingRpc, how: int) -> None:
         del self._rpcs[rpc.msg_id]
@@ -280,15 +305,23 @@ class PendingTable(Collection[PendingRpc]):
         how = self._ended.recall(msg_id)
         if msg_id in self._lingering:
             rpc, channel = self._lingering[msg_id]
-            if isinstance(rpc._state, type):  # it has expired, and no late reply came before this one
+            if rpc._state is RpcTimeout:  # it has expired, and no late reply came before this one
                 rpc._state = channel
                 rpc._end(reply)
         if how == _ANSWERED:
             self._stats.duplicate_replies += 1
+            _note("duplicate", msg_id, self._stats.duplicate_replies)
         elif how == _UNANSWERED:
             self._stats.late_replies += 1
+            _note("late", msg_id, self._stats.late_replies)
         else:
             self._stats.unknown_replies += 1
+            _note("unknown", msg_id, self._stats.unknown_replies)
+
+
+def _note(kind: str, msg_id: int, count: int) -> None:
+    if worth_a_line(count):
+        _log.warning("%s reply to msg_id %s (%d so far)", kind, excerpt(msg_id), count)
 
 
 _UNKNOWN: Final = 0

@@ -44,7 +44,8 @@ def run_on_stdio(
     Raises:
       SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
     """
-    logging.basicConfig(level=log_level, format="%(levelname)s: %(message)s")
+    level = log_level.upper() if isinstance(log_level, str) else log_level
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     gc.freeze()  # what was imported stays: collections need not look at it
     gc.set_threshold(_GC_THRESHOLD)
     try:

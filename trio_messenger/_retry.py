@@ -50,8 +50,8 @@ class Retry:
     """
 
     def __init__(self, calls: Calls, attempts: int) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts is {attempts}; give 1 (no retry) or more")
+        if not isinstance(attempts, int) or attempts < 1:
+            raise ValueError(f"attempts is {attempts!r}; give a whole number: 1 (no retry) or more")
         self._calls = calls
         self._attempts = attempts
         self._rpcs: list[PendingRpc] = []
@@ -60,7 +60,7 @@ class Retry:
         self._was_refused_only = True
         self._last: RpcError | None = None
 
-    async def run(self, dest: str, body: object, timeout: float, delays: Iterator[float]) -> Retried:
+    async def run(self, dest: str, body: object, timeout: float | None, delays: Iterator[float]) -> Retried:
         """Make the call; see `Node.rpc_retry`. Whatever ends it, no record and no channel stays behind."""
         waited = 0.0
         with self._send_channel, self._receive_channel:
@@ -81,7 +81,7 @@ class Retry:
         assert self._last is not None  # the last attempt failed, or it would have returned
         raise RetriesExhausted(self._attempts, self._last, self._was_refused_only) from self._last
 
-    async def _attempt(self, dest: str, body: object, timeout: float) -> Body | None:
+    async def _attempt(self, dest: str, body: object, timeout: float | None) -> Body | None:
         """Send the request once more; return a reply to it or to an earlier one, None if it failed."""
         await self._calls.wait_for_room()
         current = self._calls.open(dest, body, timeout, self._send_channel)

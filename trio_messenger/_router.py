@@ -87,6 +87,16 @@ class Router:
         self._max_handlers = max_handlers
         self._strict = strict
 
+    def check_free(self, message_type: object) -> None:
+        """Raise unless *message_type* can have a handler registered for it."""
+        if not isinstance(message_type, str):
+            raise TypeError(f"on() takes the type of the requests, as in @node.on('echo'), not {message_type!r:.80}")
+        if message_type in ("init", "error"):
+            remedy = "use on_init to take part in 'init'" if message_type == "init" else "errors reply to RPCs"
+            raise ValueError(f"the node handles {message_type!r} messages itself; {remedy}")
+        if message_type in self.handlers:
+            raise ValueError(f"{message_type!r} has a handler already; a type of request has one handler")
+
     def route(self, message: Message) -> None:
         """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
         body = message.body

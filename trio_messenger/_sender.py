@@ -11,8 +11,7 @@ from typing import final
 import trio
 
 from ._envelopes import EnvelopeLog
-from ._errors import LocalProtocolError
-from ._message import Request, reply_body, request_body
+from ._message import Request, check_dest, reply_body, request_body
 from ._outbox import Outbox
 from ._stats import Stats
 from ._wire import encode, encode_reply
@@ -38,7 +37,7 @@ class Sender:
         """Raise `trio.WouldBlock` if the outbox is full."""
         if self._outbox.is_full:
             raise trio.WouldBlock(
-                f"the outbox holds its limit of {self._outbox.limit} bytes; await send() or rpc() instead"
+                f"the outbox holds its limit of {self._outbox.limit} bytes; use a form that is awaited instead"
             )
 
     def send(self, dest: str, body: object) -> None:
@@ -51,8 +50,7 @@ class Sender:
         """
         if not self.src:
             raise RuntimeError("the node has no id before 'init' came; send from a handler, on_init or background")
-        if not isinstance(dest, str):
-            raise LocalProtocolError(f"dest is the id of a node, a string, not {dest!r:.80}")
+        check_dest(dest)
         request = request_body(body, self.next_msg_id)
         self._put(encode(self.src, dest, request), self.src, dest, request["type"])
 
@@ -69,7 +67,7 @@ class Sender:
         """
         if request.msg_id is None:
             return
-        src, dest, msg_type = request.dest, request.src, request.type + "_ok"
+        src, dest, msg_type = self.src or request.dest, request.src, request.type + "_ok"
         if type(body) is dict and body and not ("type" in body or "in_reply_to" in body or "msg_id" in body):
             line = encode_reply(src, dest, msg_type, body, request.msg_id, self.next_msg_id)
         else:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final, final
+from typing import Any, Final, final
 
 import attrs
 import trio
@@ -28,7 +28,7 @@ from ._failures import split_failure
 from ._init import Initialiser
 from ._message import Message
 from ._outbox import Outbox
-from ._pending import PendingTable
+from ._pending import PendingTable, check_timeout
 from ._reaper import Reaper
 from ._router import Router
 from ._sender import Sender
@@ -41,6 +41,14 @@ _log = logging.getLogger("trio_messenger")
 
 GRACE: Final = 1.0
 """Seconds that handlers have to end after the last message came in."""
+
+
+def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, (int, float)) or not value >= least:
+            raise ValueError(f"{field.name} is {value!r}; give {least} or more")
+
+    return check
 
 
 def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: Collection[int]) -> None:
@@ -59,12 +67,15 @@ for handlers that never wait for anything outside; those that wait for a reply m
 class Options:
     """What `Node` was given; described there."""
 
-    max_handlers: int = attrs.field(validator=attrs.validators.ge(1))
-    outbox_limit: int
-    grace: float
+    rpc_timeout: float = attrs.field(validator=lambda _, __, seconds: check_timeout(seconds))
+    max_handlers: int = attrs.field(validator=_at_least(1))
+    outbox_limit: int = attrs.field(validator=_at_least(1))
+    grace: float = attrs.field(validator=_at_least(0))
     definite_codes: Collection[int] = attrs.field(validator=_are_user_codes)
     envelope_log: int
-    wrap_transport: Callable[[Transport], Transport] | None
+    wrap_transport: Callable[[Transport], Transport] | None = attrs.field(
+        validator=attrs.validators.optional(attrs.validators.is_callable())
+    )
     strict: bool
 
 
@@ -77,7 +88,9 @@ class Service:
         self.outbox = Outbox(options.outbox_limit)
         self.sender = Sender(self.outbox, stats, self.log)
         self.table = PendingTable(stats)
-        self.calls = Calls(self.sender, self.outbox, self.table, stats, options.definite_codes, options.strict)
+        self.calls = Calls(
+            self.sender, self.outbox, self.table, stats, options.rpc_timeout, options.definite_codes, options.strict
+        )
         self.router = Router(
             self.sender, self.outbox, self.table, stats, self.log, options.max_handlers, options.strict
         )
@@ -85,15 +98,15 @@ class Service:
         self._reaper = Reaper(self.table)
         self._stats = stats
         self._options = options
-        self._background: list[Callable[[], Awaitable[object]]] = []  # waiting for init
+        self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
         self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
         self._reading = trio.CancelScope()  # what shutdown cancels
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
         self._served = False
 
-    def add_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
-        """Run *async_fn* in a task from ``init`` on, until the node closes."""
-        self._background.append(async_fn)
+    def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
+        """Run *async_fn* in a task from ``init`` on, until the node closes; *function* is what its author calls it."""
+        self._background.append((async_fn, function))
         if self.router.ready:
             self._start_background()
 
@@ -191,10 +204,10 @@ class Service:
     def _start_background(self) -> None:
         waiting, self._background = self._background, []
         if self._background_nursery is not None:
-            for async_fn in waiting:
-                self._background_nursery.start_soon(self._run_background, async_fn)
+            for async_fn, function in waiting:
+                self._background_nursery.start_soon(self._run_background, async_fn, function)
 
-    async def _run_background(self, async_fn: Callable[[], Awaitable[object]]) -> None:
+    async def _run_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         try:
             await async_fn()
         except BaseException as exc:
@@ -203,7 +216,7 @@ class Service:
                 self._stats.handler_failures += 1
                 if self._options.strict:
                     raise
-                _log.error("background task %r failed", async_fn, exc_info=failure)
+                _log.error("background task %r failed", function, exc_info=failure)
             if rest is not None:
                 raise rest from None
 

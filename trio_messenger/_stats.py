@@ -23,7 +23,7 @@ class Stats:
     misdirected: int = 0
     """Messages for another node; dropped."""
     early: int = 0
-    """Messages that came before ``init`` was done; requests are answered with error 11."""
+    """Requests that came before ``init`` was done; answered with error 11."""
     unsupported: int = 0
     """Requests of a type that nobody handles; answered with error 10."""
     shed: int = 0
@@ -33,7 +33,7 @@ class Stats:
     handler_failures: int = 0
     """Handlers, callbacks and background tasks that raised something that is no `RpcError`."""
     rpcs: int = 0
-    """RPCs sent."""
+    """RPCs begun."""
     answered: int = 0
     """RPCs that ended with a reply, error replies included."""
     reaped: int = 0

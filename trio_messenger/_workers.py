@@ -39,7 +39,7 @@ class Workers:
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Run ``async_fn(*args)`` in a task that does nothing else meanwhile."""
         if not self._idle:
-            self._nursery.start_soon(self._work, (async_fn, args))
+            self._context.copy().run(self._nursery.start_soon, self._work, (async_fn, args))
             return
         worker = self._idle.pop()
         worker.job = (async_fn, args)
@@ -56,6 +56,7 @@ class Workers:
 
     async def _work(self, job: _Job | None) -> None:
         worker = _Worker(trio.lowlevel.current_task(), job)
+        del job
 
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
             self._idle.remove(worker)
@@ -63,7 +64,9 @@ class Workers:
 
         while worker.job is not None:
             async_fn, args = worker.job
+            worker.job = None
             await async_fn(*args)
+            del async_fn, args  # a worker that waits must not keep the last request
             if self._closed or len(self._idle) >= MAX_IDLE:
                 return
             self._idle.append(worker)

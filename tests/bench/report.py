@@ -71,10 +71,6 @@ def _remarks(results: Sequence[Result]) -> list[str]:
 
 
 PAGE = """\
----
-orphan: true
----
-
 # Benchmarks
 
 Ratios of CPU time per message, each of one run in which ours and its reference took turns: medians of the rounds, with
