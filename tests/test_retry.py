@@ -411,7 +411,7 @@ async def test_fewer_attempts_than_1_are_refused(attempts: int) -> None:
     """A call that would never send raises instead, and sends nothing."""
     node = Node()
     async with running(node) as network:
-        with pytest.raises(ValueError, match=rf"^attempts is {attempts}; give 1 \(no retry\) or more$"):
+        with pytest.raises(ValueError, match=rf"^attempts is {attempts}; give a whole number: 1 \(no retry\) or more$"):
             await node.rpc_retry("n2", ASK, attempts=attempts)
         await network.receive_nothing()
     assert node.stats.rpcs == 0
