@@ -20,6 +20,9 @@ napoleon_numpy_docstring = False  # docstrings have Google's sections
 
 default_role = "py:obj"  # `Node.rpc` in a docstring is a reference, so a misspelt one fails the build
 autodoc_member_order = "bysource"  # the author's order tells more than the alphabet
+strip_signature_backslash = True  # or the parameter as_ is shown as as\_, and documented as as
+html_use_index = False  # the search does better, and on a phone the index runs off the page
+html_domain_indices = False
 
 # Builds need no network, so names of other projects cannot be resolved. Ours must be.
 others = {*sys.stdlib_module_names, "attr", "attrs", "msgspec", "outcome", "trio"}
@@ -53,7 +56,16 @@ def keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: obj
         lines[:0] = ["..", ""]  # it looks at the first line only, which now is an empty comment
 
 
+FIELDS_ONLY = {"PendingRpc", "Gathered", "Stats", "Retried", "Caller", "Envelope", "EnvelopeLog", "ErrorCode"}
+
+
+def drop_constructor(_app: Sphinx, what: str, name: str, *_: object) -> tuple[str, None] | None:
+    """Show no constructor where users never call it: its parameters are the fields, private ones among them."""
+    return ("", None) if what == "class" and name.rpartition(".")[2] in FIELDS_ONLY else None
+
+
 def setup(app: Sphinx) -> None:
     """Connect the above."""
     keep_docstrings_of_data()
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
+    app.connect("autodoc-process-signature", drop_constructor)

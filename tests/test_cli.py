@@ -84,7 +84,7 @@ async def test_script_and_module_are_the_same(command: tuple[str, ...]) -> None:
 
 
 async def test_own_node_comes_from_the_current_folder(tmp_path: Path) -> None:
-    """MODULE:FACTORY finds a module in the current folder, also for the script, which Python gives another path."""
+    """MODULE:NODE finds a module in the current folder, also for the script, which Python gives another path."""
     (tmp_path / "own.py").write_text(OWN)
     request = line({"type": "hi", "msg_id": 2})
     for command in ((SCRIPTS / "trio-messenger", "node"), NODE):
@@ -199,21 +199,21 @@ def test_nodes_are_all_there_and_all_listed() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Your own is given as MODULE:FACTORY"),
+        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Your own is given as MODULE:NODE"),
         (
             "mesenger",
             "there is no node 'mesenger'; did you mean 'messenger'? There are: {nodes}. "
-            "Your own is given as MODULE:FACTORY",
+            "Your own is given as MODULE:NODE",
         ),
-        ("", "there is no node ''. There are: {nodes}. Your own is given as MODULE:FACTORY"),
+        ("", "there is no node ''. There are: {nodes}. Your own is given as MODULE:NODE"),
         ("owl:build", "owl:build: there is no module 'owl' in this folder or among the installed ones"),
         ("owl.inner:build", "owl.inner:build: there is no module 'owl' in this folder or among the installed ones"),
         (
             "package.owl:build",
             "package.owl:build: there is no module 'package.owl' in this folder or among the installed ones",
         ),
-        (":build", ":build: Empty module name; write MODULE:FACTORY, such as my_nodes:build"),
-        (":", ":: Empty module name; write MODULE:FACTORY, such as my_nodes:build"),
+        (":build", ":build: Empty module name; write MODULE:NODE, such as my_nodes:build"),
+        (":", ":: Empty module name; write MODULE:NODE, such as my_nodes:build"),
         ("own:", "own:: module 'own' has no function ''"),
         ("own:biuld", "own:biuld: module 'own' has no function 'biuld'; did you mean 'build'?"),
         ("own:value", "own:value: module 'own' has no function 'value'"),
@@ -237,7 +237,7 @@ def test_a_relative_module_is_told_in_one_line(name: str, capsys: pytest.Capture
     output, errors = capsys.readouterr()
     assert (output, errors.count("\n")) == ("", 1)
     assert errors.startswith(f"trio-messenger: error: {name}: ")
-    assert errors.endswith("write MODULE:FACTORY, such as my_nodes:build\n")
+    assert errors.endswith("write MODULE:NODE, such as my_nodes:build\n")
 
 
 @pytest.mark.parametrize("name", ["own:build", "own:Buildable", "own:_build", "package.inner:build"])

@@ -35,7 +35,7 @@ async def test_program_prints_what_its_page_shows(page: str) -> None:
 def test_page_shows_its_whole_program(page: str) -> None:
     """A page includes the file that is run, whole."""
     text = (FOLDER / f"{page}.md").read_text()
-    assert text.count(f"```{{literalinclude}} {page}.py\n```\n") == 1
+    assert text.count(f"```{{literalinclude}} {page}.py\n:caption: docs/how-to/{page}.py\n```\n") == 1
 
 
 @pytest.mark.parametrize("page", PAGES)

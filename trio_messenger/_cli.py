@@ -20,7 +20,7 @@ _EXAMPLES = """\
 examples:
   trio-messenger nodes                        what ready-made nodes there are
   trio-messenger node < messages.jsonl        run the messenger node on messages from a file
-  trio-messenger node my_nodes:build          run the node that build() in my_nodes.py returns
+  trio-messenger node my_nodes:node           run the node of that name in my_nodes.py
   trio-messenger node --log-level info        say more on stderr
   maelstrom test -w echo --bin "$(command -v trio-messenger)" -- node
 """
@@ -28,7 +28,8 @@ examples:
 _NODE_EXAMPLES = """\
 examples:
   trio-messenger node                         the messenger node
-  trio-messenger node my_nodes:build          my_nodes.py in this folder or an installed module; build() -> Node
+  trio-messenger node my_nodes:node           a Node in my_nodes.py, in this folder, or in an installed module
+  trio-messenger node my_nodes:build          or a function that returns one
   (cat messages.jsonl; sleep 3) | trio-messenger node
                                               keep stdin open, to see RPCs reaped after 2 s
 
@@ -79,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "node",
         nargs="?",
         default="messenger",
-        metavar="NAME | MODULE:FACTORY",
-        help="a ready-made node, or a function of yours that returns a Node (default: messenger)",
+        metavar="NAME | MODULE:NODE",
+        help="a ready-made node, or a Node of yours, or a function that returns one (default: messenger)",
     )
     node.add_argument(
         "--log-level", choices=LOG_LEVELS, default="warning", help="what to log on stderr (default: warning)"
@@ -111,7 +112,7 @@ def _run_node(arguments: argparse.Namespace) -> int:
 
 
 def find_node(name: str) -> Node:
-    """Make the node that *name* stands for: one of `NODES`, or ``MODULE:FACTORY``.
+    """Make the node that *name* stands for: one of `NODES`, or ``MODULE:NODE``.
 
     Raises:
       UsageError: if there is no such node, or what is there makes none.
@@ -125,7 +126,7 @@ def find_node(name: str) -> Node:
         near = difflib.get_close_matches(name, NODES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         known = ", ".join(NODES)
-        raise UsageError(f"there is no node {name!r}{hint} There are: {known}. Your own is given as MODULE:FACTORY")
+        raise UsageError(f"there is no node {name!r}{hint} There are: {known}. Your own is given as MODULE:NODE")
     factory = _find_factory(module_name, factory_name, name)
     if isinstance(factory, Node):
         return factory
@@ -151,7 +152,7 @@ def _find_factory(module_name: str, factory_name: str, name: str) -> Callable[[]
             f"{name}: there is no module {exc.name!r} in this folder or among the installed ones"
         ) from None
     except (TypeError, ValueError) as exc:  # a relative or an empty name
-        raise UsageError(f"{name}: {exc}; write MODULE:FACTORY, such as my_nodes:build") from None
+        raise UsageError(f"{name}: {exc}; write MODULE:NODE, such as my_nodes:build") from None
     factory: Callable[[], object] | Node | None = getattr(module, factory_name, None)
     if not (callable(factory) or isinstance(factory, Node)):
         functions = [

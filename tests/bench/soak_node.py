@@ -26,6 +26,9 @@ Matches: TypeAlias = Callable[[Body], bool]
 
 CLIENT = "c1"
 
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+"""Makes glibc give freed buffers back to the system; by default it keeps more and more, and a leak could hide there."""
+
 GUARD = 120.0
 """Seconds that nothing ever takes: a guard against hanging on the slowest machine, not an expectation."""
 
@@ -45,6 +48,7 @@ class NodeProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             bufsize=0,
+            env={**os.environ, **GIVE_BACK},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -171,7 +175,7 @@ class Books:
     certain: Counter[str] = attrs.field(factory=Counter)
     """The node's counters as they must be, at least."""
     replies: int = 0
-    """Replies that the peer and nobody gave."""
+    """Replies sent to the node: to its RPCs, and to nothing."""
     doubtful: int = 0
     """RPCs that were answered, or reaped and answered late; none but for those that the node may have forgotten."""
     overtaken: int = 0

@@ -49,7 +49,7 @@ class MemoryTransport(Transport):
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
-        """Wait for the next batch; see `Transport.receive`. Raises `trio.EndOfChannel` once the other end is closed."""
+        """Wait for the next batch; see `.Transport.receive`. Raises `trio.EndOfChannel` once the other end is closed."""
         while not self._at_eof:
             try:
                 data = await self._receive_channel.receive()
@@ -64,7 +64,7 @@ class MemoryTransport(Transport):
         raise trio.EndOfChannel
 
     async def send(self, value: list[bytes]) -> None:
-        """Send whole lines; see `Transport.send`. Raises `trio.BrokenResourceError` once the other end is closed."""
+        """Send whole lines; see `.Transport.send`. Raises `trio.BrokenResourceError` once the other end is closed."""
         await self.send_bytes(b"\n".join([*value, b""]))
 
     async def send_bytes(self, data: bytes) -> None:

@@ -53,7 +53,7 @@ class StdioTransport(Transport):
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
-        """Wait for whole lines; see `Transport.receive`."""
+        """Wait for whole lines; see `.Transport.receive`."""
         while not self._at_eof:
             data = await self._read()
             if data:
@@ -67,7 +67,7 @@ class StdioTransport(Transport):
         raise trio.EndOfChannel
 
     async def send(self, value: list[bytes]) -> None:
-        """Write whole lines; see `Transport.send`."""
+        """Write whole lines; see `.Transport.send`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             if self._shares_pipe_with_stderr:
@@ -79,7 +79,7 @@ class StdioTransport(Transport):
             raise trio.BrokenResourceError(f"stdout is broken: {exc.strerror}") from exc
 
     def send_now(self, value: list[bytes]) -> list[bytes]:
-        """Write what the pipe takes at once; see `Transport.send_now`."""
+        """Write what the pipe takes at once; see `.Transport.send_now`."""
         if self._shares_pipe_with_stderr:
             return value
         data = b"\n".join([*value, b""])
