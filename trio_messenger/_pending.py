@@ -255,6 +255,8 @@ class PendingTable(Collection[PendingRpc]):
             self._ended.remember(rpc.msg_id, _UNANSWERED)
             rpc._end(RpcTimeout)  # the error itself is made when it is looked at: a million at once are dear
             expired += 1
+        if not self._rpcs:
+            self._rpcs.clear()  # a dict that was large stays so, empty or not, until it is cleared
         self._stats.reaped += expired
         return expired
 

@@ -61,7 +61,7 @@ def encode_reply(src: str, dest: str, msg_type: str, fields: Body, in_reply_to: 
     A fifth faster than `encode`, which pays: replies of plain handlers are most of what a busy node sends.
 
     Args:
-      src: Who replies.
+      src: Who replies: the node itself.
       dest: To whom.
       msg_type: The type of the reply.
       fields: The rest of its body: at least one field, and neither a type nor reserved keys.
@@ -71,8 +71,9 @@ def encode_reply(src: str, dest: str, msg_type: str, fields: Body, in_reply_to: 
     Raises:
       LocalProtocolError: as `encode`.
     """
-    is_short = len(src) + len(dest) + len(msg_type) <= _CACHED_NAMES
-    head = (_cached_reply_head if is_short else _make_reply_head)(src, dest, msg_type)
+    # Of the names, only dest is the peer's choice: src is the node's own, and msg_type that of one of its handlers.
+    make_head = _cached_reply_head if len(dest) <= _CACHED_NAMES else _make_reply_head
+    head = make_head(src, dest, msg_type)
     inner = _encode_spaced(fields, msg_type, dest)[1:-1]
     return b'%b, %b, "in_reply_to": %d, "msg_id": %d}}' % (head, inner, in_reply_to, msg_id)
 

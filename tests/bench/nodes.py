@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import trio
 
 from trio_messenger import Body, Node, Request
@@ -42,6 +44,7 @@ def build() -> Node:
 
     @node.on("ended")
     def report_ended() -> Body:
+        gc.collect()
         return {"value": ended}
 
     return node

@@ -49,7 +49,7 @@ class MemoryTransport(Transport):
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
-        """Wait for the next batch; see `.Transport.receive`. Raises `trio.EndOfChannel` once the other end is closed."""
+        """Wait for the next batch; see `.Transport.receive`. `trio.EndOfChannel` comes when the other end is closed."""
         while not self._at_eof:
             try:
                 data = await self._receive_channel.receive()
