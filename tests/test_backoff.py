@@ -132,6 +132,13 @@ def test_every_delay_is_a_number(numbers: dict[str, Any]) -> None:
     assert not any(math.isnan(delay) for delay in first(3, backoff))
 
 
+def test_schedule_of_none_is_empty_and_of_less_is_refused() -> None:
+    """No retries have no delays; a number below 0 raises, and the text says what to give."""
+    assert Backoff().schedule(0) == []
+    with pytest.raises(ValueError, match=r"^retries is -1; give 0 or more$"):
+        Backoff().schedule(-1)
+
+
 def test_with_random_gives_the_generator_to_a_backoff_without_one() -> None:
     """The result draws from the generator given and is the same otherwise; the original stays as it was."""
     backoff = Backoff(base=0.5, factor=3, cap=9, jitter=0.25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 import sys
@@ -29,8 +30,13 @@ def build():
     node.on("hi")(lambda: {"text": "there"})
     return node
 
+built = build()
+
 class Buildable(Node):
     pass
+
+def to_measure(size, *, colour):
+    return Node()
 
 def _build():
     return Node()
@@ -144,6 +150,30 @@ async def test_info_tells_of_the_life_of_the_node() -> None:
     assert errors.startswith("INFO: ")
 
 
+async def test_a_reader_of_the_list_may_leave_early() -> None:
+    """Where nobody reads the list of nodes any more, as with ``| head -1``, it ends: status 1 and no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        status, _, errors = await run(*MODULE, "nodes", stdout=writer)
+    finally:
+        os.close(writer)
+    assert (status, errors) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("log_level", "levels"), [("info", ["INFO"]), ("INFO", ["INFO"]), (20, ["INFO"]), ("error", [])]
+)
+async def test_log_level_of_run_may_be_written_in_small_letters(
+    log_level: str | int, levels: list[str], tmp_path: Path
+) -> None:
+    """``Node.run`` takes a level as the command line writes it, as `logging` does, or as a number."""
+    program = f"from trio_messenger import Node\nNode().run(log_level={log_level!r})\n"
+    status, output, errors = await run(sys.executable, "-c", program, input=INIT, cwd=tmp_path)
+    assert (status, output) == (0, INIT_OK)
+    assert [text.partition(":")[0] for text in errors.splitlines()] == levels
+
+
 # In this process
 
 
@@ -219,6 +249,14 @@ def test_nodes_are_all_there_and_all_listed() -> None:
         ("own:value", "own:value: module 'own' has no function 'value'"),
         ("own:build:more", "own:build:more: module 'own' has no function 'build:more'; did you mean 'build'?"),
         ("own:number", "own:number returned 5, which is no trio_messenger.Node"),
+        ("own:bilt", "own:bilt: module 'own' has no function 'bilt'; did you mean 'built'?"),
+        ("own:_buil", "own:_buil: module 'own' has no function '_buil'; did you mean '_build'?"),
+        ("own:Noed", "own:Noed: module 'own' has no function 'Noed'"),
+        (
+            "own:to_measure",
+            "own:to_measure: cannot be called without arguments (missing a required argument: 'size'); "
+            "name a function such as build()",
+        ),
     ],
 )
 @pytest.mark.usefixtures("own_module")
@@ -248,6 +286,14 @@ def test_anything_that_returns_a_node_makes_one(name: str) -> None:
 
 
 @pytest.mark.usefixtures("own_module")
+def test_a_node_that_is_there_is_taken_as_it_is() -> None:
+    """A module may name the node itself, in place of a function that makes it."""
+    node = _cli.find_node("own:built")
+    assert node is sys.modules["own"].built
+    assert "hi" in node._service.router.handlers
+
+
+@pytest.mark.usefixtures("own_module")
 def test_current_folder_comes_first() -> None:
     """A module here is taken, though an installed one has the same name, as with ``python -m``."""
     Path("twice.py").write_text(OWN)
@@ -264,6 +310,19 @@ def test_own_errors_are_not_taken_for_wrong_names(name: str, error: type[Excepti
     """What a factory raises, or its module when imported, leaves as it is."""
     with pytest.raises(error):
         _cli.main(["node", name])
+
+
+def test_a_closed_stdout_ends_the_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """When the list cannot be written any more the status is 1, and nothing is left for Python to write at exit."""
+
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert outcome("nodes") == 1
+    assert sys.stdout is None
+    assert capsys.readouterr().err == ""
 
 
 def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:

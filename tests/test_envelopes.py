@@ -122,6 +122,27 @@ async def test_latest_are_all_there_are_if_more_are_asked_for() -> None:
     assert len(log.latest(5)) == len(log.latest(10**9)) == 1
 
 
+async def test_long_names_are_cut() -> None:
+    """Of names and types, which peers choose, 256 characters are kept; the messages themselves are whole."""
+    node = Node(envelope_log=100)
+    long = "x" * 1_000_000
+    async with running(node) as network:
+        await network.send(f"c{long}", {"type": f"t{long}", "msg_id": 1})
+        assert (await network.receive()).dest == f"c{long}"
+        node.send_nowait(f"n{long}", {"type": f"u{long}"})
+        message = await network.receive()
+        assert (message.dest, message.body["type"]) == (f"n{long}", f"u{long}")
+    assert heads(node)[2:] == [
+        ("RECV", f"c{long[:255]}", "n1", f"t{long[:255]}"),
+        ("SENT", "n1", f"c{long[:255]}", "error"),
+        ("SENT", "n1", f"n{long[:255]}", f"u{long[:255]}"),
+    ]
+    log = EnvelopeLog(1)
+    log.note(0.0, "SENT", long[:256], long[:257], long[:255])
+    (envelope,) = log
+    assert [len(envelope.src), len(envelope.dest), len(envelope.msg_type)] == [256, 256, 255]
+
+
 async def test_times_are_read_off_trios_clock_and_shown_in_utc(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -304,6 +305,19 @@ async def test_dest_that_is_no_id_keeps_all_from_being_sent() -> None:
         with pytest.raises(LocalProtocolError):
             await node.rpc_all(dests, ASK)
         await network.receive_nothing()
+
+
+async def test_dest_with_half_a_character_keeps_all_from_being_sent() -> None:
+    """A name with half of a surrogate pair is the id of no node: none is asked, and no record stays."""
+    node = Node()
+    text = re.escape(r"dest '\ud800' is no text: 'utf-8' codec can't encode character '\ud800' in position 0: ")
+    async with running(node) as network:
+        with pytest.raises(LocalProtocolError, match=f"^{text}surrogates not allowed$"):
+            await node.rpc_all(["n2", "\ud800", "n3"], ASK)
+        with pytest.raises(LocalProtocolError, match=f"^{text}surrogates not allowed$"):
+            await node.rpc_quorum(["n2", "n3", "\ud800"], ASK, need=1)
+        await network.receive_nothing()
+    assert node.stats.rpcs == 0
 
 
 # Other ways out

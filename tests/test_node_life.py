@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import re
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -229,6 +230,80 @@ async def test_init_again_while_hooks_run_gets_the_same_answer(fails: bool) -> N
         await network.receive_nothing()
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+async def test_hook_that_refuses_is_logged(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A RpcError of a hook is an answer, and said in the log, as the node then serves nothing; it is no crash."""
+    node = Node()
+
+    def hook() -> None:
+        raise RpcError(20, "no key")
+
+    async def hook_in_task() -> None:
+        await trio.lowlevel.checkpoint()
+        hook()
+
+    node.on_init(hook_in_task if is_async else hook)
+    async with running(node, init=False) as network:
+        await network.send("c0", INIT_BODY)
+        assert (await network.receive()).body == error(20, "no key", 1, 0)
+    text = "on_init failed, so the node serves nothing: key-does-not-exist (20): no key"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
+    assert node.stats.handler_failures == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+async def test_hook_that_crashes_is_logged_once(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What else a hook raises is logged with its traceback, as that of a handler, and not twice."""
+    node = Node()
+
+    def hook() -> None:
+        raise ValueError("no disk")
+
+    async def hook_in_task() -> None:
+        await trio.lowlevel.checkpoint()
+        hook()
+
+    node.on_init(hook_in_task if is_async else hook)
+    async with running(node, init=False) as network:
+        await network.send("c0", INIT_BODY)
+        assert (await network.receive()).body == error(13, "ValueError: no disk", 1, 0)
+    assert caplog.messages == ["the handler of 'init' failed"]
+    assert node.stats.handler_failures == 1
+
+
+async def test_init_for_another_id_is_answered_by_the_node() -> None:
+    """init says who the node is, whatever address it came by; its answer, and that to the next, come from that id."""
+    node = Node()
+    async with running(node, init=False) as network:
+        await network.send("c0", INIT_BODY, dest="n0")
+        message = await network.receive()
+        assert (message.src, message.dest, message.body) == ("n1", "c0", INIT_OK)
+        await network.send("c0", {**INIT_BODY, "msg_id": 2})
+        message = await network.receive()
+        assert (message.src, message.body) == ("n1", {"type": "init_ok", "in_reply_to": 2, "msg_id": 1})
+
+
+async def test_no_more_than_a_hundred_inits_wait(autojump_clock: MockClock) -> None:
+    """Of the inits that come again while hooks run a hundred are kept; more get error 11, which is definite."""
+    node = Node()
+    go = trio.Event()
+    node.on_init(go.wait)
+    async with running(node, init=False) as network:
+        for msg_id in range(103):
+            await network.send("c0", {**INIT_BODY, "msg_id": msg_id})
+        text = "100 'init' requests wait already, which is the limit; wait for init_ok"
+        with trio.fail_after(1.0):
+            refusals = [(await network.receive()).body for _ in range(2)]
+        assert refusals == [error(11, text, 101, 0), error(11, text, 102, 1)]
+        await network.receive_nothing()
+        go.set()
+        answers = [(await network.receive()).body for _ in range(101)]
+        assert answers == [{"type": "init_ok", "in_reply_to": n, "msg_id": n + 2} for n in range(101)]
+        await network.receive_nothing()
+        await network.send("c0", {**INIT_BODY, "msg_id": 200})
+        assert (await network.receive()).body == {"type": "init_ok", "in_reply_to": 200, "msg_id": 103}
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -437,6 +512,56 @@ def test_background_takes_async_functions_only() -> None:
     with pytest.raises(TypeError) as caught:
         Node().background(plain)
     assert str(caught.value) == f"background() takes an async function without arguments, not {plain!r}"
+
+
+def with_arguments(request: object) -> None: ...
+
+
+async def async_with_arguments(*, request: object) -> None: ...
+
+
+TAKERS: list[tuple[str, Callable[[Node, Any], object]]] = [
+    ("on_init", lambda node, it: node.on_init(it)),
+    ("background", lambda node, it: node.background(it)),
+    ("every", lambda node, it: node.every(1.0, it)),
+]
+
+
+@pytest.mark.parametrize(("taker", "register"), TAKERS, ids=[name for name, _ in TAKERS])
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (None, ""),
+        ("hook", ""),
+        (with_arguments, ": missing a required argument: 'request'"),
+        (async_with_arguments, ": missing a required argument: 'request'"),
+    ],
+)
+def test_what_cannot_be_called_without_arguments_is_refused(
+    taker: str, register: Callable[[Node, Any], object], function: Any, reason: str
+) -> None:
+    """Hooks, background tasks and periodic functions are called without arguments, and what cannot be is a TypeError
+    where it is registered."""
+    text = f"{taker}() takes a function without arguments, not {function!r:.80}{reason}"
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        register(Node(), function)
+
+
+async def test_function_that_tells_nothing_of_its_parameters_is_taken() -> None:
+    """What is built in may tell nothing of its parameters; it is tried."""
+    node = Node()
+    assert node.on_init(dict) is dict
+    async with running(node):
+        pass
+
+
+async def test_parameters_with_defaults_are_the_authors() -> None:
+    """A hook whose parameters all have defaults can be called without arguments."""
+    node = Node()
+    ran: list[int] = []
+    node.on_init(lambda number=7: ran.append(number))
+    async with running(node):
+        assert ran == [7]
 
 
 # The end of input, or shutdown

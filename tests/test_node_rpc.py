@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import math
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ import trio
 from harness import INIT, Network, assert_no_rpc_leaked, cancel_at_each_checkpoint, line, running
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout
+from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout, _calls
 from trio_messenger.transports.memory import memory_transport_pair
 
 ASK = {"type": "ask"}
@@ -213,6 +214,25 @@ async def test_concurrent_rpcs_get_their_own_replies() -> None:
     assert_no_rpc_leaked(node)
 
 
+async def test_rush_of_rpcs_keeps_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the channels of RPCs that were awaited at once some are kept for later ones, and no more than that."""
+    monkeypatch.setattr(_calls, "_SPARE_CHANNELS", 3)
+    node = Node()
+    recorder = Recorder()
+    async with running(node) as network:
+        for _ in range(2):
+            for _ in range(5):
+                await start_rpc(network, recorder, callback=False)
+            for _ in range(5):
+                await network.reply(await network.receive(), {"type": "ask_ok"})
+            await network.receive_nothing()
+            assert len(node._service.calls._spare) == 3
+    assert sorted(outcome["in_reply_to"] for outcome in recorder.outcomes if isinstance(outcome, dict)) == [
+        *range(1, 11)
+    ]
+    assert_no_rpc_leaked(node)
+
+
 @both_ways
 async def test_reply_to_number_0_finds_its_rpc(callback: bool) -> None:
     """The first message a node sends has number 0; when that is an RPC, the reply to 0 ends it."""
@@ -338,6 +358,28 @@ async def test_closing_ends_pending_rpcs(callback: bool, mock_clock: MockClock) 
     assert node.stats.closed == 1
 
 
+async def test_handlers_that_closing_ended_are_freed() -> None:
+    """What a handler held that waited for an RPC when the node closed is garbage like anything else."""
+    node = Node()
+    held = []
+
+    @node.on("ask")
+    async def ask() -> None:
+        recorder = Recorder()
+        held.append(weakref.ref(recorder))
+        await node.rpc("n2", ASK, timeout=math.inf)
+        recorder({})
+
+    async with running(node) as network:
+        for number in range(5):
+            await network.send("c1", {"type": "ask", "msg_id": number})
+        await wait_all_tasks_blocked()
+        assert sum(ref() is not None for ref in held) == node.stats.rpcs == 5
+    gc.collect()
+    assert [ref() for ref in held] == [None] * 5
+    assert_no_rpc_leaked(node)
+
+
 async def test_closed_node_sends_nothing_more() -> None:
     """After closing, whatever sends raises ClosedResourceError, and no callback is kept."""
     node = Node()
@@ -371,6 +413,12 @@ BAD_CALLS = [
     ("n2", "ask", "a body is a dict or an attrs record, not str: 'ask'"),
     (7, ASK, "dest is the id of a node, a string, not 7"),
     (None, ASK, "dest is the id of a node, a string, not None"),
+    (
+        "n\ud800",
+        ASK,
+        r"dest 'n\ud800' is no text: 'utf-8' codec can't encode character '\ud800' in position 1: "
+        "surrogates not allowed",
+    ),
 ]
 
 
@@ -403,12 +451,12 @@ async def test_what_cannot_be_sent_fails_where_it_is_sent(dest: Any, body: objec
     assert node.stats.abandoned == 2
 
 
-@pytest.mark.parametrize("seconds", [-1.0, math.nan])
-async def test_timeout_that_is_none_is_refused(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, "2"])
+async def test_timeout_that_is_none_is_refused(seconds: Any) -> None:
     """A negative timeout, or one that is not a number, is a ValueError, and nothing is sent."""
     node = Node()
     async with running(node) as network:
-        text = rf"^the timeout of an RPC is {seconds} s; give 0 or more, or math.inf to wait for ever$"
+        text = rf"^the timeout of an RPC is {seconds!r} s; give 0 or more, or math.inf to wait for ever$"
         with pytest.raises(ValueError, match=text):
             await node.rpc("n2", ASK, timeout=seconds)
         with pytest.raises(ValueError, match=text):
@@ -545,6 +593,18 @@ async def test_async_callback_is_refused(callback: Callable[[object], Any]) -> N
         str(caught.value) == f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead"
     )
     assert_no_rpc_leaked(node)
+
+
+@pytest.mark.parametrize("callback", [None, {"type": "ask"}])
+async def test_callback_that_cannot_be_called_is_refused(callback: Any) -> None:
+    """What is no function is a TypeError where it is given, before anything is sent."""
+    node = Node()
+    text = re.escape(f"a callback is a function of one argument, not {callback!r}")
+    async with running(node) as network:
+        with pytest.raises(TypeError, match=f"^{text}$"):
+            node.rpc_callback("n2", ASK, callback)
+        await network.receive_nothing()
+    assert node.stats.rpcs == 0
 
 
 async def test_callback_may_make_the_next_rpc() -> None:

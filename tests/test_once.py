@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -410,7 +411,59 @@ async def test_error_does_not_grow_with_each_duplicate() -> None:
     assert lengths[1:] == [lengths[1]] * 4
 
 
+async def test_duplicate_of_a_request_that_closing_ends_is_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """When a request waits for an RPC as the node closes it is not answered, and neither are those that joined it."""
+    node, once = Node(), AtMostOnce()
+    calls = []
+
+    @node.on("ask", at_most_once=once)
+    async def ask(request: Request) -> Body:
+        calls.append(request.msg_id)
+        return await node.rpc("n2", {"type": "ask"}, timeout=math.inf)
+
+    async with running(node) as network:
+        for msg_id in (1, 1, 2, 1):
+            await network.send("c1", {"type": "ask", "msg_id": msg_id})
+        assert [(await network.receive()).dest for _ in range(2)] == ["n2", "n2"]
+        await network.receive_nothing()
+        network.send_eof()
+        with pytest.raises(trio.EndOfChannel):
+            await network.receive()
+    assert (calls, once.duplicates) == ([1, 2], 2)
+    assert (node.stats.closed, node.stats.handler_failures) == (2, 0)
+    assert caplog.messages == []
+
+
+async def test_duplicate_of_a_plain_request_that_met_something_closed_crashes_as_it_did() -> None:
+    """While the node runs a ClosedResourceError is the handler's own, and duplicates are told the same of it."""
+    node, once = Node(), AtMostOnce()
+
+    @node.on("add", at_most_once=once)
+    def add() -> None:
+        raise trio.ClosedResourceError("my file")
+
+    async with running(node) as network:
+        first, again = [await ask(network, 1) for _ in range(2)]
+    assert first == again == {"type": "error", "code": 13, "text": "trio.ClosedResourceError: my file"}
+
+
 # What is remembered
+
+
+@plain_and_async
+@pytest.mark.parametrize("depth", [1, 600])
+async def test_deep_answer_is_remembered(depth: int, is_async: bool) -> None:
+    """However deeply an answer is nested, as long as it can be sent, duplicates get it, too."""
+    nested: list[Any] = []
+    for _ in range(depth):
+        nested = [nested]
+    node, once = Node(), AtMostOnce()
+    handler = Counted(lambda n: {"n": n, "nested": nested}).register(node, once, is_async=is_async)
+    async with running(node) as network:
+        first = await ask(network, 1)
+        assert first == {"type": "add_ok", "n": 1, "nested": nested}
+        assert await ask(network, 1) == first
+    assert (handler.calls, len(once), node.stats.handler_failures) == (1, 1, 0)
 
 
 @plain_and_async

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import random
+import sys
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
@@ -199,6 +202,30 @@ async def test_an_error_while_sending_frees_the_number(desk: Desk, mock_clock: M
     assert desk.counts() == {"rpcs": 2, "abandoned": 1, "answered": 1, "duplicate_replies": 1}
 
 
+async def test_a_closed_rpc_keeps_no_error(desk: Desk, mock_clock: MockClock) -> None:
+    """The error of an RPC that closing ended is made anew each time, so that no traceback stays with the record."""
+    rpc = desk.open(7)
+    desk.table.close()
+    errors = [rpc.outcome for _ in range(2)]
+    assert [type(error) for error in errors] == [trio.ClosedResourceError] * 2
+    assert [str(error) for error in errors] == ["the node closed before 'n2' replied to msg_id 7"] * 2
+    assert errors[0] is not errors[1]
+
+
+@pytest.mark.parametrize(("pending", "messages"), [(0, []), (3, ["RPCs closed without reply, as the node ends: 3"])])
+async def test_closing_says_how_many_it_ended(
+    desk: Desk, pending: int, messages: list[str], mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RPCs that closing ends are told of in one line at INFO, once, and none at all in none."""
+    caplog.set_level(logging.INFO)
+    for msg_id in range(pending):
+        desk.open(msg_id)
+    desk.table.close()
+    desk.table.close()
+    assert caplog.messages == messages
+    assert {record.levelno for record in caplog.records} <= {logging.INFO}
+
+
 # Replies to nothing
 
 
@@ -248,6 +275,53 @@ async def test_old_rpcs_are_no_longer_remembered(desk: Desk, mock_clock: MockClo
     for msg_id in (0, 1, REMEMBERED):
         desk.table.settle(msg_id, {})
     assert (desk.stats.unknown_replies, desk.stats.duplicate_replies) == (1, 2)
+
+
+async def test_stray_replies_are_told_of(desk: Desk, mock_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    """A late, a second and an unknown reply each have a line that says which number they had and how many there were;
+    a reply in time has none."""
+    for msg_id in (1, 2):
+        desk.open(msg_id)
+    desk.table.settle(1, {})
+    assert caplog.messages == []
+    desk.table.expire_slice(1.0)
+    for msg_id in (1, 2, 3, 1):
+        desk.table.settle(msg_id, {})
+    assert caplog.messages == [
+        "duplicate reply to msg_id 1 (1 so far)",
+        "late reply to msg_id 2 (1 so far)",
+        "unknown reply to msg_id 3 (1 so far)",
+        "duplicate reply to msg_id 1 (2 so far)",
+    ]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+async def test_stray_replies_are_not_all_told_of(
+    desk: Desk, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 1,000 replies to nothing the first ten and then each power of two are logged, in each kind for itself."""
+    for number in range(1000):
+        desk.table.settle(number, {})
+    desk.open(1)
+    desk.table.settle(1, {})
+    desk.table.settle(1, {})
+    counts = [*range(1, 11), 16, 32, 64, 128, 256, 512]
+    assert caplog.messages == [
+        *(f"unknown reply to msg_id {count - 1} ({count} so far)" for count in counts),
+        "duplicate reply to msg_id 1 (1 so far)",
+    ]
+
+
+async def test_the_number_of_a_stray_reply_is_told_in_short(
+    desk: Desk, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many digits a peer puts into a number, the log has the first of them, or says that there are too many."""
+    for digits in (4000, 5000):
+        desk.table.settle(10**digits, {})
+    assert caplog.messages == [
+        f"unknown reply to msg_id 1{'0' * 119}... (1 so far)",
+        "unknown reply to msg_id an unprintable int (2 so far)",
+    ]
 
 
 # Deadlines
@@ -409,6 +483,121 @@ async def test_an_answered_bucket_is_told_again(desk: Desk, mock_clock: MockCloc
     desk.open(2, 1.0)
     assert desk.table.next_due() == 1.0
     assert told == [1.0, 1.0]
+
+
+async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -> None:
+    """When the last of many RPCs has expired, the table takes as much room as a new one."""
+    new = sys.getsizeof(desk.table._rpcs)
+    for msg_id in range(10_000):
+        desk.open(msg_id)
+    assert sys.getsizeof(desk.table._rpcs) > 100 * new
+    while desk.table.expire_slice(1.0):
+        pass
+    assert sys.getsizeof(desk.table._rpcs) <= new
+
+
+def buckets_of(table: PendingTable) -> int:
+    """Return the number of buckets, each of which the heap is to have once."""
+    assert sorted(table._ticks) == sorted(table._buckets)
+    return len(table._buckets)
+
+
+async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock) -> None:
+    """However many RPCs with deadlines far away and all different are answered, few buckets wait for those; an RPC
+    among them that is not answered expires at its time."""
+    waiting = {}
+    most = 0
+    for number in range(100_000):
+        timeout = 60.0 + number / 64
+        rpc = desk.open(number, timeout)
+        if number % 10_000 == 5000:
+            waiting[number] = timeout
+        elif number % 2:
+            desk.table.settle(number, {})
+        else:
+            desk.table.forget(rpc)
+        most = max(most, len(desk.table._buckets))
+    assert most <= 1024
+    assert buckets_of(desk.table) <= 1024
+    desk.ended()
+    assert [rpc.msg_id for rpc in desk.table] == list(waiting)
+    for number, timeout in waiting.items():
+        assert desk.table.next_due() == timeout
+        assert desk.table.expire_slice(timeout - BUCKET) == 0
+        assert desk.table.expire_slice(timeout) == 1
+        assert [(rpc.msg_id, type(rpc.outcome)) for rpc in desk.ended()] == [(number, RpcTimeout)]
+    assert desk.table.next_due() == math.inf
+    assert buckets_of(desk.table) == 0
+
+
+async def test_buckets_that_are_needed_all_stay(desk: Desk, mock_clock: MockClock) -> None:
+    """Where more RPCs wait than that, each has its bucket and expires at its time; then buckets become few again."""
+    for number in range(5000):
+        desk.open(number, 10.0 + number * BUCKET)
+    assert buckets_of(desk.table) == 5000
+    for number in range(2500, 5000):
+        desk.table.settle(number, {})
+    desk.ended()
+    for number in range(2500):
+        assert desk.table.next_due() == 10.0 + number * BUCKET
+        assert desk.table.expire_slice(10.0 + number * BUCKET) == 1
+        assert [rpc.msg_id for rpc in desk.ended()] == [number]
+    assert desk.table.next_due() == math.inf
+    most = 0
+    for number in range(5000, 25_000):
+        desk.open(number, 100.0 + number * BUCKET)
+        desk.table.settle(number, {})
+        most = max(most, len(desk.table._buckets))
+    assert most <= 2 * 4096 + 1
+    assert buckets_of(desk.table) <= 1024
+
+
+async def test_dropping_buckets_wakes_nobody_too_late(desk: Desk, mock_clock: MockClock) -> None:
+    """Whoever sleeps until the first deadline is told of an earlier one, though empty buckets were dropped for it."""
+    told: list[float] = []
+    desk.table.on_earlier = told.append
+    for number in range(1024):
+        desk.open(number, 50.0 + number)
+        desk.table.settle(number, {})
+    assert told == [50.0]
+    desk.open(2000, 2000.0)
+    assert told == [50.0, 2000.0]
+    assert buckets_of(desk.table) == 1
+    desk.open(2001, 3000.0)
+    desk.open(2002, 40.0)
+    assert told == [50.0, 2000.0, 40.0]
+    assert desk.table.next_due() == 40.0
+
+
+async def test_dropping_buckets_keeps_the_order_of_the_others(desk: Desk, mock_clock: MockClock) -> None:
+    """In whatever order the deadlines were set that remain when empty buckets are dropped, the earliest is first."""
+    for number in range(1024):
+        desk.open(number, 5000.0 - number)
+        if number not in (1, 500, 1000):
+            desk.table.settle(number, {})
+    desk.open(2000, 4800.5)
+    assert buckets_of(desk.table) == 4
+    for deadline in (4000.0, 4500.0, 4800.5, 4999.0):
+        assert desk.table.next_due() == deadline
+        assert desk.table.expire_slice(deadline) == 1
+
+
+async def test_dropped_buckets_are_freed(desk: Desk, mock_clock: MockClock) -> None:
+    """What the buckets took that were dropped is free again, though nothing collects it."""
+
+    def use(numbers: range) -> int:
+        for number in numbers:
+            desk.open(number, 60.0 + number)
+            desk.table.settle(number, {})
+        desk.ended()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = use(range(20_000))
+        assert use(range(20_000, 40_000)) - before < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 # As a collection

@@ -190,6 +190,7 @@ async def test_call_that_raises_ends_its_series_only(
     assert work.began == [0.5, 1.0]
     assert node.stats.handler_failures == 1
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == f"background task {fail!r} failed"
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
 

@@ -10,7 +10,7 @@ import math
 import re
 import sys
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from trio_messenger import LocalProtocolError, MalformedMessage, Message
-from trio_messenger._wire import LINE_LIMIT, LineDecoder, encode
+from trio_messenger._wire import LINE_LIMIT, LineDecoder, _cached_envelope, _cached_reply_head, encode, encode_reply
 
 BIG = 123_456_789_012_345_678_901_234_567_890
 
@@ -257,6 +257,58 @@ def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
     else:
         assert line.count(b"[") == depth
         assert leaf in (1, None)
+
+
+@pytest.fixture
+def caches() -> Iterator[None]:
+    """Let the caches of names be empty at first, and at the end."""
+    for cache in (_cached_envelope, _cached_reply_head):
+        cache.cache_clear()
+    yield
+    for cache in (_cached_envelope, _cached_reply_head):
+        cache.cache_clear()
+
+
+def cached() -> tuple[int, int]:
+    """Return how many envelopes and heads of replies are cached."""
+    return _cached_envelope.cache_info().currsize, _cached_reply_head.cache_info().currsize
+
+
+@pytest.mark.usefixtures("caches")
+@pytest.mark.parametrize(
+    ("src", "dest", "msg_type", "expected"),
+    [
+        ("n1", "c1", "t", (1, 1)),
+        ("n1", "c" * 198, "t", (1, 1)),
+        ("n1", "c" * 199, "t", (0, 1)),
+        ("n" * 150, "c" * 51, "t", (0, 1)),
+        ("n1", "c" * 200, "t", (0, 1)),
+        ("n1", "c" * 201, "t", (0, 0)),
+        ("n1", "c" * 1_000_000, "t", (0, 0)),
+        ("n1", "ä" * 1_000_000, '"' * 1000, (0, 0)),
+    ],
+)
+def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, expected: tuple[int, int]) -> None:
+    """Of what peers choose 200 characters are cached and no more, however often it comes; what is sent is the same."""
+    for _ in range(2):
+        body = {"type": msg_type, "x": 1, "in_reply_to": 2, "msg_id": 3}
+        reply = encode_reply(src, dest, msg_type, {"x": 1}, 2, 3)
+        assert json.loads(reply) == {"src": src, "dest": dest, "body": body}
+        assert sorted(json.loads(encode(src, dest, body))["body"]) == sorted(body)
+        assert cached() == expected
+
+
+@pytest.mark.parametrize(
+    ("src", "dest"), [("n1", "\ud800"), ("\udfff", "c1"), ("n1", "c" * 300 + "\ud800")], ids=["dest", "src", "long"]
+)
+def test_half_a_character_in_a_name_is_refused(src: str, dest: str) -> None:
+    """A name with half of a surrogate pair raises LocalProtocolError, a short name and a long one."""
+    text = f"JSON cannot carry a message from {src!r:.80} to {dest!r:.80}: "
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}.*surrogates not allowed$"):
+            encode(src, dest, {"type": "t"})
+        with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}.*surrogates not allowed$"):
+            encode_reply(src, dest, "t", {"x": 1}, 2, 3)
 
 
 def test_nesting_of_a_hundred_is_carried() -> None:

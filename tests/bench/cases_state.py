@@ -86,7 +86,7 @@ def _leak(size: float) -> Case:
     return Case(
         "leak",
         f"{rounds} times {count:,} requests that make the node send a callback RPC which is never answered. RSS "
-        "when the reaper has closed all and every callback has run: the median of the last three times, against that of "
+        "when the reaper has closed all and every callback has run: the median of the last three times against that of "
         "the first three.",
         {"ours": run},
         [
