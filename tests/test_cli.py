@@ -47,6 +47,9 @@ def number():
 def raises():
     raise OSError("no such luck")
 
+def gone():
+    raise BrokenPipeError("the database went away")
+
 value = 5
 """
 
@@ -304,7 +307,9 @@ def test_current_folder_comes_first() -> None:
     assert isinstance(_cli.find_node("twice:build"), Node)
 
 
-@pytest.mark.parametrize(("name", "error"), [("own:raises", OSError), ("broken:build", ModuleNotFoundError)])
+@pytest.mark.parametrize(
+    ("name", "error"), [("own:raises", OSError), ("own:gone", BrokenPipeError), ("broken:build", ModuleNotFoundError)]
+)
 @pytest.mark.usefixtures("own_module")
 def test_own_errors_are_not_taken_for_wrong_names(name: str, error: type[Exception]) -> None:
     """What a factory raises, or its module when imported, leaves as it is."""

@@ -601,7 +601,10 @@ def test_definite_codes_are_the_applications_own() -> None:
         *(({"max_handlers": it}, f"max_handlers is {it!r}; give 1 or more") for it in (0, -1, math.nan, "5", None)),
         *(({"outbox_limit": it}, f"outbox_limit is {it!r}; give 1 or more") for it in (0, -1, math.nan, "5", None)),
         *(({"grace": it}, f"grace is {it!r}; give 0 or more") for it in (-1, -math.inf, math.nan, "1", None)),
-        ({"envelope_log": -1}, "envelope_log is -1; give 0 (no log) or more"),
+        *(
+            ({"envelope_log": it}, f"envelope_log is {it!r}; give 0 (no log) or more")
+            for it in (-1, math.nan, 2.5, "5", None)
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], text: str) -> None:

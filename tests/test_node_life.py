@@ -251,6 +251,24 @@ async def test_hook_that_refuses_is_logged(is_async: bool, caplog: pytest.LogCap
     assert node.stats.handler_failures == 0
 
 
+async def test_hook_whose_task_refuses_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A RpcError that comes out of a nursery of the hook is that error, in the log as in the answer."""
+    node = Node()
+
+    async def refuse() -> None:
+        raise RpcError(20, "no key")
+
+    @node.on_init
+    async def hook() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refuse)
+
+    async with running(node, init=False) as network:
+        await network.send("c0", INIT_BODY)
+        assert (await network.receive()).body == error(20, "no key", 1, 0)
+    assert caplog.messages == ["on_init failed, so the node serves nothing: key-does-not-exist (20): no key"]
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 async def test_hook_that_crashes_is_logged_once(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
     """What else a hook raises is logged with its traceback, as that of a handler, and not twice."""

@@ -434,6 +434,30 @@ async def test_duplicate_of_a_request_that_closing_ends_is_not_answered(caplog: 
     assert caplog.messages == []
 
 
+async def test_duplicate_of_a_request_with_a_nursery_that_closing_ends_is_not_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor is one answered whose first waited for several RPCs at once, in a nursery of its own."""
+    node, once = Node(), AtMostOnce()
+
+    @node.on("ask", at_most_once=once)
+    async def ask() -> None:
+        async with trio.open_nursery() as nursery:
+            for dest in ("n2", "n3"):
+                nursery.start_soon(node.rpc, dest, {"type": "ask"})
+
+    async with running(node) as network:
+        for _ in range(2):
+            await network.send("c1", {"type": "ask", "msg_id": 1})
+        assert {(await network.receive()).dest for _ in range(2)} == {"n2", "n3"}
+        await network.receive_nothing()
+        network.send_eof()
+        with pytest.raises(trio.EndOfChannel):
+            await network.receive()
+    assert (once.duplicates, node.stats.closed, node.stats.handler_failures) == (1, 2, 0)
+    assert caplog.messages == []
+
+
 async def test_duplicate_of_a_plain_request_that_met_something_closed_crashes_as_it_did() -> None:
     """While the node runs a ClosedResourceError is the handler's own, and duplicates are told the same of it."""
     node, once = Node(), AtMostOnce()

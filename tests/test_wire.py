@@ -311,6 +311,15 @@ def test_half_a_character_in_a_name_is_refused(src: str, dest: str) -> None:
             encode_reply(src, dest, "t", {"x": 1}, 2, 3)
 
 
+def test_the_text_of_what_cannot_be_carried_is_short() -> None:
+    """However long the names that peers chose, the text that tells of a body that cannot be sent to them is not."""
+    long = "x" * 1_000_000
+    with pytest.raises(LocalProtocolError) as caught:
+        encode_reply("n1", long, long, {"v": object()}, 1, 2)
+    text = f"JSON cannot carry the {long!r:.80} body to {long!r:.80}: Encoding objects of type object is unsupported"
+    assert str(caught.value) == text
+
+
 def test_nesting_of_a_hundred_is_carried() -> None:
     """What people write is never too deep."""
     body = {"type": "t", "v": nested(100, None)}

@@ -53,9 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
-    except BrokenPipeError:  # of `nodes | head`, say; a node deals with its own
-        sys.stdout = None  # nor must Python try to flush it at exit
-        return 1
     except UsageError as exc:
         print(f"trio-messenger: error: {exc}", file=sys.stderr)
         return 2
@@ -99,8 +96,12 @@ def _version() -> str:
 
 def _list_nodes(_: argparse.Namespace) -> int:
     width = max(map(len, NODES))
-    for name, summary in NODES.items():
-        print(f"{name:{width}}  {summary}", flush=True)
+    try:
+        for name, summary in NODES.items():
+            print(f"{name:{width}}  {summary}", flush=True)
+    except BrokenPipeError:  # `nodes | head`, say
+        sys.stdout = None  # nor must Python try to flush it at exit
+        return 1
     return 0
 
 
@@ -132,7 +133,7 @@ def find_node(name: str) -> Node:
         return factory
     try:
         inspect.signature(factory).bind()
-    except (TypeError, ValueError) as exc:
+    except TypeError as exc:
         raise UsageError(
             f"{name}: cannot be called without arguments ({exc}); name a function such as build()"
         ) from None

@@ -45,8 +45,8 @@ class EnvelopeLog:
     """
 
     def __init__(self, capacity: int) -> None:
-        if capacity < 0:
-            raise ValueError(f"envelope_log is {capacity}; give 0 (no log) or more")
+        if not isinstance(capacity, int) or capacity < 0:
+            raise ValueError(f"envelope_log is {capacity!r}; give 0 (no log) or more")
         self.is_on: bool = capacity > 0
         """Whether anything is kept."""
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)

@@ -16,7 +16,7 @@ import attrs
 
 from ._callables import is_async_callable
 from ._errors import ErrorCode, RpcError
-from ._failures import split_failure
+from ._failures import split_failure, unwrapped
 from ._handlers import make_handler
 from ._message import Identity, Request
 from ._router import Router
@@ -114,6 +114,7 @@ class Initialiser:
 
     def _forget(self, error: Exception) -> None:
         """Be as before init, so that it may be tried again."""
+        error = unwrapped(error)
         if isinstance(error, RpcError):  # anything else is logged with its traceback where it is answered
             _log.error("on_init failed, so the node serves nothing: %s", error)
         self.identity = None

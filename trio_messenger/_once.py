@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from ._errors import ErrorCode, RpcError
+from ._failures import is_only
 from ._handlers import Handler
 from ._message import Body, Request, as_body
 from ._wire import check_body
@@ -156,6 +157,6 @@ class AtMostOnce:
 
 def _as_answer(error: Exception) -> Exception:
     """Return what the duplicates of a request that failed with *error* are to fail with, without its traceback."""
-    if isinstance(error, trio.ClosedResourceError):
-        return trio.ClosedResourceError(*error.args)  # the node is ending: nobody is answered
+    if is_only(error, trio.ClosedResourceError):
+        return trio.ClosedResourceError(str(error))  # perhaps the node is ending, and nobody is answered
     return RpcError.from_exception(error)

@@ -24,7 +24,7 @@ import trio
 
 from ._envelopes import EnvelopeLog
 from ._errors import ErrorCode, RpcError, excerpt
-from ._failures import split_failure
+from ._failures import is_only, split_failure, unwrapped
 from ._handlers import Handler
 from ._message import MalformedMessage, Message, Request, is_id
 from ._outbox import Outbox
@@ -117,9 +117,8 @@ class Router:
 
     def fail(self, request: Request, error: Exception) -> None:
         """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]  # the handler had a nursery, and one of its tasks failed
-        if self.draining and _is_only(error, trio.ClosedResourceError):
+        error = unwrapped(error)
+        if self.draining and is_only(error, trio.ClosedResourceError):
             return  # it waited for a reply that cannot come any more
         if not isinstance(error, RpcError):
             self._stats.handler_failures += 1
@@ -233,8 +232,3 @@ class Router:
     def _note(self, count: int, say: Callable[[], str]) -> None:
         if worth_a_line(count):
             _log.warning("%s (%d so far)", say(), count)
-
-
-def _is_only(error: Exception, kind: type[Exception]) -> bool:
-    """Tell whether *error* is of *kind*, or a group of nothing else."""
-    return error.split(kind)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kind)

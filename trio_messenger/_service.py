@@ -163,6 +163,7 @@ class Service:
             async with receive_channel:
                 async for batch in receive_channel:
                     await self._route_batch(batch, self.router, self.outbox, transport)
+                    del batch  # an idle node is not to keep its last messages
 
     async def _route_batch(self, batch: list[Message], router: Router, outbox: Outbox, transport: Transport) -> None:
         self._stats.received += len(batch)
@@ -190,6 +191,7 @@ class Service:
             try:
                 async for batch in transport:
                     await _pass_on(batch, send_channel)
+                    del batch
             except trio.BrokenResourceError as exc:
                 self._broken = exc  # what came before it is still answered
 

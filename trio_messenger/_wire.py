@@ -86,7 +86,7 @@ def _encode_spaced(body: Body, msg_type: object, dest: str) -> bytes:
             _refuse_non_finite(body, "body")
         return _format(compact, indent=0)
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise LocalProtocolError(f"JSON cannot carry the {msg_type!r} body to {dest!r}: {exc}") from exc
+        raise LocalProtocolError(f"JSON cannot carry the {msg_type!r:.80} body to {dest!r:.80}: {exc}") from exc
 
 
 def check_body(body: Body) -> None:
