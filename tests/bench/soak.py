@@ -38,7 +38,6 @@ exit status: 0 if all is as it must be; 1 if not; 2 for wrong arguments.
 """
 
 READ_SIZE = 1 << 16
-
 SLOW_READ_SIZE = 1 << 13
 """Bytes that a slow reader takes at a time, and then waits for `SLOW_PAUSE`: a few hundred messages a second."""
 
@@ -50,7 +49,7 @@ SETTLED_AFTER = 30.0
 GROWTH = 0.05
 """Of the median, by which memory may grow from then on, whatever its noise: the steps of the allocator."""
 
-EARLY_GROWTH = 0.15
+EARLY_GROWTH = 0.1
 """The same of a run that is too short for that: what a young process takes until it has seen every peak of the load."""
 
 NOISE_FACTOR = 3.0
@@ -70,6 +69,9 @@ SHOW_EVERY = 5.0
 
 STUCK = 0.3
 """Seconds without a write after which the node, whose output nobody reads, has stopped to take input: then it may."""
+
+MAX_BACKLOG = 100_000
+"""Requests that may be on their way by then; what the pipes and the node's buffers hold is about a tenth of that."""
 
 TIMEOUT = 0.02
 """Seconds between looks at the clock while nothing can be read or written."""
@@ -136,7 +138,7 @@ class Trend:
     comes in phases, and a few high samples, which would tilt a line of least squares, do not move a median. Noise is
     the standard deviation about that line, as the median of the deviations tells it.
 
-    Memory is flat if its growth is within three times the noise, or within 5 % of the median (15 % in a run so short
+    Memory is flat if its growth is within three times the noise, or within 5 % of the median (10 % in a run so short
     that it begins to count before the process has settled). The first is for the phases of the load; the second for
     the steps in which memory is taken at each new peak of the load and kept: they get rarer the longer the run, while
     a leak has the more to show.
@@ -144,7 +146,6 @@ class Trend:
 
     allowance: float
     """Of the median."""
-
     median: float
     peak: float
     growth: float
@@ -259,6 +260,9 @@ class Soak:
     def _is_complete(self, node: NodeProcess, phase: Phase, seen: int) -> bool:
         """Tell whether *phase*, which began after message *seen*, was what it is to be, on a slow machine too."""
         if phase.read == 0:
+            backlog = len(self.load.traffic.wanted)
+            if backlog > MAX_BACKLOG:
+                raise SoakError(f"nobody reads its output, yet the node goes on to take requests: {backlog} wait")
             return node.has_taken_nothing_for(STUCK)
         return phase.plain == 0 or self.load.traffic.last_msg_id - seen >= MIN_MESSAGES
 
@@ -269,7 +273,7 @@ class Soak:
         if is_due:
             self._next_read = now + phase.pause
         self._take(node.exchange(self.load.traffic.output, read=phase.read if is_due else 0, timeout=TIMEOUT))
-        if now >= self._next_sample and now < self._seconds:
+        if self._next_sample <= now < self._seconds:
             self._next_sample = now + SAMPLE_EVERY
             resident = node.resident()
             if resident is not None:
@@ -298,19 +302,18 @@ class Soak:
         books = self.load.traffic.books
         verdicts = [_compare(name, self.counters.get(name, 0), *wanted) for name, wanted in books.ranges().items()]
         rpcs = self.counters.get("rpcs", 0)
-        verdicts.append(_compare("answered + reaped + abandoned + closed", sum(ended), rpcs, rpcs))
-        verdicts.append(
-            _compare("answered + late + duplicate + unknown", ended[0] + sum(dropped), *[books.replies] * 2)
-        )
-        verdicts.append(_compare("exit status", status, 0, 0))
-        verdicts.append(_compare("tracebacks on stderr", errors.count("Traceback"), 0, 0))
+        replies = ended[0] + sum(dropped)
+        verdicts += [
+            _compare("answered + reaped + abandoned + closed", sum(ended), rpcs, rpcs),
+            _compare("answered + late + duplicate + unknown", replies, books.replies, books.replies),
+            _compare("exit status", status, 0, 0),
+            _compare("tracebacks on stderr", errors.count("Traceback"), 0, 0),
+        ]
         self.trend = trend([sample for sample in self.samples if sample[0] >= self.warm_up])
-        if self.trend is None:
-            verdicts.append(("growth of memory, MiB", "unknown", "(too short a run)", True))
-        else:
-            wanted = f"<= {self.trend.limit:.2f}"
-            verdicts.append(("growth of memory, MiB", f"{self.trend.growth:.2f}", wanted, self.trend.is_flat))
-        return verdicts
+        growth = ("unknown", "(too short a run)", True)
+        if self.trend is not None:
+            growth = (f"{self.trend.growth:.2f}", f"<= {self.trend.limit:.2f}", self.trend.is_flat)
+        return [*verdicts, ("growth of memory, MiB", *growth)]
 
 
 def _compare(name: str, found: int, least: int, most: int) -> Verdict:
@@ -345,8 +348,8 @@ def summary(soak: Soak, verdicts: list[Verdict]) -> str:
     lines = [f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
     books = soak.load.traffic.books
     lines.append(f"\ntook {soak.took:.0f} s, {books.certain['received'] / max(soak.took, 1):,.0f} lines a second")
-    lines.append("sent: " + ", ".join(f"{name} {count}" for name, count in books.sent.most_common()))
-    lines.append("came: " + ", ".join(f"{name} {count}" for name, count in books.got.most_common()))
+    for name, counts in ("sent", books.sent), ("came", books.got):
+        lines.append(f"{name}: " + ", ".join(f"{kind} {count}" for kind, count in counts.most_common()))
     lines.append(f"memory after {soak.warm_up:.0f} s: {soak.trend or 'unknown'}")
     return "\n".join(lines)
 

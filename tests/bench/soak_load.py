@@ -7,6 +7,7 @@ before it. And plain handlers answer in the order of the requests. For the rest,
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from random import Random
@@ -32,7 +33,10 @@ MALFORMED: tuple[tuple[bytes, bool], ...] = (
     (b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":"@","echo":1}}', False),
     (b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":@,"in_reply_to":"1"}}', False),
     (b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":1,"echo":"\xff\xfe"}}', False),
-    (b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":1,"echo":' + b"[" * 5000 + b"]" * 5000 + b"}}", False),
+    (
+        b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":1,"echo":' + b"[" * 30_000 + b"]" * 30_000 + b"}}",
+        False,
+    ),
     (b'{"src":"c1","dest":"n1","body":{"msg_id":@}}', True),
     (b'{"src":"c1","dest":"n1","body":{"type":7,"msg_id":@}}', True),
     (b'{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":@,"echo":NaN}}', True),
@@ -135,10 +139,13 @@ class Load:
     def fill(self, plain: float, calls: int) -> None:
         """Make input, until so many *plain* requests wait for their answers, or the buffer is full.
 
-        Makes none while that is too much for the node's memory of its RPCs. Once *calls* requests wait for the peer,
-        there are echoes instead of more of them.
+        Makes none while that is too much for the node's memory of its RPCs, unless *plain* is infinite: what goes into
+        pipes that nobody reads is not enough to matter. Once *calls* requests wait for the peer, there are echoes
+        instead of more of them.
         """
-        while len(self.traffic.output) < BUFFER and len(self.traffic.wanted) < plain and not self._peer.is_overrun():
+        if plain < math.inf and self._peer.is_overrun():
+            return
+        while len(self.traffic.output) < BUFFER and len(self.traffic.wanted) < plain:
             for make in self._random.choices(self._kinds, self._weights, k=16):
                 is_too_much = make in self._calls and len(self._peer.calls) >= calls
                 (self._echo if is_too_much else make)()
