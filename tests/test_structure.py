@@ -33,6 +33,7 @@ FLOORS = {
     "_message": 0,
     "_wire": 0,
     "_stats": 0,
+    "_validators": 0,
     "_backoff": 0,
     "_latency": 0,
     # 1, mechanisms: one idea each

@@ -14,10 +14,7 @@ from typing import final
 
 import attrs
 
-
-def _not_negative(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{field.name} is {value}; give 0 or more")
+from ._validators import at_least
 
 
 def _at_least_one(_: object, field: attrs.Attribute[float], value: float) -> None:
@@ -41,13 +38,13 @@ class Backoff:
       ValueError: if a number makes no sense; the text names it and what it may be.
     """
 
-    base: float = attrs.field(default=0.1, converter=float, validator=_not_negative)
+    base: float = attrs.field(default=0.1, converter=float, validator=at_least(0))
     """The first delay, in seconds."""
     factor: float = attrs.field(default=2.0, converter=float, validator=[_at_least_one, _finite])
     """How many times longer each delay is than the one before."""
-    cap: float = attrs.field(default=2.0, converter=float, validator=_not_negative)
+    cap: float = attrs.field(default=2.0, converter=float, validator=at_least(0))
     """The longest delay, jitter included, in seconds."""
-    jitter: float = attrs.field(default=0.1, converter=float, validator=[_not_negative, _finite])
+    jitter: float = attrs.field(default=0.1, converter=float, validator=[at_least(0), _finite])
     """The most that is added at random, as a fraction of the delay; drawn uniformly from 0 up to it."""
     random: Random | None = attrs.field(default=None, eq=False)
     """Where jitter comes from. By default the node's own `Node.random`, or a new generator where there is no node."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final, final
+from typing import Final, final
 
 import attrs
 import trio
@@ -33,22 +33,18 @@ from ._reaper import Reaper
 from ._router import Router
 from ._sender import Sender
 from ._stats import Stats
+from ._validators import at_least
 from ._workers import Workers
 from .transports import Transport
 
 _log = logging.getLogger("trio_messenger")
 
-
 GRACE: Final = 1.0
 """Seconds that handlers have to end after the last message came in."""
 
-
-def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, (int, float)) or not value >= least:
-            raise ValueError(f"{field.name} is {value!r}; give {least} or more")
-
-    return check
+PATIENCE: Final = 8
+"""Passes of the scheduler that a crowd of handlers gets, in each batch of messages, before requests are refused. Enough
+for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
 
 
 def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: Collection[int]) -> None:
@@ -57,20 +53,15 @@ def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: C
         raise ValueError(f"{field.name} has {wrong[0]}; codes below {FIRST_USER_CODE} are defined by the protocol")
 
 
-PATIENCE: Final = 8
-"""Passes of the scheduler that a crowd of handlers gets, in each batch of messages, before requests are refused. Enough
-for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
-
-
 @final
 @attrs.frozen
 class Options:
     """What `Node` was given; described there."""
 
     rpc_timeout: float = attrs.field(validator=lambda _, __, seconds: check_timeout(seconds))
-    max_handlers: int = attrs.field(validator=_at_least(1))
-    outbox_limit: int = attrs.field(validator=_at_least(1))
-    grace: float = attrs.field(validator=_at_least(0))
+    max_handlers: int = attrs.field(validator=at_least(1))
+    outbox_limit: int = attrs.field(validator=at_least(1))
+    grace: float = attrs.field(validator=at_least(0))
     definite_codes: Collection[int] = attrs.field(validator=_are_user_codes)
     envelope_log: int
     wrap_transport: Callable[[Transport], Transport] | None = attrs.field(
