@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 import trio
-from harness import line, running
+from harness import line
+from harness_clock import FarAway
 from trio.testing import MockClock
 
-from trio_messenger import Body, Envelope, EnvelopeLog, MessageLoss, Node, Request
+from trio_messenger import Body, Envelope, EnvelopeLog, MessageLoss, Node, Request, Transport
+from trio_messenger.testing import running
 
 MIDNIGHT = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
 
@@ -143,20 +145,49 @@ async def test_long_names_are_cut() -> None:
     assert [len(envelope.src), len(envelope.dest), len(envelope.msg_type)] == [256, 256, 255]
 
 
-async def test_times_are_read_off_trios_clock_and_shown_in_utc(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_times_are_read_off_trios_clock_and_shown_in_utc(autojump_clock: MockClock) -> None:
     """Times between messages are Trio's; the time of day is that of the look, however the clock was set meanwhile."""
-    log = EnvelopeLog(10)
+    shown = 0.0
+    log = EnvelopeLog(10, lambda: shown)
     log.note(trio.current_time(), "RECV", "c1", "n1", "a")
     await trio.sleep(1.5)
     log.note(trio.current_time(), "SENT", "n1", "c1", "b")
     await trio.sleep(2.0)
-    monkeypatch.setattr(time, "time", lambda: MIDNIGHT)
+    shown = MIDNIGHT
     assert list(log) == [
         Envelope("2026-01-01T23:59:56.500000+00:00", "RECV", "c1", "n1", "a"),
         Envelope("2026-01-01T23:59:58+00:00", "SENT", "n1", "c1", "b"),
     ]
+
+
+async def test_times_are_those_of_the_world_that_the_node_is_in(autojump_clock: MockClock) -> None:
+    """The time of day is that of the transport, also when the node has closed: a simulated run can be repeated."""
+    worlds = []
+
+    def wrap(transport: Transport) -> Transport:
+        worlds.append(FarAway(transport))
+        return worlds[-1]
+
+    node = Node(envelope_log=100, wrap_transport=wrap)
+    async with running(node):
+        await trio.sleep(1.5)
+        node.send_nowait("n2", {"type": "tell"})
+        assert [envelope.ts for envelope in node.envelopes] == [
+            "2026-01-02T00:00:00+00:00",
+            "2026-01-02T00:00:00+00:00",
+            "2026-01-02T00:00:01.500000+00:00",
+        ]
+        worlds[0].ahead = 3600.0
+    assert [envelope.ts for envelope in node.envelopes.latest(1)] == ["2026-01-02T01:00:01.500000+00:00"]
+
+
+async def test_log_of_its_own_tells_the_time_of_this_machine() -> None:
+    """A log that is not told whose clock to look at looks at this one's."""
+    log = EnvelopeLog(1)
+    log.note(trio.current_time(), "RECV", "c1", "n1", "a")
+    before = time.time()
+    (envelope,) = log
+    assert before - 1e-3 <= datetime.fromisoformat(envelope.ts).timestamp() <= time.time() + 1e-3
 
 
 async def test_envelope_has_the_fields_of_a_log_entry_in_their_order() -> None:

@@ -8,10 +8,13 @@ from collections.abc import Collection
 from random import Random
 
 import pytest
-from harness import Network, line, running
+import trio
+from harness import line
+from harness_clock import FarAway
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import Body, LocalProtocolError, MessageLoss, Node, Request, Transport
+from trio_messenger.testing import Network, running
 from trio_messenger.transports.memory import memory_transport_pair
 
 
@@ -183,7 +186,7 @@ def test_rate_is_a_fraction(rate: float) -> None:
 
 
 async def test_wrapped_transport_carries_and_closes_what_it_wraps() -> None:
-    """Receiving, sending and closing are those of the transport inside."""
+    """Receiving, sending, closing and the time of day are those of the transport inside."""
     inner, other = memory_transport_pair()
     wrapped = MessageLoss().wrap(inner)
     await wrapped.send([b'{"src": "n1", "dest": "n2", "body": {"type": "hello"}}'])
@@ -192,5 +195,6 @@ async def test_wrapped_transport_carries_and_closes_what_it_wraps() -> None:
     await other.send([b'{"src": "n2", "dest": "n1", "body": {"type": "hello back"}}'])
     [message] = await wrapped.receive()
     assert message.body == {"type": "hello back"}
+    assert MessageLoss().wrap(FarAway(wrapped)).wall_time() == pytest.approx(FarAway.MIDNIGHT + trio.current_time())
     await wrapped.aclose()
     assert [batch async for batch in other] == []

@@ -6,16 +6,19 @@ import gc
 import math
 import random
 import re
+import time
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
-from harness import INIT, Network, assert_no_rpc_leaked, line, running
+from harness import INIT, line
+from harness_clock import FarAway
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Identity, Message, Node, Request, RpcError, RpcTimeout
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports import Transport
 from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
 
@@ -911,6 +914,38 @@ def lambda_async(async_fn: Callable[[str], Awaitable[None]], name: str) -> Calla
         await async_fn(name)
 
     return call
+
+
+# The time of day
+
+
+async def test_time_of_day_is_that_of_the_transport(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's before the node serves; from then on that of the transport, and of the one put around it."""
+    monkeypatch.setattr(time, "time", lambda: 1234.5)
+    node, there_too = Node(), Node(wrap_transport=FarAway)
+    assert (node.wall_time(), there_too.wall_time()) == (1234.5, 1234.5)
+    transport, _ = memory_transport_pair()
+    world = FarAway(transport)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, world)
+        await trio.sleep(0.5)
+        assert node.wall_time() == FarAway.MIDNIGHT + 0.5
+        world.ahead = -3600.0
+        assert node.wall_time() == FarAway.MIDNIGHT + 0.5 - 3600.0
+        node.shutdown()
+    async with running(there_too):
+        assert there_too.wall_time() == FarAway.MIDNIGHT + 0.5
+    assert there_too.wall_time() == FarAway.MIDNIGHT + 0.5
+
+
+async def test_time_of_day_is_this_machines_unless_the_transport_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A transport that knows nothing of clocks has that of the machine."""
+    monkeypatch.setattr(time, "time", lambda: 1234.5)
+    node = Node()
+    async with running(node):
+        assert node.wall_time() == 1234.5
 
 
 # A transport that breaks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, final
 
@@ -23,7 +23,7 @@ class Envelope:
     """One message that a node received or sent."""
 
     ts: str
-    """When, as ISO 8601 in UTC: read off Trio's clock, and set by that of the day when the log is looked at."""
+    """When, as ISO 8601 in UTC: read off Trio's clock, and set by `Node.wall_time` when the log is looked at."""
     dir: Direction
     """``RECV`` or ``SENT``, as seen from the node."""
     src: str
@@ -42,13 +42,15 @@ class EnvelopeLog:
 
     Args:
       capacity: How many are kept; 0 keeps none, and costs nothing.
+      wall_time: Tells the time of day, in seconds since the epoch, when the log is looked at.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, wall_time: Callable[[], float] = time.time) -> None:
         if not isinstance(capacity, int) or capacity < 0:
             raise ValueError(f"envelope_log is {capacity!r}; give 0 (no log) or more")
         self.is_on: bool = capacity > 0
         """Whether anything is kept."""
+        self._wall_time = wall_time
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)
 
     def note(self, at: float, direction: Direction, src: str, dest: str, msg_type: str) -> None:
@@ -64,7 +66,7 @@ class EnvelopeLog:
         return len(self._ring)
 
     def __iter__(self) -> Iterator[Envelope]:
-        offset = time.time() - trio.current_time()
+        offset = self._wall_time() - trio.current_time()
         for at, direction, src, dest, msg_type in self._ring:
             ts = datetime.fromtimestamp(at + offset, UTC).isoformat()
             yield Envelope(ts, direction, src, dest, msg_type)

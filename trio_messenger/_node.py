@@ -14,7 +14,7 @@ from ._callables import check_no_arguments, is_async_callable
 from ._envelopes import EnvelopeLog
 from ._errors import RpcError
 from ._gather import Gathered, gather, gather_quorum
-from ._handlers import HandlerFunction, make_handler
+from ._handlers import HandlerFunction
 from ._init import InitHook
 from ._message import Body, Identity, Request
 from ._once import AtMostOnce
@@ -99,11 +99,7 @@ class Node:
         local_names = sys._getframe(1).f_locals  # where a class that is local to the caller has its name
 
         def register(function: _F) -> _F:
-            self._service.router.check_free(message_type)
-            handler = make_handler(function, local_names)
-            self._service.router.handlers[message_type] = (
-                handler if at_most_once is None else at_most_once.wrap(handler)
-            )
+            self._service.add_handler(message_type, function, at_most_once, local_names)
             return function
 
         return register
@@ -166,6 +162,14 @@ class Node:
         """The ids of all other nodes, in the order of ``init``. Raises RuntimeError before ``init``."""
         return tuple(node_id for node_id in self.identity.node_ids if node_id != self.id)
 
+    def wall_time(self) -> float:
+        """Return the time of day where the node runs, in seconds since the epoch; before it serves, this machine's.
+
+        Not monotonic: it jumps when somebody sets the clock, and two nodes hardly ever agree on it, in a simulator
+        with skewed clocks least of all. To tell how long something took, use Trio's clock.
+        """
+        return self._service.wall_time()
+
     @property
     def pending(self) -> Collection[PendingRpc]:
         """The RPCs that wait for their replies, oldest first; ``len(node.pending)`` counts them."""
@@ -218,10 +222,8 @@ class Node:
         another in a task of the node and must not block; what one raises is logged and counted.
 
         Args:
-          dest: The id of a node or service.
-          body: A dict or an attrs record with a ``type``.
+          dest, body, timeout: As for `rpc`.
           callback: A plain function of one argument.
-          timeout: Seconds, as for `rpc`.
 
         Raises:
           trio.WouldBlock: if the outbox is full; nothing was sent.
@@ -246,8 +248,7 @@ class Node:
         late for its attempt is taken as the answer while the call lasts, between attempts too.
 
         Args:
-          dest: The id of a node or service.
-          body: A dict or an attrs record with a ``type``.
+          dest, body: As for `rpc`.
           attempts: How often to send it at the most, 1 or more. An enclosing cancel scope bounds the whole.
           backoff: How long to wait between attempts; by default `Backoff()`, with jitter from `random`.
           timeout: Seconds for each attempt, as for `rpc`.
@@ -292,10 +293,8 @@ class Node:
         The records of the others are dropped at once; their replies, if they come, are counted as late.
 
         Args:
-          dests: Ids of nodes, each once.
-          body: A dict or an attrs record with a ``type``, the same for all.
+          dests, body, timeout: As for `rpc_all`.
           need: How many replies are needed; an error is none.
-          timeout: Seconds for each, as for `rpc`.
 
         Returns:
           *need* replies, and the errors that came before the last of them, by node.

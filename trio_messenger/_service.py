@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final, final
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, final
 
 import attrs
 import trio
@@ -25,8 +26,10 @@ from ._calls import Calls
 from ._envelopes import EnvelopeLog
 from ._errors import FIRST_USER_CODE
 from ._failures import split_failure
+from ._handlers import HandlerFunction, make_handler
 from ._init import Initialiser
 from ._message import Message
+from ._once import AtMostOnce
 from ._outbox import Outbox
 from ._pending import PendingTable, check_timeout
 from ._reaper import Reaper
@@ -75,7 +78,7 @@ class Service:
     """The parts of one node, wired to each other."""
 
     def __init__(self, stats: Stats, options: Options) -> None:
-        self.log = EnvelopeLog(options.envelope_log)
+        self.log = EnvelopeLog(options.envelope_log, self.wall_time)
         self.outbox = Outbox(options.outbox_limit)
         self.sender = Sender(self.outbox, stats, self.log)
         self.table = PendingTable(stats)
@@ -93,7 +96,19 @@ class Service:
         self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
         self._reading = trio.CancelScope()  # what shutdown cancels
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
-        self._served = False
+        self._transport: Transport | None = None  # set once it serves, for good
+
+    def add_handler(
+        self,
+        message_type: str,
+        function: HandlerFunction,
+        at_most_once: AtMostOnce | None,
+        local_names: Mapping[str, Any],
+    ) -> None:
+        """Serve requests of *message_type* with *function*, whose annotations may be among *local_names*."""
+        self.router.check_free(message_type)
+        handler = make_handler(function, local_names)
+        self.router.handlers[message_type] = handler if at_most_once is None else at_most_once.wrap(handler)
 
     def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         """Run *async_fn* in a task from ``init`` on, until the node closes; *function* is what its author calls it."""
@@ -103,11 +118,11 @@ class Service:
 
     async def serve(self, transport: Transport) -> None:
         """Run the node on *transport*; see `Node.serve`."""
-        if self._served:
+        if self._transport is not None:
             raise RuntimeError("this node has served already; make a new one, as a restarted process would")
-        self._served = True
+        self._transport = transport
         if self._options.wrap_transport is not None:
-            transport = self._options.wrap_transport(transport)
+            self._transport = transport = self._options.wrap_transport(transport)
         self.sender.admits = transport.admits
         async with transport:
             try:
@@ -125,6 +140,10 @@ class Service:
                 self.calls.close()
         if self._broken is not None:
             raise self._broken
+
+    def wall_time(self) -> float:
+        """Return the time of day; see `Node.wall_time`."""
+        return time.time() if self._transport is None else self._transport.wall_time()
 
     def shutdown(self) -> None:
         """Take no more messages, and let `serve` return when those that were taken are answered."""

@@ -7,6 +7,7 @@ Encoded, because what cannot be encoded is to fail where it was sent.
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeAlias
@@ -39,6 +40,14 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
           The lines that are left, the first perhaps in part; *value* itself, if nothing was sent, as always here.
         """
         return value
+
+    def wall_time(self) -> float:
+        """Return the time of day in the world that the transport leads to, in seconds since the epoch.
+
+        By default this machine's. Not monotonic: it jumps when somebody sets the clock, and a simulator may have it
+        wrong on purpose. Asked also after the transport is closed. One that is around another passes the question on.
+        """
+        return time.time()
 
     @abstractmethod
     async def receive(self) -> list[Message]:

@@ -82,5 +82,8 @@ class _LossyTransport(Transport):
     def send_now(self, value: list[bytes]) -> list[bytes]:
         return self._inner.send_now(value)
 
+    def wall_time(self) -> float:
+        return self._inner.wall_time()
+
     async def aclose(self) -> None:
         await self._inner.aclose()
