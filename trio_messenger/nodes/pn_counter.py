@@ -1,0 +1,74 @@
+"""pn-counter: a counter that goes up and down: two that only grow, of what was added and of what was taken away.
+
+Each works as in the g-counter node, which says more of it; were the two one number, the greater would not be the later.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import attrs
+import trio
+
+from trio_messenger import Body, Node
+
+LAP: Final = 4.0
+"""Seconds in which a node tells each other node once; within as many, an addition is known everywhere."""
+
+
+@attrs.frozen
+class Add:
+    """What to add; if negative, to take away."""
+
+    delta: int
+
+
+@attrs.frozen
+class Gossip:
+    """What the sender knows each node to have counted up and down, in each of its lives."""
+
+    counts: dict[str, tuple[int, int]]
+
+
+def build(store: MutableMapping[str, Any] | None = None) -> Node:
+    """Return a pn-counter node that keeps its own counts in *store*."""
+    kept: MutableMapping[str, Any] = {} if store is None else store
+    counts: dict[str, tuple[int, int]] = {}
+    own = ""  # the name of this node's counts
+    node = Node()
+
+    @node.on_init
+    def begin() -> None:
+        nonlocal own
+        own = kept.setdefault("name", f"{node.id}-{node.random.getrandbits(64):016x}")
+        counts[own] = kept.get("up", 0), kept.get("down", 0)
+
+    @node.on("add")
+    def add(body: Add) -> Body:
+        up, down = counts[own]
+        if body.delta >= 0:
+            kept["up"] = up = up + body.delta
+        else:
+            kept["down"] = down = down - body.delta
+        counts[own] = up, down
+        return {}
+
+    @node.on("read")
+    def read() -> Body:
+        return {"value": sum(up - down for up, down in counts.values())}
+
+    @node.on("gossip")
+    def learn(body: Gossip) -> None:
+        for name, (up, down) in body.counts.items():
+            known_up, known_down = counts.get(name, (0, 0))
+            counts[name] = max(up, known_up), max(down, known_down)
+
+    @node.background
+    async def gossip() -> None:
+        for peer in itertools.cycle(node.random.sample(node.peers, len(node.peers))):
+            await trio.sleep(LAP / len(node.peers))
+            await node.send(peer, {"type": "gossip", "counts": counts})
+
+    return node
