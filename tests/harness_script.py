@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import trio
 import trio.testing
-from harness import Network
 
 from trio_messenger import Body, Message
+from trio_messenger.testing import Network
 
 Replies: TypeAlias = Sequence[tuple[float, Body]]
 """What is said to one request: bodies, and how many seconds after the request came. None: no word."""

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from harness import INIT, Network, assert_no_rpc_leaked, running
+from harness import INIT
 from harness_script import OK, error, scripted
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Gathered, LocalProtocolError, Node, QuorumNotReached, RpcError, RpcTimeout
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 
 ASK = {"type": "ask"}

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import trio
-from harness import Network, assert_no_rpc_leaked, line, running
+from harness import line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message, Request
 from trio_messenger.nodes import NODES, messenger
 from trio_messenger.nodes.messenger import build
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import MemoryTransport
 
 LOST = {"type": "echo", "echo": "lost"}

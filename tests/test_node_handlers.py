@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, Network, assert_no_rpc_leaked, line, running
+from harness import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 
 

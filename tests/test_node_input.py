@@ -7,14 +7,12 @@ from typing import Any
 
 import attrs
 import pytest
-import trio
-from harness import Network, running
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import Body, Node
 from trio_messenger.nodes.messenger import build
-from trio_messenger.transports.memory import memory_transport_pair
+from trio_messenger.testing import running
 
 TO_N1 = b'{"src": "c1", "dest": "n1", "body": '
 ECHO = b'{"type": "echo", "msg_id": 5, "echo": 1}'
@@ -135,13 +133,7 @@ async def test_bad_input_is_answered_or_counted_and_life_goes_on(case: str) -> N
     """Each kind of bad input is told to a sender that can be told, moves its counter by one, and costs nothing else."""
     data, text, counter = CASES[case]
     node = build()
-    there, here = memory_transport_pair(line_limit=250_000)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        network = Network(node, here)
-        nursery.start_soon(network.collect)
-        await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1", "n2"]})
-        await network.receive()
+    async with running(node, line_limit=250_000) as network:
         before = counts(node)
         await network.send_bytes(data)
         if text is not None:
@@ -158,8 +150,6 @@ async def test_bad_input_is_answered_or_counted_and_life_goes_on(case: str) -> N
             expected[counter] = 1
         assert moved == expected
         assert (await network.request("echo", echo=[case]))["echo"] == [case]
-        network.send_eof()
-    network.close()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import Network, running
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import AtMostOnce, Body, ErrorCode, Node, Request, RpcError
 from trio_messenger._handlers import make_handler
+from trio_messenger.testing import Network, running
 
 plain_and_async = pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 

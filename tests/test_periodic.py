@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 import trio
-from harness import running
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Node
+from trio_messenger.testing import running
 
 
 class Work:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, Network, assert_no_rpc_leaked, line, running
+from harness import INIT, line
 from harness_script import OK, Replies, error, scripted
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -27,6 +27,7 @@ from trio_messenger import (
     RpcError,
     RpcTimeout,
 )
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 
 ASK = {"type": "ask"}

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import running
 from trio.testing import MockClock, assert_checkpoints
 
 from trio_messenger import (
@@ -26,6 +25,7 @@ from trio_messenger import (
     TimestampOracle,
 )
 from trio_messenger.services import LIN_KV, LIN_TSO, LWW_KV, SEQ_KV, UPDATE_ATTEMPTS
+from trio_messenger.testing import running
 
 MISSING = RpcError(ErrorCode.KEY_DOES_NOT_EXIST, "no such key")
 CONFLICT = RpcError(ErrorCode.PRECONDITION_FAILED, "it is something else")

@@ -10,11 +10,12 @@ from random import Random
 import attrs
 import pytest
 import trio
-from harness import Network, line, running
+from harness import line
 from trio.testing import MockClock
 
-from trio_messenger import LocalProtocolError, Message, Node, RpcError, Stats
+from trio_messenger import Body, LocalProtocolError, Message, Node, RpcError, Stats
 from trio_messenger._stats import worth_a_line
+from trio_messenger.testing import Network, running
 
 COUNTERS = [field.name for field in attrs.fields(Stats) if field.name != "rpc_latency"]
 
@@ -107,7 +108,8 @@ class Load:
     async def _reply(self, message: Message) -> None:
         await trio.sleep(self._random.choice([0.125, 0.75, 1.25, 1000.0]))
         for _ in range(self._random.choice([1, 1, 2])):
-            await self._network.reply(message, self._random.choice([{"type": "ask_ok"}, {"type": "error", "code": 11}]))
+            bodies: list[Body] = [{"type": "ask_ok"}, {"type": "error", "code": 11}]
+            await self._network.reply(message, self._random.choice(bodies))
         self.check()
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import Network, running
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import Body, Node, Request, _workers
 from trio_messenger._workers import MAX_IDLE, Workers
+from trio_messenger.testing import Network, running
 
 note: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="clean")
 

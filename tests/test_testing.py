@@ -1,0 +1,123 @@
+"""The helpers that the package offers for tests: they fail when the node is wrong, and say how."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import trio.testing
+
+from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout
+from trio_messenger.nodes.messenger import build
+from trio_messenger.testing import assert_no_rpc_leaked, running
+
+
+async def test_a_request_is_answered() -> None:
+    """`request` asks as a client and returns the body of the reply, an error as any other."""
+    async with running(build()) as network:
+        assert (await network.request("echo", echo=1))["echo"] == 1
+        assert (await network.request("nonsense"))["code"] == ErrorCode.NOT_SUPPORTED
+
+
+async def test_the_node_is_who_it_is_told() -> None:
+    """`running` tells the node its id and those of the others."""
+    node = build()
+    async with running(node, node_id="b", node_ids=["a", "b"]):
+        assert (node.id, node.peers) == ("b", ("a",))
+
+
+async def test_without_init_the_node_knows_nothing() -> None:
+    """With ``init=False`` the test may send ``init`` itself, or something else first."""
+    node = build()
+    async with running(node, init=False) as network:
+        assert (await network.request("echo", echo=1))["code"] == ErrorCode.TEMPORARILY_UNAVAILABLE
+
+
+async def test_a_test_may_play_the_peers(autojump_clock: trio.testing.MockClock) -> None:
+    """What the node asks of others, the test answers, or refuses, or does not answer."""
+    node = Node()
+    outcomes: list[Body | RpcError] = []
+
+    @node.on("ask")
+    async def ask() -> Body:
+        try:
+            outcomes.append(await node.rpc("n2", {"type": "what"}, timeout=1))
+        except RpcError as exc:
+            outcomes.append(exc)
+        return {}
+
+    async with running(node) as network:
+        for answer in ({"type": "what_ok", "it": 1}, RpcError(ErrorCode.ABORT, "no"), None):
+            await network.send("c1", {"type": "ask", "msg_id": 1})
+            request = await network.receive()
+            assert (request.dest, request.body["type"]) == ("n2", "what")
+            if answer is not None:
+                await network.reply(request, answer)
+            assert (await network.receive()).body["type"] == "ask_ok"
+    assert isinstance(outcomes[0], dict)
+    assert outcomes[0]["it"] == 1
+    assert isinstance(outcomes[1], RpcError)
+    assert (outcomes[1].code, outcomes[1].text) == (ErrorCode.ABORT, "no")
+    assert isinstance(outcomes[2], RpcTimeout)
+    assert_no_rpc_leaked(node)
+
+
+async def test_a_reply_that_is_none_is_shown() -> None:
+    """`request` fails if the next message is no reply to it, and shows the message."""
+    node = Node()
+
+    @node.on("tell")
+    def tell(request: Request) -> None:
+        node.send_nowait("n2", {"type": "told"})
+
+    async with running(node) as network:
+        with pytest.raises(AssertionError, match=r"'told'.* is no reply to the 'tell' request with msg_id 1 of 'c1'$"):
+            await network.request("tell")
+
+
+async def test_a_message_too_many_is_shown() -> None:
+    """`receive_nothing` fails if the node has sent something, and shows it."""
+    node = Node()
+
+    @node.on("tell")
+    def tell(request: Request) -> None:
+        node.send_nowait("n2", {"type": "told"})
+
+    async with running(node) as network:
+        await network.receive_nothing()
+        await network.send("c1", {"type": "tell"})
+        with pytest.raises(AssertionError, match=r"^the node was to send nothing, and sent .*'told'"):
+            await network.receive_nothing()
+
+
+async def test_what_is_no_message_is_shown() -> None:
+    """A line that the node's peers could not read fails the test that receives it."""
+    node = build()
+    async with running(node, line_limit=200) as network:
+        await network.send("c1", {"type": "echo", "echo": "x" * 120, "msg_id": 1})
+        with pytest.raises(AssertionError, match=r"^the node sent what is no message: the line is longer than"):
+            await network.receive()
+
+
+async def test_a_refused_init_is_shown() -> None:
+    """If the node does not accept ``init``, the answer is in the failure."""
+    node = Node()
+
+    @node.on_init
+    def refuse() -> None:
+        raise RpcError(ErrorCode.ABORT, "not me")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(AssertionError, match=r"^the node answered 'init' with .*not me")):
+        async with running(node):
+            pass
+
+
+async def test_a_leak_is_told() -> None:
+    """An RPC that is pending is one too many."""
+    node = build()
+    async with running(node) as network:
+        node.rpc_callback("n2", {"type": "echo", "echo": 1}, lambda _: None, timeout=math.inf)
+        await network.receive()
+        with pytest.raises(AssertionError, match=r"^1 RPCs are pending; 1 began, 0 ended: statistics: received=1 "):
+            assert_no_rpc_leaked(node)
+    assert_no_rpc_leaked(node)

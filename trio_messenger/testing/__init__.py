@@ -1,0 +1,145 @@
+"""Helpers for tests of nodes: a network in memory with one node on it, all others on it played by the test.
+
+For tests of whole clusters there is the simulator, ``trio_messenger.sim``, and ``trio_messenger.testing.fixtures``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, final
+
+import msgspec
+import trio
+import trio.testing
+
+from trio_messenger import Body, MalformedMessage, Message, Node, RpcError
+from trio_messenger.transports.memory import LINE_LIMIT, MemoryTransport, memory_transport_pair
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@final
+class Network:
+    """The network as the one node on it sees it; made by `running`."""
+
+    def __init__(self, node: Node, transport: MemoryTransport, node_id: str) -> None:
+        self.node: Final = node
+        """The node."""
+        self._node_id = node_id
+        self._transport = transport
+        self._sent_by_node, self._received = trio.open_memory_channel[Message](math.inf)
+        self._next_msg_id = 1
+
+    async def send(self, src: str, body: Body, dest: str | None = None) -> None:
+        """Send *body* to the node as *src*; with another *dest*, as one that the network has led astray."""
+        await self.send_bytes(_encode({"src": src, "dest": dest or self._node_id, "body": body}) + b"\n")
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send any bytes to the node: half a line, many, or rubbish."""
+        await self._transport.send_bytes(data)
+
+    async def receive(self) -> Message:
+        """Wait for the next message that the node sends; `trio.EndOfChannel` once it has closed.
+
+        Raises:
+          AssertionError: if the node sent something that is no message.
+        """
+        message = await self._received.receive()
+        if isinstance(message, MalformedMessage):
+            raise AssertionError(f"the node sent what is no message: {message.reason}: {message.excerpt}")
+        return message
+
+    async def request(self, type_: str, **fields: Any) -> Body:
+        """Send a request as client ``c1`` and return the body of the reply, an ``error`` body or another.
+
+        Raises:
+          AssertionError: if the next message that the node sends is no reply to it. Where the node is to ask others
+            first, use `send` and `receive`.
+        """
+        msg_id = self._next_msg_id
+        self._next_msg_id += 1
+        await self.send("c1", {"type": type_, **fields, "msg_id": msg_id})
+        reply = await self.receive()
+        if (reply.src, reply.dest, reply.body.get("in_reply_to")) != (self._node_id, "c1", msg_id):
+            raise AssertionError(f"{reply!r} is no reply to the {type_!r} request with msg_id {msg_id} of 'c1'")
+        return reply.body
+
+    async def reply(self, request: Message, body: Body | RpcError) -> None:
+        """Answer *request*, which the node sent, as the one that it was sent to."""
+        answer = body.to_body() if isinstance(body, RpcError) else body
+        await self.send(request.dest, {**answer, "in_reply_to": request.body["msg_id"]})
+
+    async def receive_nothing(self) -> None:
+        """Wait until every task waits, and see that the node has sent nothing more.
+
+        Raises:
+          AssertionError: if it has.
+        """
+        await trio.testing.wait_all_tasks_blocked()
+        if self._received.statistics().current_buffer_used:
+            raise AssertionError(f"the node was to send nothing, and sent {self._received.receive_nowait()!r}")
+
+    def send_eof(self) -> None:
+        """Tell the node that no message will ever come again."""
+        self._transport.send_eof()
+
+    async def _collect(self) -> None:
+        """Take whatever the node sends, until it closes."""
+        with self._sent_by_node:
+            async for batch in self._transport:
+                for message in batch:
+                    self._sent_by_node.send_nowait(message)
+
+    def _close(self) -> None:
+        self._received.close()
+
+
+@asynccontextmanager
+async def running(
+    node: Node,
+    *,
+    node_id: str = "n1",
+    node_ids: Sequence[str] = ("n1", "n2", "n3"),
+    init: bool = True,
+    line_limit: int = LINE_LIMIT,
+) -> AsyncIterator[Network]:
+    """Serve *node* while inside; on leaving, end its input and wait for it to end.
+
+    Args:
+      node: One that has not served yet.
+      node_id: Who it is.
+      node_ids: Who is there, the node among them, as far as it knows.
+      init: Whether to send ``init``, as ``c0``, and to wait for ``init_ok``.
+      line_limit: Bytes of the longest line that is taken, either way.
+
+    Raises:
+      AssertionError: if the answer to ``init`` is another one.
+    """
+    there, here = memory_transport_pair(line_limit=line_limit)
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there)
+        network = Network(node, here, node_id)
+        nursery.start_soon(network._collect)
+        if init:
+            identity = {"node_id": node_id, "node_ids": list(node_ids)}
+            await network.send("c0", {"type": "init", "msg_id": 0, **identity})
+            answer = (await network.receive()).body
+            if answer != {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}:
+                raise AssertionError(f"the node answered 'init' with {answer!r}")
+        yield network
+        network.send_eof()
+    network._close()
+
+
+def assert_no_rpc_leaked(node: Node) -> None:
+    """See that no RPC of *node* is pending, and that each is counted among those that ended, once.
+
+    Raises:
+      AssertionError: if one is, or is not.
+    """
+    stats = node.stats
+    ended = stats.answered + stats.reaped + stats.abandoned + stats.closed
+    if node.pending or stats.rpcs != ended:
+        raise AssertionError(f"{len(node.pending)} RPCs are pending; {stats.rpcs} began, {ended} ended: {stats.line()}")
