@@ -1,0 +1,26 @@
+"""lin-kv: a linearizable key-value store. One map; each request takes effect at the moment it arrives."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from trio_messenger import LIN_KV, Body
+
+from ._requests import Json, KeyValueService, KvRequest
+
+
+@final
+class LinKv(KeyValueService):
+    """Maelstrom's ``lin-kv``."""
+
+    name: ClassVar[str] = LIN_KV
+    """Its id."""
+
+    def __init__(self) -> None:
+        self._values: dict[Json, Json] = {}
+
+    def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - it has one state for all
+        reply, stores = request.on(self._values.get(request.key))
+        if stores is not None:
+            self._values[request.key] = stores
+        return reply

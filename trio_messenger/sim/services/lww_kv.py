@@ -1,0 +1,87 @@
+"""lww-kv: a key-value store that is only eventually consistent, on purpose. The last write wins, by its own clocks.
+
+There are two replicas. Before each request one of them, drawn at random, is merged into one drawn likewise, which may
+be the same; a third draw says which one serves the request. A replica stamps what it writes with its Lamport clock
+(Lamport, "Time, clocks, and the ordering of events in a distributed system", 1978); in a merge the later stamp wins.
+
+So a read may find no key after its write was acknowledged, an acknowledged write can vanish, and a compare-and-set can
+succeed twice. ``create_if_not_exists`` is ignored, as Maelstrom does (its documents say five replicas; it has two).
+
+Where two stamps are equal, Maelstrom takes the value of the replica that is merged into the other: which write
+survives depends on the direction of the next merge. Here the replica that wrote breaks the tie, as in Lamport's
+article; the second one's wins. So it is settled once both have written, a merge can only move a replica forward, and
+the replicas converge whatever the order in which they are merged.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import ClassVar, NamedTuple, final
+
+from trio_messenger import LWW_KV, Body
+
+from ._requests import Json, KeyValueService, KvRequest
+
+
+class _Entry(NamedTuple):
+    """What a replica holds of a key. Of two the greater wins; no two that differ have the same stamp and writer."""
+
+    stamp: int
+    writer: int
+    value: Json
+
+
+@final
+class _Replica:
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._clock = 0
+        self._entries: dict[Json, _Entry] = {}
+        self._news: dict[Json, None] = {}  # the keys whose entries the other replica may not have; an ordered set
+
+    def merge(self, source: _Replica) -> None:
+        """Take over what *source* knows better. Looks at its news only, so it costs the same however many keys are."""
+        self._clock = max(self._clock, source._clock)
+        for key in source._news:
+            theirs, mine = source._entries[key], self._entries.get(key)
+            if mine is None or mine < theirs:
+                self._entries[key] = theirs
+        source._news.clear()
+
+    def serve(self, request: KvRequest) -> Body:
+        """Serve *request* with what is known here."""
+        entry = self._entries.get(request.key)
+        reply, stores = request.on(None if entry is None else entry.value)
+        if stores is not None:
+            self._entries[request.key] = _Entry(self._clock, self._number, stores)
+            self._news[request.key] = None
+            self._clock += 1
+        return reply
+
+
+@final
+class LwwKv(KeyValueService):
+    """Maelstrom's ``lww-kv``.
+
+    Args:
+      random: Draws the replicas.
+    """
+
+    name: ClassVar[str] = LWW_KV
+    """Its id."""
+    creates: ClassVar[bool] = False
+    """It does not know ``create_if_not_exists``."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._replicas = (_Replica(0), _Replica(1))
+
+    def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - any replica serves any client
+        source, dest = self._draw(), self._draw()
+        if source is not dest:
+            dest.merge(source)
+        return self._draw().serve(request)
+
+    def _draw(self) -> _Replica:
+        # By random(), the one method whose numbers Python promises never to change.
+        return self._replicas[self._random.random() >= 0.5]  # noqa: PLR2004 - a half
