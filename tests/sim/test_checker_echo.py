@@ -1,0 +1,133 @@
+"""The checker of echo: what came back otherwise than it was sent, or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+from harness_histories import (
+    MS,
+    Events,
+    begin,
+    checked,
+    fail,
+    history,
+    info,
+    ok,
+    pairs,
+    random_history,
+    same,
+    system_history,
+)
+
+from trio_messenger.sim.checkers import Results
+from trio_messenger.sim.checkers.echo import echo
+
+
+def check(*events: Events) -> Results:
+    """Return the results of a history made of *events*."""
+    return checked(echo(history(*events)))
+
+
+def test_nothing_happened() -> None:
+    """Where nothing was sent, nothing is wrong."""
+    assert check() == {"valid?": True, "errors": []}
+
+
+def test_what_comes_back_as_it_was_sent_is_valid() -> None:
+    """Each reply is compared with its own request, whatever the order of the replies."""
+    assert check(begin(0, "echo", "a"), begin(1, "echo", "b"), ok(1, "b"), ok(0, "a")) == {"valid?": True, "errors": []}
+
+
+def test_each_mismatch_is_told() -> None:
+    """Another text, a timeout, a refusal and an end without word are mismatches, each told with what was sent."""
+    results = check(
+        *(begin(0, "echo", "a"), ok(0, "A"), begin(0, "echo", "b"), info(0, "no reply within 5 s")),
+        *(begin(1, "echo", "c"), fail(1, "busy"), begin(1, "echo", "d"), ok(1, "d"), begin(2, "echo", "e")),
+    )
+
+    def mismatch(n: int, process: int, sent: str, received: str | None, outcome: str, error: str | None) -> Results:
+        return {
+            **{"index": n, "time": n * MS, "process": process, "type": "invoke", "f": "echo"},
+            **{"sent": sent, "received": received, "outcome": outcome, "error": error},
+        }
+
+    assert results == {
+        "valid?": False,
+        "errors": [
+            mismatch(0, 0, "a", "A", "ok", None),
+            mismatch(2, 0, "b", None, "info", "no reply within 5 s"),
+            mismatch(4, 1, "c", None, "fail", "busy"),
+            mismatch(8, 2, "e", None, "info", "the run ended first"),
+        ],
+    }
+
+
+@pytest.mark.parametrize(("sent", "received"), [(1, True), (1, 1.0), (0, False), (1, "1"), ([1], [True]), (None, "")])
+def test_values_are_compared_as_json(sent: Any, received: Any) -> None:
+    """What only Python calls equal is a mismatch."""
+    assert check(begin(0, "echo", sent), ok(0, received))["valid?"] is False
+    assert check(begin(0, "echo", sent), ok(0, sent))["valid?"] is True
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    """An object may come back with its keys in another order."""
+    assert check(begin(0, "echo", {"a": 1, "b": [2]}), ok(0, {"b": [2], "a": 1}))["valid?"] is True
+
+
+def test_a_failed_echo_is_a_mismatch_though_its_value_stands_there() -> None:
+    """What stands in the history as the value of a failed operation is what was sent, and no echo."""
+    results = check(begin(0, "echo", "a"), info(0), begin(0, "echo", None), fail(0))
+    assert [(each["sent"], each["received"]) for each in results["errors"]] == [("a", None), (None, None)]
+
+
+def test_other_operations_do_not_count() -> None:
+    """Only ``echo`` is looked at."""
+    assert check(begin(0, "ping", 1), ok(0, 2))["valid?"] is True
+
+
+VALUES: tuple[Any, ...] = ("a", "b", 1, True, 1.0, [], {}, None)
+
+
+def test_small_histories_are_judged_by_the_definition() -> None:
+    """On thousands of small random histories an error is told for each request without the same in its reply."""
+    verdicts: Counter[bool] = Counter()
+    for seed in range(3000):
+        random = Random(seed)
+
+        def choose(random: Random = random) -> tuple[str, Any]:
+            return "echo", random.choice(VALUES)
+
+        def answer(f: str, value: Any, random: Random = random) -> Any:
+            return value if random.random() < 0.9 else random.choice(VALUES)
+
+        made = random_history(random, choose, answer)
+        results = checked(echo(made))
+        wrong = [
+            begun.index
+            for begun, end in pairs(made)
+            if end is None or end.type != "ok" or not same(begun.value, end.value)
+        ]
+        assert [each["index"] for each in results["errors"]] == wrong, f"seed {seed}"
+        assert results["valid?"] is not bool(wrong)
+        verdicts[results["valid?"]] += 1
+    assert min(verdicts.values()) > 300
+
+
+def same_again(_: str, value: Any) -> Any:
+    """Echo as a node should."""
+    return value
+
+
+def test_a_correct_echo_is_valid_as_long_as_nothing_is_lost() -> None:
+    """A node that echoes is valid in every run of a reliable network, and invalid where a reply is lost."""
+    for seed in range(100):
+        calls = [("echo", f"Please echo {n}") for n in range(30)]
+        made = system_history(Random(seed), calls, ("echo", "the end"), same_again, reliable=True)
+        assert checked(echo(made)) == {"valid?": True, "errors": []}
+        lossy = system_history(Random(seed), calls, ("echo", "the end"), same_again)
+        lost = sum(op.type in ("fail", "info") for op in lossy)
+        assert lost
+        assert len(checked(echo(lossy))["errors"]) == lost

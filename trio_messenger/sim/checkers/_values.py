@@ -1,0 +1,54 @@
+"""JSON values and operations as checkers handle them: told apart, put in order, mentioned in results.
+
+Two values are the same if they are the same JSON text, whatever the order of an object's keys, as for Maelstrom. To
+Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an element of a set, so checkers compare what stands
+for a value here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..history import Op
+
+Identity: TypeAlias = int | str | bytes
+"""What stands for a value in sets and dicts: integers and strings are themselves, for all else it is the JSON text."""
+
+_PLAIN: Final[set[type]] = {int, str}
+_text: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+def identity(value: Any) -> Identity:
+    """Return what stands for *value*."""
+    if type(value) in _PLAIN:  # not isinstance: True is an int
+        return value  # type: ignore[no-any-return]
+    return _text(value)
+
+
+def identities(values: Sequence[Any]) -> Sequence[Identity]:
+    """Return what stands for each of *values*; for integers and strings, which most are, without a copy."""
+    return values if _PLAIN.issuperset(map(type, values)) else [identity(value) for value in values]
+
+
+def original(of: Identity) -> Any:
+    """Return the value that `identity` made *of* from."""
+    return msgspec.json.decode(of) if isinstance(of, bytes) else of
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """Return *values* sorted: numbers, then all others by their JSON text."""
+    return sorted(values, key=_rank)
+
+
+def _rank(value: Any) -> tuple[float, bytes]:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else math.inf, _text(value)
+
+
+def mention(op: Op, **more: Any) -> dict[str, Any]:
+    """Return a JSON object that says which *op* of the history is meant; *more* is added to it."""
+    return {"index": op.index, "time": op.time, "process": op.process, "type": op.type, "f": op.f, **more}

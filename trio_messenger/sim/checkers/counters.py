@@ -1,0 +1,70 @@
+"""The checker of g-counter and pn-counter: the last reads see the sum of all that was added. Maelstrom's."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from ..history import History, Op
+from . import Results
+from ._values import mention
+
+Ranges: TypeAlias = list[tuple[int, int]]
+"""Integers as ranges, ends included: ascending, and none next to another."""
+
+
+def counters(history: History) -> Results:
+    """Judge whether each final read of *history* that is ok saw a value that is possible.
+
+    Possible is the sum of all ``add``s that are ok, plus any selection of those of which it is unknown whether they
+    happened, or still will. Other reads are not looked at, so a history without a final read is valid.
+
+    Returns:
+      ``final-reads``: the values read; ``errors``: those reads whose values are impossible, with the ``value``;
+      ``acceptable``: what is possible, as ranges of integers, ends included.
+    """
+    adds = history.operations("add")
+    certain = sum(each.invocation.value for each in adds if each.outcome == "ok")
+    acceptable = reachable(certain, (each.invocation.value for each in adds if each.outcome == "info"))
+    reads = _final_reads(history)
+    errors = [mention(read, value=read.value) for read in reads if not _is_in(read.value, acceptable)]
+    return {
+        "valid?": not errors,
+        "errors": errors,
+        "final-reads": [read.value for read in reads],
+        "acceptable": [list(each) for each in acceptable],
+    }
+
+
+def reachable(start: int, deltas: Iterable[int]) -> Ranges:
+    """Return all sums of *start* and some of *deltas*: none, all, or any selection."""
+    sums: Ranges = [(start, start)]
+    # From the smallest on, for these close the gaps between ranges, and the fewer ranges the less work.
+    for delta in sorted(deltas, key=abs):
+        sums = _union(sums, [(low + delta, high + delta) for low, high in sums])
+    return sums
+
+
+def _union(some: Ranges, others: Ranges) -> Ranges:
+    union: Ranges = []
+    for low, high in heapq.merge(some, others):
+        if union and low <= union[-1][1] + 1:
+            union[-1] = union[-1][0], max(union[-1][1], high)
+        else:
+            union.append((low, high))
+    return union
+
+
+def _final_reads(history: History) -> list[Op]:
+    """Return the completions of those that are ok, in the order in which they came."""
+    reads = [each for each in history.operations("read") if each.invocation.final and each.outcome == "ok"]
+    return sorted((each.completion for each in reads if each.completion is not None), key=lambda op: op.index)
+
+
+def _is_in(value: Any, ranges: Ranges) -> bool:
+    if type(value) is not int:
+        return False
+    after = bisect_right(ranges, value, key=lambda each: each[0])
+    return after > 0 and value <= ranges[after - 1][1]

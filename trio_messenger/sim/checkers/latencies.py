@@ -1,0 +1,40 @@
+"""How long operations took; the figures behind Jepsen's ``latency-quantiles`` graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ..history import History, Operation
+from . import Results
+from .quantiles import quantiles
+from .stats import grouped, outcomes
+
+POINTS: Final = (0.5, 0.95, 0.99, 1)
+"""The quantiles that are told; Jepsen's graph has the same."""
+
+
+def latencies(history: History) -> Results:
+    """Tell how long the operations of *history* took, overall and by function. Always valid.
+
+    Only those that are ok count: of the others we know how long their client waited, not how long they took.
+
+    Returns:
+      ``quantiles``, a map of `POINTS` to milliseconds with a fraction, empty if no operation was ok; ``count``,
+      ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function.
+    """
+    by_f = {f: _told(operations) for f, operations in grouped(history).items()}
+    return {"valid?": True, **_told(history.operations()), "by-f": by_f}
+
+
+def milliseconds(operations: Iterable[Operation]) -> list[float]:
+    """Return how long each of the *operations* that are ok took, in milliseconds."""
+    return [
+        (operation.completion.time - operation.invocation.time) / 1_000_000
+        for operation in operations
+        if operation.completion is not None and operation.completion.type == "ok"
+    ]
+
+
+def _told(operations: list[Operation]) -> Results:
+    return {"quantiles": quantiles(milliseconds(operations), POINTS), **outcomes(operations)}

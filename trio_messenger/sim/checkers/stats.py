@@ -1,0 +1,46 @@
+"""Statistics of how operations ended; Jepsen's ``stats`` checker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from ..history import History, Operation
+from . import Results, worst
+
+
+def stats(history: History) -> Results:
+    """Count how the operations of *history* ended, overall and by function.
+
+    Valid if each function was ok at least once: a cluster that refuses every read may look right to all other checkers.
+    An operation that the run's end cut off counts as ``info``.
+
+    Returns:
+      ``count``, ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function, with a
+      ``valid?`` of its own.
+    """
+    by_f = {f: _judged(operations) for f, operations in grouped(history).items()}
+    return {
+        "valid?": worst(each["valid?"] for each in by_f.values()),
+        **outcomes(history.operations()),
+        "by-f": by_f,
+    }
+
+
+def outcomes(operations: Iterable[Operation]) -> dict[str, int]:
+    """Return how many *operations* there are, and how many ended in each way."""
+    ended = Counter(operation.outcome for operation in operations)
+    return {"count": ended.total(), **{f"{outcome}-count": ended[outcome] for outcome in ("ok", "fail", "info")}}
+
+
+def grouped(history: History) -> dict[str, list[Operation]]:
+    """Return the operations of *history* by their functions, these in alphabetical order."""
+    groups: dict[str, list[Operation]] = {}
+    for operation in history.operations():
+        groups.setdefault(operation.f, []).append(operation)
+    return dict(sorted(groups.items()))
+
+
+def _judged(operations: list[Operation]) -> Results:
+    counts = outcomes(operations)
+    return {"valid?": counts["ok-count"] > 0, **counts}

@@ -1,0 +1,106 @@
+"""The journal of a run: every send, delivery and drop, and whatever befell the nodes, in order.
+
+One entry is one line of ``journal.jsonl``. The digest is taken over those lines, so two runs with the same digest
+exchanged the same messages, byte for byte, at the same times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, final
+
+import msgspec
+
+MessageEvent: TypeAlias = Literal["send", "deliver", "drop", "duplicate"]
+"""What becomes of a message. Each has one ``send``; then a ``deliver`` or a ``drop``, and another one of these for each
+``duplicate``. What is still on its way at the end has neither."""
+
+NodeEvent: TypeAlias = Literal["start", "ready", "kill", "pause", "resume", "exit", "begin", "end"]
+"""What becomes of a node (``start``: its process runs; ``ready``: ``init_ok`` came; ``exit``: it ended of itself), and
+the ``begin`` and ``end`` of a fault."""
+
+DropReason: TypeAlias = Literal["partition", "loss", "down", "unknown"]
+"""Why a message was dropped: a partition, loss, a dead or restarted receiver, a receiver that does not exist."""
+
+
+class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """One line of the journal. Fields that say nothing are left out."""
+
+    i: int
+    """The place in the journal, from 0."""
+    t: int
+    """Nanoseconds since the run began."""
+    event: MessageEvent | NodeEvent
+    """What happened."""
+    id: int | None = None
+    """The network's number of the message."""
+    message: msgspec.Raw | None = None
+    """With ``send``: the whole message as JSON, as its sender wrote it."""
+    reason: DropReason | None = None
+    """With ``drop``: why."""
+    fault: int | None = None
+    """The index in the schedule of the fault that this is the beginning, the end or the effect of."""
+    node: str | None = None
+    """The id of the node that this befell."""
+    text: str | None = None
+    """More, for people."""
+
+
+class _Line(Entry, kw_only=True, gc=False):
+    message: msgspec.Raw = msgspec.Raw()  # as one of a union it can be encoded, but not decoded
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(_Line)
+
+
+def _from_line(line: bytes) -> Entry:
+    read = _decoder.decode(line)
+    return Entry(**{**msgspec.structs.asdict(read), "message": read.message if bytes(read.message) else None})
+
+
+@final
+class Journal:
+    """All entries of a run, in order."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries = list(entries)
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self._entries[index]
+
+    def note(self, t: int, event: MessageEvent | NodeEvent, **fields: Any) -> None:
+        """Add an entry for what happened at *t* nanoseconds."""
+        self._entries.append(Entry(i=len(self._entries), t=t, event=event, **fields))
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield each entry as it stands in the file, without the newline."""
+        yield from map(_encoder.encode, self._entries)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file, in hexadecimal."""
+        total = hashlib.sha256()
+        for line in self.lines():
+            total.update(line + b"\n")
+        return total.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the file."""
+        with path.open("wb") as file:
+            for line in self.lines():
+                file.write(line + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Journal:
+        """Read a file that `save` has written."""
+        with path.open("rb") as file:
+            return cls(map(_from_line, file))
