@@ -1,0 +1,246 @@
+"""The page of a run: what is on it, not how it looks; and how pictures and page write times and text."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+from typing import Any
+
+import pytest
+from harness_pictures import MS, NASTY, S
+
+from trio_messenger.sim.pictures import PageSummary, page
+from trio_messenger.sim.pictures._svg import Clock, duration, element, escape, shorten
+
+
+class Page(html.parser.HTMLParser):
+    """What is on a page: its elements, links, and the text that is seen; fails if an element is not closed."""
+
+    VOID = ("meta", "!doctype")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[list[str]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+        elif tag in ("td", "th"):
+            self.cells[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+        if "td" in self._open or "th" in self._open:
+            self.cells[-1][-1] += data
+
+    def links(self) -> list[str | None]:
+        return [attributes.get("href") for tag, attributes in self.elements if tag == "a"]
+
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+
+def paged(**fields: Any) -> Page:
+    return Page(page(PageSummary(**{"title": "echo, 1 node", "verdict": True, "seed": 7, **fields})))
+
+
+@pytest.mark.parametrize(("verdict", "word"), [(True, "valid"), (False, "INVALID"), ("unknown", "unknown")])
+def test_the_verdict_comes_first(verdict: Any, word: str) -> None:
+    """The first word on the page, and of its title, is the verdict; the reasons follow."""
+    found = paged(verdict=verdict, reasons=["2 elements were lost"], warnings=["fault 0 took no effect"])
+    lines = [line for line in found.text.split("\n") if line.strip()]
+    assert lines[0].startswith(f"{word}: echo, 1 node")
+    assert lines[1].startswith(word)
+    assert ("header", {"class": word.lower()}) in found.elements
+    places = [found.text.rindex(part) for part in (word, "echo, 1 node", "seed 7", "2 elements were lost", "no effect")]
+    assert places[1:] == sorted(places[1:])
+
+
+def test_a_page_says_how_to_go_on() -> None:
+    """Each command stands below what it does."""
+    found = paged(commands=[("the same again", "trio-messenger replay 'store/echo 7'")])
+    assert "the same againtrio-messenger replay 'store/echo 7'" in found.text
+
+
+def test_figures_have_their_names() -> None:
+    """Numbers are written so that they can be read."""
+    found = paged(figures=[("operations", 12345), ("messages per operation", 3.14159), ("latency", "5 ms")])
+    for pair in ("operations12,345", "messages per operation3.142", "latency5 ms"):
+        assert pair in found.text
+
+
+def test_faults_are_listed_with_how_often_they_took_effect() -> None:
+    """One that did not is marked."""
+    found = paged(faults=[("partition n1 -> n2", 1234), ("kill n1", 0)])
+    assert found.cells == [
+        ["", "fault", "took effect"],
+        ["0", "partition n1 -> n2", "1,234"],
+        ["1", "kill n1", "no effect"],
+    ]
+    assert ("em", {"class": "inert"}) in found.elements
+
+
+def test_what_the_checker_found_is_told() -> None:
+    """Single values as figures, lists with their values, maps by name; what is empty is left out."""
+    results = {
+        "valid?": False,
+        "lost-count": 2,
+        "lost": [17, "x"],
+        "stale": [],
+        "error": None,
+        "stable-latencies": {"0.5": 3.0, "1": [1]},
+    }
+    found = paged(results=results)
+    for part in ("valid?false", "lost-count2", 'lost17, "x"', "errornull", "stable-latencies0.531[1]"):
+        assert part in found.text.replace("\n", "")
+    assert "stale" not in found.text
+
+
+def test_anomalies_are_a_table() -> None:
+    """One row for each, with all fields that any has; a time is in seconds and leads to the messages of that time."""
+    errors = [{"time": 1_500_000_000, "value": [1, 2], "f": "<b>"}, {"time": None, "error": "x", "ok": True}]
+    found = paged(results={"errors": errors}, files=["messages.svg"])
+    assert found.cells == [
+        ["time", "value", "f", "error", "ok"],
+        ["1.500 s", "[1, 2]", "<b>", "", ""],
+        ["", "", "", "x", "true"],
+    ]
+    assert "messages.svg#from=1.500&to=3.500" in found.links()
+    assert paged(results={"errors": errors}).links() == []
+
+
+def test_long_lists_are_cut() -> None:
+    """What is left out is counted, and the file that has all of it is named, if there is one."""
+    rows = [{"index": number} for number in range(25)]
+    found = paged(results={"errors": rows, "stale": list(range(1_060))}, files=["results.json"])
+    assert len(found.cells) == 1 + 20
+    assert "and 5 more; results.json has them all" in found.text
+    assert "58, 59and 1,000 more; results.json has them all" in found.text
+    assert "results.json" not in paged(results={"errors": rows}).text
+
+
+def test_pictures_are_embedded_if_they_are_there() -> None:
+    """From the run's folder, and nothing from anywhere else."""
+    found = paged(files=["messages.svg", "latency.svg"])
+    assert [attributes["src"] for tag, attributes in found.elements if tag == "iframe"] == ["messages.svg"]
+    assert [attributes["data"] for tag, attributes in found.elements if tag == "object"] == ["latency.svg"]
+    assert "messages.svg#show=lost" in found.links()
+    without = paged().tags()
+    assert "iframe" not in without
+    assert "object" not in without
+
+
+def test_all_files_are_linked() -> None:
+    """Each with what it is, and the logs by their nodes; a name of any characters is a path, never a scheme."""
+    files = ["results.json", "odd file.txt", "javascript:alert(1)", "node-logs/n1.log", "node-logs/n#2.log"]
+    found = paged(files=files)
+    assert found.links() == [
+        "results.json",
+        "odd%20file.txt",
+        "javascript%3Aalert%281%29",
+        "node-logs/n1.log",
+        "node-logs/n%232.log",
+    ]
+    assert "results.json - what the checkers found" in found.text
+    assert "what each node logged: n1, n#2" in found.text
+
+
+def test_a_page_of_little_has_no_empty_parts() -> None:
+    """Headings stand only above something."""
+    assert "h2" not in paged().tags()
+    full = paged(figures=[("ops", 1)])
+    assert full.tags().count("h2") == 1
+
+
+def test_what_runs_say_is_text_on_the_page() -> None:
+    """No text, wherever it comes from, adds an element; none needs anything from elsewhere."""
+
+    def tags(text: str) -> list[str]:
+        fields: dict[str, Any] = {
+            "title": text,
+            "reasons": [text],
+            "warnings": [text],
+            "commands": [(text, text)],
+            "figures": [(text, text)],
+            "faults": [(text, 1)],
+            "results": {text: 1, "map": {text: text}, "list": [text], "rows": [{text: text}]},
+            "files": [text, f"node-logs/{text}.log"],
+        }
+        return paged(**fields).tags()
+
+    assert tags(NASTY) == tags("plain")
+    assert "<script" not in page(PageSummary(title=NASTY, verdict=True, seed=1))
+    assert "://" not in page(PageSummary(title="x", verdict=True, seed=1, files=["messages.svg", "latency.svg"]))
+
+
+def test_a_page_is_for_phones_as_well() -> None:
+    """It says so to the browser, and has colours for the night."""
+    text = page(PageSummary(title="x", verdict=True, seed=1))
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert "prefers-color-scheme: dark" in text
+    assert "$" not in text
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0 s"),
+        (1, "1 ns"),
+        (1_500, "1.5 µs"),
+        (12_340_000, "12.3 ms"),
+        (250 * MS, "250 ms"),
+        (S, "1 s"),
+        (90 * S, "90 s"),
+    ],
+)
+def test_durations_have_their_unit(nanoseconds: int, text: str) -> None:
+    """And three digits."""
+    assert duration(nanoseconds) == text
+
+
+def test_times_have_as_many_decimals_as_tell_them_apart() -> None:
+    """All times of a picture have the same, no more than they need, and microseconds at the finest."""
+    assert Clock.of([]) == Clock(0)
+    assert Clock.of([0, S, 5 * S]) == Clock(0)
+    assert Clock.of([0, 250 * MS]) == Clock(2)
+    assert Clock.of([0, 1_234_567, 2 * S]) == Clock(4)
+    assert Clock.of([1, *(number * 10 * MS for number in range(20))]) == Clock(3)
+    assert Clock.of([0, 1, 2, 3]).decimals == 6
+    assert Clock(3).text(1_250 * MS) == "1.250"
+    assert Clock(3).down(1_999_999) == "0.001"
+
+
+def test_text_is_cut_where_it_has_no_room() -> None:
+    """To its beginning, or to nothing where not even that says anything."""
+    assert shorten("partition n1 -> n2", 1000) == "partition n1 -> n2"
+    assert shorten("partition n1 -> n2", 70) == "partition…"
+    assert shorten("partition n1 -> n2", 20) == ""
+
+
+def test_elements_escape_what_they_are_given() -> None:
+    """Attributes always; content is markup, and has been escaped before."""
+    assert (
+        element("a", escape("<"), href='"&', data_x=1.5, class_=None) == '<a href="&quot;&amp;" data-x="1.5">&lt;</a>'
+    )
+    assert element("br") == "<br/>"
+
+
+def test_a_page_shows_json_as_json() -> None:
+    """Strings in lists keep their quotes, and letters of all languages stay what they are."""
+    assert json.dumps("ä", ensure_ascii=False) in paged(results={"lost": ["ä"]}).text

@@ -1,0 +1,249 @@
+"""Where things stand in a space-time diagram: a column for each lifeline, a row for each event.
+
+Time runs downwards, but not to scale: what takes no time would be one thick line, and what takes long an empty page. So
+every event has a row of its own, in the order of the journal, and rows are as far apart as their times are only between
+a least and a greatest distance. A wait that would need more is *folded*. The labels of the axis tell the times.
+
+Nodes and services have their columns for themselves. Clients are many and short-lived (in Maelstrom each ``init`` has
+its own): those whose lives do not overlap share a column, as the workers of a shift share a desk.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from statistics import median_low
+from typing import Final, final
+
+import attrs
+
+from ..journal import Entry
+from ..services import SERVICES
+from ._flow import Flow, Kind
+from ._svg import Clock, shorten, text_width
+
+WIDTH: Final = 700
+"""Pixels that a diagram may be wide, if its columns let it: a page of documentation."""
+
+HEADS: Final = 30
+"""Pixels for the names at the top."""
+
+NAME: Final = 90
+"""Pixels that a name may be wide."""
+
+_USUAL: Final = 18
+"""Pixels for the median wait between two events."""
+_LINEAR: Final = 40
+"""Pixels up to which a wait is to scale; beyond, each doubling adds `_DOUBLING`, up to `_MOST`."""
+_DOUBLING: Final = 8
+_MOST: Final = 72
+_FOLDED: Final = 160
+"""Pixels that a wait would take, to scale, from which on it is marked as folded."""
+_SAME_HAND: Final = 4
+"""Pixels between a delivery and what its receiver sends at the same instant."""
+_LATE_HEAD: Final = 32
+"""Pixels for the name of a client that comes into a column where another one has been."""
+_TEXT: Final = 14
+"""Pixels for the text below the beginning of a fault."""
+_FEWEST_PITCH, _MOST_PITCH = 54, 130  # pixels between columns
+_BETWEEN_GROUPS: Final = 12
+_BESIDE: Final = 34
+"""Pixels left of the first column, and right of the last."""
+
+EARLIER: Final = 20
+"""Pixels at the top for the text of a fault that began before the window."""
+
+_STEPS: Final = {"send": 9, "deliver": 9, "drop": 9, "ready": 0, "begin": 24, "end": 12}
+"""Pixels that each event has above it at the least; what else befalls nodes has `_STEP`."""
+_STEP: Final = 18
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Life:
+    """The lifeline of one who takes part."""
+
+    name: str
+    kind: Kind
+    lane: int
+    """The number of its column, from 0."""
+    x: int
+    top: int
+    bottom: int
+    is_late: bool
+    """Whether its name stands where it begins, not at the top."""
+
+
+@final
+@attrs.frozen
+class Row:
+    """One event."""
+
+    entry: Entry
+    y: int
+    is_folded: bool
+    """Whether the wait before it is longer than it looks."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Grid:
+    """The whole of it."""
+
+    lives: dict[str, Life]
+    rows: list[Row]
+    y: dict[int, int]
+    """The y of each entry that has a row, by its index in the journal."""
+    gutter: int
+    """Pixels at the left, for the times."""
+    width: int
+    top: int
+    """Where the lifelines begin."""
+    bottom: int
+    clock: Clock
+
+    def y_of(self, entry: Entry | None) -> int:
+        """Return the y of *entry*: its row's, or the edge beyond which it is; the bottom for None, the end."""
+        if entry is None:
+            return self.bottom
+        if entry.i in self.y:
+            return self.y[entry.i]
+        return self.bottom if self.rows and entry.i > self.rows[0].entry.i else self.top
+
+
+def lay_out(flow: Flow, top: int) -> Grid:
+    """Return the places of all that *flow* has, the names at *top*."""
+    entries = _entries(flow)
+    places = {entry.i: place for place, entry in enumerate(entries)}
+    spans = _spans(flow, places)
+    lanes = _lanes(flow, spans)
+    late = {spans[name][0] for names in lanes for name in names[1:]}
+    earlier = sum(fault.begin.i not in places for fault in flow.faults if not fault.is_of_nodes)
+    rows = _rows(entries, late, _hands(flow), top + HEADS + EARLIER * earlier)
+    clock = Clock.of(entry.t for entry in entries)
+    longest = clock.text(rows[-1].entry.t) if rows else ""
+    gutter = 24 + math.ceil(max(text_width("seconds"), text_width(longest)))
+    xs = _xs([names[0] for names in lanes], flow, gutter)
+    bottom = (rows[-1].y if rows else top + HEADS) + 16
+    grid = Grid(
+        lives={},
+        rows=rows,
+        y={row.entry.i: row.y for row in rows},
+        gutter=gutter,
+        width=max(xs, default=gutter) + _BESIDE,
+        top=top + HEADS - 8,
+        bottom=bottom,
+        clock=clock,
+    )
+    for lane, names in enumerate(lanes):
+        for place, name in enumerate(names):
+            first, last = spans[name]
+            grid.lives[name] = Life(
+                name=name,
+                kind=flow.kinds[name],
+                lane=lane,
+                x=xs[lane],
+                top=rows[first].y - 12 if place else grid.top,
+                bottom=rows[last].y + 8 if place + 1 < len(names) else bottom,
+                is_late=place > 0,
+            )
+    return grid
+
+
+def _entries(flow: Flow) -> list[Entry]:
+    """Return what has a row, in order: not the beginning of a node's first life, nor what lifelines show anyway."""
+    found = {passage.send.i: passage.send for passage in flow.passages}
+    found |= {passage.end.i: passage.end for passage in flow.passages if passage.end is not None}
+    restarts = {span.end.i for span in flow.conditions if span.end is not None}
+    on_lifelines = {fault.index for fault in flow.faults if fault.is_of_nodes}
+    for entry in flow.events:
+        is_first_start = entry.event == "start" and entry.i not in restarts
+        is_shown_elsewhere = entry.event in ("begin", "end") and entry.fault in on_lifelines
+        if not is_first_start and not is_shown_elsewhere:
+            found[entry.i] = entry
+    return [found[i] for i in sorted(found)]
+
+
+def _spans(flow: Flow, places: dict[int, int]) -> dict[str, tuple[int, int]]:
+    """Return the places of the first and the last event of everyone who takes part."""
+    spans: dict[str, tuple[int, int]] = {}
+
+    def touch(name: str, entry: Entry) -> None:
+        place = places.get(entry.i, 0)
+        first, last = spans.get(name, (place, place))
+        spans[name] = (min(first, place), max(last, place))
+
+    for passage in flow.passages:
+        touch(passage.src, passage.send)
+        touch(passage.dest, passage.end or passage.send)
+    for entry in flow.events:
+        if entry.node is not None:
+            touch(entry.node, entry)
+    return spans
+
+
+def _lanes(flow: Flow, spans: dict[str, tuple[int, int]]) -> list[list[str]]:
+    """Return who shares a column, from left to right: clients as they come, nodes by name, services as ever."""
+    lanes: list[list[str]] = []
+    for name in sorted((name for name, kind in flow.kinds.items() if kind == "client"), key=spans.__getitem__):
+        free = next((lane for lane in lanes if spans[lane[-1]][1] < spans[name][0]), None)
+        if free is None:
+            lanes.append([name])
+        else:
+            free.append(name)
+    order = list(SERVICES)
+    others = {name: kind for name, kind in flow.kinds.items() if kind != "client"}
+    nodes = sorted((name for name, kind in others.items() if kind == "node"), key=natural)
+    services = sorted((name for name, kind in others.items() if kind == "service"), key=order.index)
+    return [*lanes, *([name] for name in nodes), *([name] for name in services)]
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts names as people do: n2 before n10."""
+    parts = [part.lstrip("0") or "0" if part.isdecimal() else part for part in re.findall(r"[0-9]+|[^0-9]+", name)]
+    return [(len(part), part) if part.isdecimal() else (0, part) for part in parts], name
+
+
+def _hands(flow: Flow) -> dict[int, str]:
+    """Return at whom each sending and each delivery is, by its index in the journal."""
+    hands = {passage.send.i: passage.src for passage in flow.passages}
+    return hands | {passage.end.i: passage.dest for passage in flow.passages if passage.end is not None}
+
+
+def _rows(entries: Sequence[Entry], late: Collection[int], hands: dict[int, str], y: int) -> list[Row]:
+    waits = [after.t - before.t for before, after in pairwise(entries)]
+    usual = median_low([wait for wait in waits if wait > 0] or [1])
+    rows = [Row(entry, y, False) for entry in entries[:1]]
+    for place, (before, after) in enumerate(pairwise(entries), start=1):
+        step = _STEPS.get(after.event, _STEP)
+        is_same_hand = before.event == "deliver" and after.event == "send" and hands[before.i] == hands[after.i]
+        if is_same_hand and before.t == after.t:
+            step = _SAME_HAND
+        if place in late:
+            step += _LATE_HEAD
+        if before.event == "begin":
+            step += _TEXT
+        to_scale = _USUAL * (after.t - before.t) / usual
+        y += round(max(step, _squeezed(to_scale)))
+        rows.append(Row(after, y, to_scale > _FOLDED))
+    return rows
+
+
+def _squeezed(pixels: float) -> float:
+    if pixels <= _LINEAR:
+        return pixels
+    return min(_MOST, _LINEAR + _DOUBLING * math.log2(pixels / _LINEAR))
+
+
+def _xs(names: Sequence[str], flow: Flow, gutter: int) -> list[int]:
+    """Return the x of each column, given the name at its head."""
+    breaks = [flow.kinds[before] != flow.kinds[after] for before, after in pairwise(names)]
+    widest = max((text_width(shorten(name, NAME, 12), 12) + 18 for name in names), default=0)
+    room = WIDTH - gutter - 2 * _BESIDE - _BETWEEN_GROUPS * sum(breaks)
+    pitch = max(_FEWEST_PITCH, widest, min(_MOST_PITCH, room / max(1, len(breaks))))
+    xs = [gutter + _BESIDE] if names else []
+    for is_break in breaks:
+        xs.append(round(xs[-1] + pitch + _BETWEEN_GROUPS * is_break))
+    return xs

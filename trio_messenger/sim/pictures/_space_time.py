@@ -1,0 +1,235 @@
+"""The space-time diagram of a run: lifelines, arrows for messages, bands for faults. Time runs downwards.
+
+It is one SVG file that needs nothing else: a picture where scripts do not run, such as in an ``<img>``; opened by
+itself in a browser, the script in it adds filters, a window of time, zoom and an overview. What the script needs to
+know of a message is in ``data-`` attributes of its group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+from ..journal import Entry
+from ._arrows import MARKERS, Arrows
+from ._flow import FaultSpan, Flow, NodeSpan, Passage, read
+from ._grid import EARLIER, NAME, Grid, Life, lay_out
+from ._svg import asset, document, element, escape, plural, shorten, text_width
+
+LIMIT: Final = 10_000
+"""Messages in a diagram at the most, unless asked otherwise: with more, browsers take seconds to open it."""
+
+_TOP: Final = 34
+"""Pixels above the names, for the legend."""
+_LINE: Final = 18
+"""Pixels from one line of text to the next."""
+_LEAST_WIDTH: Final = 420
+_TIMES: Final = 13
+"""Pixels from one time on the axis to the next at the least."""
+
+_EVENTS: Final = {
+    "kill": "killed",
+    "exit": "ended",
+    "start": "restarted",
+    "pause": "paused",
+    "resume": "resumed",
+    "ready": "ready",
+}
+"""What stands beside the mark of each event of a node."""
+
+_LEGEND: Final = {
+    "client": "clients",
+    "node": "between nodes",
+    "service": "services",
+    "error": "errors",
+    "lost": "lost",
+    "copy": "duplicates",
+}
+"""What stands beside the sample of each class of arrows."""
+
+
+def space_time(
+    journal: Iterable[Entry],
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    only: Collection[str] | None = None,
+    limit: int = LIMIT,
+    title: str = "",
+    command: str = "trio-messenger diagram DIR",
+) -> str:
+    """Draw the messages of a run.
+
+    Args:
+      journal: The run's `~trio_messenger.sim.Journal`.
+      since: Seconds from the beginning of the run; messages that were sent, delivered or lost before are left out, but
+        not those that still arrived after. None for the beginning.
+      until: Seconds likewise; messages that were sent after that are left out. None for the end.
+      only: Draw messages for which at least one of these words holds: ``clients``, ``nodes`` or ``services`` for those
+        between them, ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
+      limit: How many messages to draw at the most: the first ones. That others are left out is said in the picture.
+      title: Stands above the picture; nothing, if it is empty.
+      command: What draws this journal again; the picture tells how to go on with it, when it leaves out messages.
+
+    Returns:
+      An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
+    """
+    flow = read(journal, since, until, only, limit)
+    top = _TOP + (_LINE if title else 0)
+    grid = lay_out(flow, top)
+    width = max(_LEAST_WIDTH, grid.width)
+    texts = {fault.index: fault.text for fault in flow.faults}
+    footer = list(_footer(flow, grid, command))
+    shown = plural(len({passage.send.i for passage in flow.passages}), "message")
+    content = [
+        MARKERS,
+        element("text", escape(title), class_="title", x=16, y=24),
+        _group("legend", _legend(flow, top - 14)),
+        _group("bands", _bands(flow, grid, width)),
+        _group("lives", (_life(life, flow.conditions, grid) for life in grid.lives.values())),
+        _group("axis", _axis(grid)),
+        _group("messages", Arrows(grid, texts, width).draw(flow.passages)),
+        _group("marks", _marks(flow, grid, texts, width)),
+        _group("heads", map(_head, grid.lives.values()), data_top=grid.top, data_bottom=grid.bottom),
+        _group(
+            "footer",
+            (element("text", escape(line), x=16, y=grid.bottom + _LINE * n) for n, line in enumerate(footer, start=1)),
+        ),
+        f"<script><![CDATA[\n{asset('space_time.js')}]]></script>",
+    ]
+    height = grid.bottom + _LINE * len(footer) + 12
+    return document("space_time", width, height, f"Space-time diagram of {shown}", content)
+
+
+def _group(name: str, content: Iterable[str], **attributes: float) -> str:
+    return element("g", "\n", "\n".join(content), class_=name, **attributes)
+
+
+def _legend(flow: Flow, y: int) -> Iterator[str]:
+    """Yield a sample of each class of arrows that there is, in one line."""
+    x = 16
+    found = {name for passage in flow.passages for name in _classes(passage)}
+    for name, text in _LEGEND.items():
+        if name in found:
+            yield element("g", element("line", x1=x, y1=y - 4, x2=x + 20, y2=y - 4), class_=f"m {name}")
+            yield element("text", text, x=x + 26, y=y)
+            x += round(42 + text_width(text))
+
+
+def _classes(passage: Passage) -> Iterator[str]:
+    yield "error" if passage.is_error else passage.kind
+    if passage.is_lost:
+        yield "lost"
+    if passage.is_copy:
+        yield "copy"
+
+
+def _bands(flow: Flow, grid: Grid, width: int) -> Iterator[str]:
+    """Yield a band for each fault of links; those of nodes are shown on lifelines."""
+    x = grid.gutter - 6
+    earlier = 0
+    for fault in flow.faults:
+        if fault.is_of_nodes:
+            continue
+        top, bottom = grid.y_of(fault.begin), grid.y_of(fault.end)
+        is_earlier = fault.begin.i not in grid.y
+        yield element(
+            "g",
+            element("title", escape(_when(fault, grid))),
+            element("rect", x=x, y=top, width=width - x - 6, height=bottom - top),
+            element("path", d=f"M{x} {top}h3V{bottom}h-3z"),
+            element("text", escape(shorten(fault.text, width - x - 20)), x=x + 9, y=top + 14 + EARLIER * earlier),
+            class_="band",
+            data_fault=fault.index,
+            data_begin=grid.clock.text(fault.begin.t),
+            data_end=None if fault.end is None else grid.clock.text(fault.end.t),
+        )
+        earlier += is_earlier
+
+
+def _when(fault: FaultSpan, grid: Grid) -> str:
+    begin = grid.clock.text(fault.begin.t)
+    end = "the end" if fault.end is None else f"{grid.clock.text(fault.end.t)} s"
+    return f"{fault.text}\nfrom {begin} s until {end}"
+
+
+def _life(life: Life, conditions: Sequence[NodeSpan], grid: Grid) -> str:
+    """Return a lifeline: dotted while its node is down, thick while it is paused."""
+    parts = []
+    top = life.top
+    for span in conditions:
+        if span.node == life.name:
+            begin, end = grid.y_of(span.begin), grid.y_of(span.end)
+            parts += [_line("up", life.x, top, begin), _line(span.condition, life.x, begin, end)]
+            top = end
+    parts.append(_line("up", life.x, top, life.bottom))
+    return element("g", *parts, class_=f"life {life.kind}", data_name=life.name)
+
+
+def _line(name: str, x: int, top: int, bottom: int) -> str:
+    return element("line", class_=name, x1=x, y1=top, x2=x, y2=bottom) if bottom > top else ""
+
+
+def _axis(grid: Grid) -> Iterator[str]:
+    """Yield the time of each instant that has room for it."""
+    x = grid.gutter - 12
+    last_y, last_t = 0, -1
+    yield element("text", "seconds", class_="unit", x=x, y=grid.top - 9)
+    for row in grid.rows:
+        if row.is_folded:
+            what = element("title", "a longer wait, folded")
+            yield element("text", what, "⋮", class_="fold", x=x, y=row.y - 22, data_y=row.y)
+        if row.entry.t > last_t and row.y >= last_y + _TIMES:
+            yield element("text", grid.clock.text(row.entry.t), class_="time", x=x, y=row.y + 4)
+            last_y, last_t = row.y, row.entry.t
+
+
+def _marks(flow: Flow, grid: Grid, texts: dict[int, str], width: int) -> Iterator[str]:
+    """Yield what befell nodes, each on its lifeline."""
+    for entry in flow.events:
+        if entry.node is None or entry.i not in grid.y:
+            continue
+        x, y = grid.lives[entry.node].x, grid.y[entry.i]
+        told, time = _EVENTS[entry.event], grid.clock.text(entry.t)
+        why = entry.text or ("" if entry.fault is None else texts.get(entry.fault, ""))
+        title = f"{entry.node}: {told} at {time} s" + (f"\n{why}" if why else "")
+        if entry.event in ("kill", "exit"):
+            sign = element("path", d=f"M{x - 5} {y - 5}l10 10m0-10l-10 10")
+        else:
+            sign = element("circle", cx=x, cy=y, r=3)
+        parts = [element("title", escape(title)), sign]
+        if entry.event != "ready":
+            is_inside = x + 9 + text_width(told) < width
+            anchor = None if is_inside else "end"
+            parts.append(element("text", told, x=x + 9 if is_inside else x - 9, y=y + 4, text_anchor=anchor))
+        yield element("g", *parts, class_=f"mark {entry.event}", data_name=entry.node, data_at=time, data_y=y)
+
+
+def _head(life: Life) -> str:
+    """Return the name at the top of a lifeline."""
+    name = shorten(life.name, NAME, 12)
+    width = round(text_width(name, 12)) + 14
+    y = life.top - 20
+    return element(
+        "g",
+        element("title", escape(life.name)),
+        element("rect", x=life.x - width / 2, y=y, width=width, height=20, rx=5),
+        element("text", escape(name), x=life.x, y=y + 14),
+        class_=f"head {life.kind}",
+        data_name=life.name,
+        data_lane=life.lane,
+        data_y=y,
+    )
+
+
+def _footer(flow: Flow, grid: Grid, command: str) -> Iterator[str]:
+    """Yield what there is to say below."""
+    if not flow.passages:
+        yield "No message was sent in this window of time."
+    if any(row.is_folded for row in grid.rows):
+        yield "Time runs down, not to scale: long waits are folded (⋮)."
+    if flow.left_out_from is not None:
+        rest = plural(flow.left_out, "more message")
+        since = grid.clock.down(flow.left_out_from)
+        yield f"{rest} from {since} s on {'is' if flow.left_out == 1 else 'are'} left out. For those:"
+        yield f"{command} --since {since}"

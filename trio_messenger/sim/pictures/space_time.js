@@ -1,0 +1,451 @@
+// Opened by itself in a browser, the diagram gets filters, a window of time, zoom, names that stay in view, and an
+// overview. What is filtered out takes no room: rows move together, and the axis tells the times of those that remain.
+(() => {
+  "use strict";
+  const svg = document.documentElement;
+  if (svg.localName !== "svg") return; // part of a page: a picture and no more
+
+  const XHTML = "http://www.w3.org/1999/xhtml";
+  const KINDS = { client: "clients", node: "between nodes", service: "services" };
+  const HIDDEN_GAP = 40; // pixels at the most between rows that others, now hidden, lie between
+  const LATE_GAP = 41; // pixels at the least above the first row of a client whose name stands there
+  const OVERVIEW = 22; // pixels
+  // These are as in _space_time.py, _arrows.py and _labels.py.
+  const LEAST_WIDTH = 420, TIMES = 13, LOOP = 30, TIP = 2, NAME_ABOVE = 32, EARLIER = 20;
+  const SIZE = 10.5, LETTER = 0.56 * SIZE, STEEPEST = 50, HEAD = 12, BAND = 60, ABOVE = -8, BELOW = 7;
+
+  const all = (selector, root = svg) => [...root.querySelectorAll(selector)];
+  const number = (element, name) => +element.getAttribute(name);
+  const show = (element, isShown) => element.classList.toggle("off", !isShown); // a truth value, no matter which
+  const set = (element, values) => {
+    for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
+    return element;
+  };
+  const make = (name, values, parent) =>
+    parent.appendChild(set(document.createElementNS(svg.namespaceURI, name), values));
+
+  // What is in the picture; y, y1 and y2 are where it was drawn at first -------------------------------------------
+
+  const firstWidth = number(svg, "width"), firstHeight = number(svg, "height");
+  const axis = svg.querySelector(".axis"), names = svg.querySelector(".heads"), footer = svg.querySelector(".footer");
+  const top = +names.dataset.top, bottom = +names.dataset.bottom; // of the lifelines
+  const timeX = number(axis.querySelector("text"), "x");
+
+  const messages = all(".messages > .m").map((group) => {
+    const arrow = group.querySelector("line, .loop"), isLoop = arrow.localName === "path";
+    const hit = set(arrow.cloneNode(), { class: "hit" }); // as wide as a finger
+    group.insertBefore(hit, arrow);
+    const [y1, y2] = isLoop ? arrow.dataset.y.split(" ").map(Number) : [number(arrow, "y1"), number(arrow, "y2")];
+    const [x1, x2] = isLoop ? [+arrow.dataset.x, 0] : [number(arrow, "x1"), number(arrow, "x2")];
+    return {
+      ...group.dataset, group, arrow, hit, isLoop, x1, x2, y1, y2, classes: group.classList,
+      label: group.querySelector(".type"), cross: group.querySelector(".end"),
+    };
+  });
+  const lives = all(".life").map((group) => ({
+    name: group.dataset.name, group, isClient: group.classList.contains("client"),
+    lines: all("line", group).map((line) => ({ line, y1: number(line, "y1"), y2: number(line, "y2") })),
+  }));
+  const heads = all(".head").map((group) => ({
+    name: group.dataset.name, lane: +group.dataset.lane, y: +group.dataset.y, group, isShown: true, now: 0,
+    isClient: group.classList.contains("client"),
+  }));
+  const groups = new Map(lives.map(({ name, group }) => [name, group]));
+  const lanes = new Map(heads.map(({ name, lane }) => [name, lane]));
+  const columns = []; // their x
+  for (const { lane, group } of heads) columns[lane] = number(group.querySelector("text"), "x");
+  const marks = all(".mark").map((group) => ({
+    ...group.dataset, y: +group.dataset.y, group, isReady: group.classList.contains("ready"),
+  }));
+  const folds = new Map(all(".fold").map((text) => [+text.dataset.y, text]));
+  const bands = all(".band").map((group) => {
+    const rect = group.querySelector("rect"), text = group.querySelector("text");
+    const x = number(rect, "x"), y1 = number(rect, "y"), y2 = y1 + number(rect, "height");
+    return { ...group.dataset, group, rect, text, edge: group.querySelector("path"), x, y1, y2, isShown: true };
+  });
+
+  // Controls -------------------------------------------------------------------------------------------------------
+
+  const kinds = Object.keys(KINDS).filter((kind) => messages.some(({ classes }) => classes.contains(kind)));
+  const controls = make("foreignObject", { class: "controls" }, svg);
+  const box = (kind) =>
+    `<label class="${kind}"><input type="checkbox" name="${kind}" checked="checked"/><b>${KINDS[kind]}</b></label>`;
+  controls.innerHTML = `<form xmlns="${XHTML}">
+    ${kinds.map(box).join("")}
+    <select name="show" aria-label="which of them">
+      <option value="">all</option><option value="error">errors</option>
+      <option value="lost">lost</option><option value="copy">duplicates</option>
+    </select>
+    <input type="search" name="type" placeholder="type" aria-label="type" list="types"/><datalist id="types"/>
+    <span><input type="number" name="from" step="any" placeholder="from" aria-label="from, in seconds"/>
+      to <input type="number" name="to" step="any" placeholder="end" aria-label="to, in seconds"/> s</span>
+    <span><button type="button" name="smaller">−</button><button type="button" name="larger">+</button>
+      <button type="reset">reset</button></span>
+    <output/></form>`;
+  const form = controls.firstChild;
+  const field = (name) => form.querySelector(`[name="${name}"]`);
+  for (const type of [...new Set(messages.map(({ type }) => type))].sort()) {
+    const option = document.createElementNS(XHTML, "option");
+    option.setAttribute("value", type);
+    form.querySelector("datalist").appendChild(option);
+  }
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) { // messages.svg#show=lost&from=2&to=3
+    if (["show", "type", "from", "to"].includes(name)) field(name).value = value;
+  }
+  const focus = new Set(); // names that were clicked
+
+  const isInWindow = (...times) => {
+    const from = field("from").value, to = field("to").value;
+    return (from === "" || times.some((time) => +time >= +from)) && (to === "" || +times[0] <= +to);
+  };
+  const isWanted = ({ classes, type, from, to, at, end }) => {
+    const only = field("show").value, text = field("type").value.trim().toLowerCase();
+    return kinds.every((kind) => field(kind).checked || !classes.contains(kind))
+      && (!only || classes.contains(only))
+      && type.toLowerCase().includes(text)
+      && isInWindow(at, end ?? at)
+      && (!focus.size || focus.has(from) || focus.has(to));
+  };
+
+  const isEarlier = ({ y1, begin }) => y1 <= top || +begin < +field("from").value; // than all that is shown
+
+  // Layout ---------------------------------------------------------------------------------------------------------
+
+  const rowsOf = (wanted) => { // from y to the time
+    const rows = new Map();
+    for (const { y1, y2, at, end } of wanted) {
+      rows.set(y1, at);
+      if (end !== undefined) rows.set(y2, end);
+    }
+    for (const { y, at, isReady } of marks) if (!isReady && isInWindow(at)) rows.set(y, at);
+    for (const { y1, y2, begin, end } of bands) {
+      if (y1 > top && isInWindow(begin)) rows.set(y1, begin);
+      if (y2 < bottom && isInWindow(end)) rows.set(y2, end);
+    }
+    return new Map([...rows].sort(([a], [b]) => a - b));
+  };
+
+  // Return where each column is now: those of which nothing is to be seen take no room.
+  const pushTogether = () => {
+    const isShown = columns.map((_, lane) => heads.some((head) => head.lane === lane && head.isShown));
+    let x = columns[0], hasAny = false;
+    return columns.map((column, lane) => {
+      if (isShown[lane] && hasAny) x += column - columns[lane - 1];
+      hasAny ||= isShown[lane];
+      return x;
+    });
+  };
+
+  // Return the function from the y where something was drawn to where it is to be drawn.
+  const squeeze = (rows, late, earlier) => {
+    const before = [top], after = [top];
+    for (const y of rows.keys()) {
+      const gap = y - before.at(-1), isFirst = before.length === 1;
+      const isNext = isFirst || places.get(y) === places.get(before.at(-1)) + 1;
+      const kept = isFirst ? firstGap + EARLIER * earlier : isNext ? gap : Math.min(gap, HIDDEN_GAP);
+      before.push(y);
+      after.push(after.at(-1) + (late.has(y) ? Math.max(kept, LATE_GAP) : kept));
+    }
+    before.push(Math.max(bottom, before.at(-1) + 1));
+    after.push(after.at(-1) + 16);
+    return (y) => {
+      if (y <= top) return y;
+      if (y >= bottom) return after.at(-1) + y - bottom;
+      let low = 0, high = before.length - 1;
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if (before[middle] <= y) low = middle;
+        else high = middle;
+      }
+      return after[low] + (y - before[low]) * (after[high] - after[low]) / (before[high] - before[low]);
+    };
+  };
+
+  // Return a function that finds room for the label of an arrow, and remembers what is taken.
+  const makeLabels = () => {
+    const taken = new Map(), none = [];
+    const take = (x, y, w, h) => { // the middle of a box, half its width and half its height
+      const band = Math.floor(y / BAND);
+      for (const near of [band - 1, band, band + 1]) {
+        for (const other of taken.get(near) ?? none) {
+          if (Math.abs(x - other.x) < w + other.w && Math.abs(y - other.y) < h + other.h) return false;
+        }
+      }
+      if (!taken.has(band)) taken.set(band, []);
+      taken.get(band).push({ x, y, w, h });
+      return true;
+    };
+    for (const { cross, now, x2, isLoop } of shown) {
+      if (!cross || isLoop) continue;
+      const text = cross.querySelector("text"), half = text.textContent.length * LETTER / 2;
+      const x = number(text, "x") + (text.hasAttribute("text-anchor") ? -half : half);
+      take(x + now.x2 - x2, now.y2, half, SIZE / 2);
+    }
+    return ({ isLoop, type, from, to, now: { x1, y1, x2, y2 }, classes }) => {
+      const half = type.length * LETTER / 2;
+      if (isLoop) {
+        const x = x1 + LOOP + 4 + half, y = (y1 + y2) / 2;
+        return take(x, y, half, SIZE / 2) ? `translate(${x} ${y + 6})` : null;
+      }
+      const margin = (half + HEAD) / Math.hypot(x2 - x1, y2 - y1);
+      if (margin > 0.5) return null;
+      let slope = Math.atan((y2 - y1) / (x2 - x1)), angle = Math.round(slope * 180 / Math.PI);
+      if (Math.abs(angle) > STEEPEST) slope = angle = 0;
+      const w = half * Math.cos(slope), h = SIZE / 2 + half * Math.abs(Math.sin(slope));
+      const passed = nowX.slice(...[lanes.get(from), lanes.get(to)].sort((a, b) => a - b));
+      const gaps = new Set(passed).size;
+      for (let gap = 0; gap < gaps; gap++) {
+        const part = Math.min(Math.max((gap + 0.5) / gaps, margin), 1 - margin);
+        const x = x1 + (x2 - x1) * part, y = y1 + (y2 - y1) * part;
+        if (take(x, y + (classes.contains("reply") ? BELOW : ABOVE), w, h)) return `translate(${x} ${y}) rotate(${angle})`;
+      }
+      return null;
+    };
+  };
+
+  const moveMessage = (message) => {
+    const { arrow, hit, isLoop, from, to, x1, x2, cross, end } = message;
+    const first = lanes.get(from), last = lanes.get(to), y1 = nowY(message.y1);
+    const part = (x2 - x1) / (columns[last] - columns[first]); // a lost one does not get there
+    const now = message.now = {
+      x1: nowX[first], x2: isLoop ? x2 : nowX[first] + part * (nowX[last] - nowX[first]),
+      y1, y2: end === undefined ? y1 + message.y2 - message.y1 : nowY(message.y2),
+    };
+    const values = isLoop ? { d: `M${now.x1} ${y1}h${LOOP}V${now.y2}H${now.x1 + TIP}` } : now;
+    set(arrow, values);
+    set(hit, values);
+    const crossX = isLoop ? now.x1 - x1 : now.x2 - x2;
+    if (cross) set(cross, { transform: `translate(${crossX} ${now.y2 - message.y2})` });
+  };
+
+  const labelMessage = (message, findRoom) => {
+    const { group, classes, isLoop, type } = message, room = findRoom(message);
+    if (room && !message.label) {
+      message.label = make("text", { class: "type", y: classes.contains("reply") && !isLoop ? 11 : -4 }, group);
+      message.label.textContent = type;
+    }
+    if (message.label) show(message.label, room);
+    if (room) set(message.label, { transform: room });
+  };
+
+  const drawLives = (seen) => {
+    for (const { name, group, isClient, lines } of lives) {
+      const span = seen.get(name), x = nowX[lanes.get(name)];
+      show(group, span || !isClient);
+      for (const { line, y1, y2 } of lines) {
+        const isLate = isClient && span && y1 > top, isFollowed = isClient && span && y2 < bottom;
+        const from = isLate ? nowY(span[0]) - NAME_ABOVE + 20 : nowY(y1);
+        set(line, { x1: x, x2: x, y1: from, y2: isFollowed ? nowY(span[1]) + 8 : nowY(y2) });
+      }
+    }
+    for (const head of heads) {
+      const isLate = head.y > top - 20 && seen.has(head.name);
+      head.now = isLate ? nowY(seen.get(head.name)[0]) - NAME_ABOVE : head.y;
+      head.end = Math.max(...all("line", groups.get(head.name)).map((line) => number(line, "y2")));
+    }
+  };
+
+  const drawAxis = (rows) => {
+    all(".time", axis).forEach((text) => text.remove());
+    folds.forEach((text) => show(text, false));
+    let lastY = -Infinity, last, before;
+    for (const [y, time] of rows) {
+      const fold = folds.get(y);
+      if (fold) show(set(fold, { y: nowY(y) - 22 }), before === places.get(y) - 1);
+      before = places.get(y);
+      if (time === last || nowY(y) < lastY + TIMES) continue;
+      lastY = nowY(y);
+      make("text", { class: "time", x: timeX, y: lastY + 4 }, axis).textContent = last = time;
+    }
+  };
+
+  const drawRest = (rows) => {
+    for (const { group, name, y, at, isReady } of marks) {
+      show(group, isInWindow(at) && (!isReady || rows.has(y)));
+      const lane = lanes.get(name);
+      set(group, { transform: `translate(${nowX[lane] - columns[lane]} ${nowY(y) - y})` });
+    }
+    let earlier = 0;
+    for (const band of bands) {
+      const { group, rect, edge, text, x, y1, y2 } = band;
+      const from = isEarlier(band) ? top : nowY(y1), to = Math.max(from, nowY(y2));
+      show(group, band.isShown);
+      set(rect, { y: from, height: to - from, width: width - x - 6 });
+      set(edge, { d: `M${x} ${from}h3V${to}h-3z` });
+      set(text, { y: isEarlier(band) && band.isShown ? top + 14 + EARLIER * earlier++ : from + 14 });
+    }
+    set(footer, { transform: `translate(0 ${nowY(bottom) - bottom})` });
+  };
+
+  let shown = messages, nowX = columns, nowY = (y) => y, width = firstWidth, height = firstHeight;
+
+  const layOut = () => {
+    shown = messages.filter(isWanted);
+    const rows = rowsOf(shown), seen = new Map();
+    const see = (name, y) => {
+      const [first, last] = seen.get(name) ?? [y, y];
+      seen.set(name, [Math.min(first, y), Math.max(last, y)]);
+    };
+    for (const { from, to, y1, y2, end } of shown) {
+      see(from, y1);
+      see(to, end === undefined ? y1 : y2);
+    }
+    for (const head of heads) head.isShown = seen.has(head.name) || !head.isClient;
+    const late = heads.filter(({ name, y }) => y > top - 20 && seen.has(name)).map(({ name }) => seen.get(name)[0]);
+    nowX = pushTogether();
+    for (const band of bands) band.isShown = isInWindow(band.begin, band.end ?? Infinity);
+    nowY = squeeze(rows, new Set(late), bands.filter((band) => band.isShown && isEarlier(band)).length);
+    width = Math.max(LEAST_WIDTH, firstWidth + nowX.at(-1) - columns.at(-1));
+    height = firstHeight + nowY(bottom) - bottom;
+    const wanted = new Set(shown);
+    for (const message of messages) show(message.group, wanted.has(message));
+    shown.forEach(moveMessage);
+    const findRoom = makeLabels();
+    for (const message of shown) labelMessage(message, findRoom);
+    drawLives(seen);
+    drawAxis(rows);
+    drawRest(rows);
+    const count = (some) => new Set(some.map(({ id }) => id)).size.toLocaleString("en");
+    form.querySelector("output").textContent = `${count(shown)} of ${count(messages)} messages`;
+    resize();
+  };
+
+  // The view -------------------------------------------------------------------------------------------------------
+
+  let zoom = 1, offset = 0, bar = 0;
+  const view = () => ({ w: visualViewport?.width ?? innerWidth, h: visualViewport?.height ?? innerHeight });
+
+  const resize = () => {
+    set(controls, { width: view().w, height: 999 });
+    bar = form.getBoundingClientRect().height;
+    set(controls, { height: bar });
+    const strip = needsOverview() ? OVERVIEW / zoom : 0;
+    offset = Math.max(0, (view().w / zoom - width - strip) / 2);
+    const w = width + 2 * offset + strip, h = height + bar / zoom;
+    set(svg, { width: w * zoom, height: h * zoom, viewBox: `${-offset} ${-bar / zoom} ${w} ${h}` });
+    drawOverview();
+    pin();
+  };
+
+  // Keep names, times, controls and overview where they can be seen.
+  const pin = () => {
+    const left = scrollX / zoom - offset, edge = scrollY / zoom; // of the picture below the controls
+    const here = (x, y) => `translate(${x} ${y}) scale(${1 / zoom})`;
+    set(controls, { transform: here(left, edge - bar / zoom) });
+    set(axis, { transform: `translate(${Math.max(0, left)} 0)` });
+    show(axisPaper, left > 0);
+    const current = new Map();
+    for (const head of heads) {
+      if (head.isShown && head.now <= edge + 4) current.set(head.lane, head);
+    }
+    for (const head of heads) {
+      const above = current.get(head.lane);
+      show(head.group, head.isShown && (head.now > edge + 4 || (above === head && head.end > edge + 24)));
+      const x = nowX[head.lane] - columns[head.lane];
+      set(head.group, { transform: `translate(${x} ${(above === head ? edge + 4 : head.now) - head.y})` });
+    }
+    show(namesPaper, current.size > 0);
+    set(namesPaper, { y: edge });
+    set(overview, { transform: here((scrollX + view().w) / zoom - offset - OVERVIEW / zoom, edge) });
+    set(frame, { y: scrollY * scale(), height: Math.max(8, (view().h - bar) * scale()) });
+    set(details, { transform: here(left, edge + (view().h - bar - detailsHeight) / zoom) });
+  };
+
+  const axisPaper = set(document.createElementNS(svg.namespaceURI, "rect"), {
+    class: "paper", x: 0, y: 0, width: timeX + 6, height: 1e7,
+  });
+  axis.prepend(axisPaper);
+  const namesPaper = set(document.createElementNS(svg.namespaceURI, "rect"), {
+    class: "paper", x: -1e4, width: 1e5, height: 28,
+  });
+  names.prepend(namesPaper);
+
+  // The overview: how many messages there are at each height, the lost ones, the faults, and what is in view.
+  const overview = make("g", { class: "overview" }, svg);
+  const frame = set(document.createElementNS(svg.namespaceURI, "rect"), { class: "frame", width: OVERVIEW });
+  const scale = () => (view().h - bar) / (height * zoom); // from pixels of the page to those of the overview
+  const needsOverview = () => height * zoom > 1.5 * view().h;
+  const drawOverview = () => {
+    overview.replaceChildren();
+    show(overview, needsOverview());
+    make("rect", { class: "paper", width: OVERVIEW, height: view().h - bar }, overview);
+    const to = (y) => y * zoom * scale();
+    for (const { y1, y2 } of bands.filter(({ isShown }) => isShown)) {
+      make("rect", { class: "fault", width: OVERVIEW, y: to(nowY(y1)), height: Math.max(2, to(nowY(y2) - nowY(y1))) }, overview);
+    }
+    const counts = new Map(), lost = new Set();
+    for (const { now, classes } of shown) {
+      const y = Math.round(to(now.y1));
+      counts.set(y, (counts.get(y) ?? 0) + 1);
+      if (classes.contains("lost")) lost.add(Math.round(to(now.y2)));
+    }
+    const most = Math.max(...counts.values(), 1);
+    const bars = [...counts].map(([y, count]) => `M0 ${y}h${OVERVIEW * 0.8 * count / most}`).join("");
+    make("path", { class: "count", d: bars }, overview);
+    make("path", { class: "lost", d: [...lost].map((y) => `M${OVERVIEW - 6} ${y}h6`).join("") }, overview);
+    overview.appendChild(frame);
+  };
+  const jump = (event) => {
+    const y = event.clientY - bar - frame.height.baseVal.value / 2;
+    scrollTo({ left: scrollX, top: y / scale() });
+  };
+  overview.addEventListener("pointerdown", (event) => {
+    overview.setPointerCapture(event.pointerId);
+    jump(event);
+  });
+  overview.addEventListener("pointermove", (event) => event.buttons && jump(event));
+
+  // A click on a message shows what it says, for those who cannot hover; one on a name shows only its messages.
+  const details = make("foreignObject", { class: "details off" }, svg);
+  details.innerHTML = `<pre xmlns="${XHTML}"/>`;
+  let detailsHeight = 0;
+  const tell = (group) => {
+    all(".picked").forEach((picked) => picked.classList.remove("picked"));
+    show(details, group);
+    if (group) {
+      group.classList.add("picked");
+      details.firstChild.textContent = group.querySelector("title").textContent;
+      set(details, { width: view().w, height: view().h });
+      detailsHeight = details.firstChild.getBoundingClientRect().height;
+      set(details, { height: detailsHeight });
+    }
+    pin();
+  };
+  svg.addEventListener("click", ({ target }) => {
+    if (target.closest(".controls, .details, .overview")) return;
+    const head = target.closest(".head");
+    if (head) {
+      const { name } = head.dataset;
+      if (!focus.delete(name)) focus.add(name);
+      for (const { group } of heads) group.classList.toggle("picked", focus.has(group.dataset.name));
+      layOut();
+    } else tell(target.closest(".messages > .m, .mark, .band"));
+  });
+
+  const magnify = (factor) => {
+    const y = scrollY / zoom;
+    zoom = Math.min(4, Math.max(0.25, zoom * factor));
+    resize();
+    scrollTo(scrollX, y * zoom);
+  };
+  field("smaller").addEventListener("click", () => magnify(1 / 1.25));
+  field("larger").addEventListener("click", () => magnify(1.25));
+  form.addEventListener("input", layOut);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => {
+    focus.clear();
+    all(".head.picked").forEach((head) => head.classList.remove("picked"));
+    setTimeout(layOut); // when the fields are empty
+  });
+  addEventListener("keydown", ({ key }) => key === "Escape" && tell(null));
+  addEventListener("scroll", pin);
+  addEventListener("resize", resize);
+
+  svg.classList.add("live");
+  svg.querySelector(".legend").remove(); // the controls are one
+  for (const group of [axis, names, overview, details, controls]) svg.appendChild(group); // above what moves below them
+  const everyRow = [...rowsOf(messages).keys()];
+  const places = new Map(everyRow.map((y, index) => [y, index]));
+  const firstGap = (everyRow[0] ?? top) - top - EARLIER * bands.filter(({ y1 }) => y1 <= top).length;
+  layOut();
+})();
