@@ -116,3 +116,10 @@ def soak(session: nox.Session) -> None:
     """Serve a mixed load for ten minutes: `nox -s soak -- --seconds 60` hands its arguments to tests/bench/soak.py."""
     install(session)
     session.run("python", "tests/bench/soak.py", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def campaign(session: nox.Session) -> None:
+    """Catch every wrong node, pass every right one, with 100 seeds each: ARGS go to tests/sim/campaign_run.py."""
+    install(session)
+    session.run("python", "tests/sim/campaign_run.py", *session.posargs)

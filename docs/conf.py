@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 import trio_messenger
+import trio_messenger.sim
 
 project = "trio_messenger"
 copyright = "2026, The trio-messenger contributors"
@@ -25,7 +26,7 @@ html_use_index = False  # the search does better, and on a phone the index runs 
 html_domain_indices = False
 
 # Builds need no network, so names of other projects cannot be resolved. Ours must be.
-others = {*sys.stdlib_module_names, "attr", "attrs", "msgspec", "outcome", "trio"}
+others = {*sys.stdlib_module_names, "attr", "attrs", "hypothesis", "msgspec", "outcome", "pytest", "trio"}
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(others)})\..*"),
     (r"py:.*", "|".join(dir(builtins))),
@@ -40,14 +41,15 @@ nitpick_ignore = [
 
 def keep_docstrings_of_data() -> None:
     """Give re-exported constants and type aliases the docstrings they have where they are defined."""
-    package = ModuleAnalyzer.for_module("trio_messenger")
-    package.analyze()
-    for module in [name for name in sys.modules if name.startswith("trio_messenger.")]:
-        analyzer = ModuleAnalyzer.for_module(module)
-        analyzer.analyze()
-        for (scope, name), docstring in analyzer.attr_docs.items():
-            if scope == "" and hasattr(trio_messenger, name):
-                package.attr_docs[scope, name] = docstring
+    for package in (trio_messenger, trio_messenger.sim):
+        exporter = ModuleAnalyzer.for_module(package.__name__)
+        exporter.analyze()
+        for module in [name for name in sys.modules if name.startswith(f"{package.__name__}.")]:
+            analyzer = ModuleAnalyzer.for_module(module)
+            analyzer.analyze()
+            for (scope, name), docstring in analyzer.attr_docs.items():
+                if scope == "" and hasattr(package, name):
+                    exporter.attr_docs[scope, name] = docstring
 
 
 def keep_colons(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:

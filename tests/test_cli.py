@@ -13,45 +13,16 @@ from pathlib import Path
 
 import pytest
 from harness import INIT, line
+from harness_cli import OWN, in_folder
 from harness_process import INIT_OK, MODULE, NODE, SCRIPTS, bodies, run
 
 from trio_messenger import Node, _cli
+from trio_messenger._finding import find_node
 from trio_messenger.nodes import NODES
 
 COMMAND = pytest.mark.parametrize(
     "command", [pytest.param(MODULE, id="module"), pytest.param((SCRIPTS / "trio-messenger",), id="script")]
 )
-
-OWN = """
-from trio_messenger import Node
-
-def build():
-    node = Node()
-    node.on("hi")(lambda: {"text": "there"})
-    return node
-
-built = build()
-
-class Buildable(Node):
-    pass
-
-def to_measure(size, *, colour):
-    return Node()
-
-def _build():
-    return Node()
-
-def number():
-    return 5
-
-def raises():
-    raise OSError("no such luck")
-
-def gone():
-    raise BrokenPipeError("the database went away")
-
-value = 5
-"""
 
 
 @pytest.fixture
@@ -62,13 +33,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("")
     (tmp_path / "package" / "inner.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    importlib.invalidate_caches()
-    yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    yield from in_folder(tmp_path, monkeypatch)
 
 
 def outcome(*argv: str) -> int | str | None:
@@ -194,7 +159,7 @@ def test_help_shows_examples(argv: tuple[str, ...], capsys: pytest.CaptureFixtur
     examples = re.findall(r"^  (?:.*\| )?trio-messenger((?: [\w:-]+)*)", output.partition("\nexamples:\n")[2], re.M)
     assert len(examples) >= 3
     for example in examples:
-        _cli._parser().parse_args(example.split())
+        _cli.parse(example.split())
 
 
 def test_help_of_node_tells_of_its_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,9 +189,15 @@ def test_nodes_lists_each_in_one_line(capsys: pytest.CaptureFixture[str]) -> Non
 def test_nodes_are_all_there_and_all_listed() -> None:
     """Each listed node can be made, and each module among the nodes is listed."""
     folder = Path(importlib.import_module("trio_messenger.nodes").__file__ or "").parent
-    assert {path.stem for path in folder.glob("[!_]*.py")} == set(NODES)
+    assert {path.stem.replace("_", "-") for path in folder.glob("[!_]*.py")} == set(NODES)
     for name in NODES:
-        assert _cli.find_node(name) is not _cli.find_node(name)
+        assert find_node(name) is not find_node(name)
+
+
+def test_nodes_are_in_the_reference_as_they_are_listed() -> None:
+    """The page on the command line says the same of each ready-made node as ``nodes`` does."""
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert [name for name, summary in NODES.items() if f"\n| `{name}` | {summary} | " not in page] == []
 
 
 @pytest.mark.parametrize(
@@ -245,16 +216,16 @@ def test_nodes_are_all_there_and_all_listed() -> None:
             "package.owl:build",
             "package.owl:build: there is no module 'package.owl' in this folder or among the installed ones",
         ),
-        (":build", ":build: Empty module name; write MODULE:NODE, such as my_nodes:build"),
-        (":", ":: Empty module name; write MODULE:NODE, such as my_nodes:build"),
-        ("own:", "own:: module 'own' has no function ''"),
-        ("own:biuld", "own:biuld: module 'own' has no function 'biuld'; did you mean 'build'?"),
-        ("own:value", "own:value: module 'own' has no function 'value'"),
-        ("own:build:more", "own:build:more: module 'own' has no function 'build:more'; did you mean 'build'?"),
+        (":build", ":build: '' is no name of a module; write MODULE:NODE, such as my_nodes:build"),
+        (":", ":: '' is no name of a module; write MODULE:NODE, such as my_nodes:build"),
+        ("own:", "own:: module 'own' has no node or function ''; it has built"),
+        ("own:biuld", "own:biuld: module 'own' has no node or function 'biuld'; did you mean 'build'?"),
+        ("own:value", "own:value: module 'own' has no node or function 'value'; it has built"),
+        ("own:build:more", "own:build:more: module 'own' has no node or function 'build:more'; did you mean 'build'?"),
         ("own:number", "own:number returned 5, which is no trio_messenger.Node"),
-        ("own:bilt", "own:bilt: module 'own' has no function 'bilt'; did you mean 'built'?"),
-        ("own:_buil", "own:_buil: module 'own' has no function '_buil'; did you mean '_build'?"),
-        ("own:Noed", "own:Noed: module 'own' has no function 'Noed'"),
+        ("own:bilt", "own:bilt: module 'own' has no node or function 'bilt'; did you mean 'built'?"),
+        ("own:_buil", "own:_buil: module 'own' has no node or function '_buil'; did you mean '_build'?"),
+        ("own:Noed", "own:Noed: module 'own' has no node or function 'Noed'; it has built"),
         (
             "own:to_measure",
             "own:to_measure: cannot be called without arguments (missing a required argument: 'size'); "
@@ -285,13 +256,13 @@ def test_a_relative_module_is_told_in_one_line(name: str, capsys: pytest.Capture
 @pytest.mark.usefixtures("own_module")
 def test_anything_that_returns_a_node_makes_one(name: str) -> None:
     """A function or a class will do, in a module or within a package, private or not."""
-    assert isinstance(_cli.find_node(name), Node)
+    assert isinstance(find_node(name), Node)
 
 
 @pytest.mark.usefixtures("own_module")
 def test_a_node_that_is_there_is_taken_as_it_is() -> None:
     """A module may name the node itself, in place of a function that makes it."""
-    node = _cli.find_node("own:built")
+    node = find_node("own:built")
     assert node is sys.modules["own"].built
     assert "hi" in node._service.router.handlers
 
@@ -304,7 +275,7 @@ def test_current_folder_comes_first() -> None:
     elsewhere.mkdir()
     (elsewhere / "twice.py").write_text("")
     sys.path.insert(0, os.fspath(elsewhere.resolve()))
-    assert isinstance(_cli.find_node("twice:build"), Node)
+    assert isinstance(find_node("twice:build"), Node)
 
 
 @pytest.mark.parametrize(

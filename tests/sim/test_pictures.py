@@ -721,3 +721,13 @@ def test_a_label_that_is_longer_than_its_arrow_is_left_out() -> None:
     """It would hide the arrow's ends."""
     assert Labels().place("a_very_long_type", (0, 0), (80, 5), 1, "above") is None
     assert Labels().place("a_very_long_type", (0, 0), (160, 5), 1, "above") is not None
+
+
+def test_a_picture_for_a_page_brings_no_script() -> None:
+    """Without its script the picture is the same, and smaller by it."""
+    journal = Journal()
+    journal.note(0, "send", id=0, message=msgspec.Raw(b'{"src":"c1","dest":"n1","body":{"type":"echo"}}'))
+    journal.note(1_000_000, "deliver", id=0)
+    plain = space_time(journal, scripted=False)
+    assert "<script" not in plain
+    assert plain.rstrip().removesuffix("</svg>").rstrip() == space_time(journal).partition("<script")[0].rstrip()

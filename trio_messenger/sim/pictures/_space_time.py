@@ -57,6 +57,7 @@ def space_time(
     limit: int = LIMIT,
     title: str = "",
     command: str = "trio-messenger diagram DIR",
+    scripted: bool = True,
 ) -> str:
     """Draw the messages of a run.
 
@@ -70,6 +71,7 @@ def space_time(
       limit: How many messages to draw at the most: the first ones. That others are left out is said in the picture.
       title: Stands above the picture; nothing, if it is empty.
       command: What draws this journal again; the picture tells how to go on with it, when it leaves out messages.
+      scripted: Whether the picture brings the script that filters and zooms, of some 20 kB.
 
     Returns:
       An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
@@ -95,8 +97,9 @@ def space_time(
             "footer",
             (element("text", escape(line), x=16, y=grid.bottom + _LINE * n) for n, line in enumerate(footer, start=1)),
         ),
-        f"<script><![CDATA[\n{asset('space_time.js')}]]></script>",
     ]
+    if scripted:
+        content.append(f"<script><![CDATA[\n{asset('space_time.js')}]]></script>")
     height = grid.bottom + _LINE * len(footer) + 12
     return document("space_time", width, height, f"Space-time diagram of {shown}", content)
 

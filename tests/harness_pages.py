@@ -1,0 +1,163 @@
+"""Pages that a reader follows: files to type, commands to run, and what these print.
+
+A page is read by these conventions:
+
+- A ``literalinclude`` with a caption is a file that the reader types, under the name that is the caption; one without
+  a caption is only looked at.
+- In a ``console`` block, a line that begins with ``$ `` is a command for bash, and what follows, up to the next or the
+  end of the block, is its complete output, stdout and stderr together. A line ``...`` stands for any number of lines,
+  and `HOME` for the reader's directory. How long pytest took is never the same, so any time may stand there.
+- A ``{code-block} console`` is not run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+import pytest
+from harness_process import run
+
+HOME: Final = "/home/you/board"
+"""What a page shows where the output names the directory that the reader works in."""
+
+TYPED_WHOLE: Final = {"caption", "emphasize-lines", "language"}
+"""Options of a file to type; others would show a part of it, or something else."""
+
+_TIME_TAKEN: Final = re.compile(r"\bin \d+\.\d\ds\b")
+
+
+@attrs.frozen
+class TypedFile:
+    """A file for the reader to type."""
+
+    line: int
+    name: str
+    source: Path
+
+
+@attrs.frozen
+class Command:
+    """A command for the reader to run."""
+
+    line: int
+    text: str
+    shown: str
+
+
+Step: TypeAlias = TypedFile | Command
+
+
+def fences(text: str) -> list[tuple[int, str, list[str]]]:
+    """Return the fenced blocks of a page: the number of their first line, what their fence says, their lines."""
+    return [
+        (text.count("\n", 0, match.start()) + 1, match[1], match[2].splitlines())
+        for match in re.finditer(r"^```(.+)\n((?:.*\n)*?)```$", text, re.M)
+    ]
+
+
+def options(lines: list[str]) -> dict[str, str]:
+    """Return the options of a directive."""
+    return dict(re.findall(r"^:([a-z-]+): ?(.*)$", "\n".join(lines), re.M))
+
+
+def included(text: str) -> dict[str, dict[str, str]]:
+    """Return the files that a page includes, with the options of the last time."""
+    files = {}
+    for _, kind, lines in fences(text):
+        if kind.startswith("{literalinclude} "):
+            files[kind.split(maxsplit=1)[1]] = options(lines)
+    return files
+
+
+def steps(text: str, folder: Path) -> list[Step]:
+    """Return what a page, which is in *folder*, has its reader do, in this order."""
+    found: list[Step] = []
+    for line, kind, lines in fences(text):
+        if kind.startswith("{literalinclude} "):
+            given = options(lines)
+            if "caption" in given:
+                assert given.keys() <= TYPED_WHOLE, f"line {line}: a file to type is shown whole"
+                found.append(TypedFile(line, given["caption"], folder / kind.split(maxsplit=1)[1]))
+        elif kind == "console":
+            found += commands(line, lines)
+    return found
+
+
+def steps_of(page: Path) -> list[Step]:
+    """Return what *page* has its reader do."""
+    return steps(page.read_text(), page.parent)
+
+
+def commands(fence: int, lines: list[str]) -> list[Command]:
+    """Return the commands of the console block whose fence is on line *fence*."""
+    starts = [index for index, line in enumerate(lines) if line.startswith("$ ")]
+    assert starts[:1] == [0], f"line {fence}: a console block begins with a command"
+    return [
+        Command(fence + 1 + start, lines[start][2:], "".join(f"{line}\n" for line in lines[start + 1 : end]))
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)
+    ]
+
+
+def is_shown_by(shown: str, output: str) -> bool:
+    """Tell whether *output* is what is *shown*."""
+    shown, output = (_TIME_TAKEN.sub("in 0.00s", text) for text in (shown, output))
+    pattern = "".join("(?:.*\n)*" if line == "..." else re.escape(f"{line}\n") for line in shown.splitlines())
+    return re.fullmatch(pattern, output) is not None
+
+
+def difference(page: Path, command: Command, output: str) -> str:
+    """Return what a person needs to mend the page, or the program."""
+    before, after = command.shown.splitlines(keepends=True), output.splitlines(keepends=True)
+    diff = difflib.unified_diff(before, after, "the page shows", "the command printed", n=99)
+    return f"{page.name}, line {command.line}: $ {command.text}\n{''.join(diff)}"
+
+
+def environment(columns: int) -> dict[str, str]:
+    """Return the reader's environment: the package is installed, ``python`` is its Python; so wide is the terminal."""
+    # A reader's Python finds what is beside the program; nox forbids that, to test the wheel and not the checkout.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return inherited | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # on a terminal each line is seen as it is written
+        "NO_COLOR": "1",
+        "COLUMNS": f"{columns}",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+async def follow(page: Path, directory: Path, columns: int = 80) -> int:
+    """Type the files of *page* and run its commands in an empty *directory*; return how many commands that were.
+
+    Fails the test at the first command that does not print what the page shows.
+    """
+    ran = 0
+    for step in steps_of(page):
+        if isinstance(step, TypedFile):
+            shutil.copyfile(step.source, directory / step.name)
+            continue
+        output = await output_of(step.text, directory, columns)
+        if not is_shown_by(step.shown, output):
+            pytest.fail(difference(page, step, output), pytrace=False)
+        ran += 1
+    return ran
+
+
+async def output_of(command: str, directory: Path, columns: int) -> str:
+    """Run *command* in *directory* as its reader does, and return all that it prints."""
+    _, printed, _ = await run(
+        *("bash", "-c", command),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        cwd=directory,
+        env=environment(columns),
+    )
+    output = printed.decode().replace(str(directory), HOME)
+    return output if output == "" or output.endswith("\n") else output + "\n"

@@ -1,0 +1,158 @@
+"""Nodes that are wrong, each in a way that people get them wrong, and what it takes to catch them; `CASES`.
+
+A case is worth something only if it is caught with every seed, so the options of each leave nothing to chance: where a
+node fails only by bad luck, there is so much traffic that it has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from trio_messenger._finding import find_build
+from trio_messenger.sim import (
+    Duplication,
+    Kill,
+    Latency,
+    Options,
+    Partition,
+    Pause,
+    Reordering,
+    Report,
+    SlowLinks,
+)
+from trio_messenger.sim.simulation import run_simulation
+
+NODES = tuple(f"n{number}" for number in range(1, 6))
+MANY_NODES = tuple(f"n{number}" for number in range(1, 16))
+
+CUT = Partition.between(NODES[:2], NODES[2:], at=2, until=8)
+"""A time in which two nodes and the three others do not hear of each other."""
+
+KILL_ALL = Kill(nodes=NODES, at=5, until=6)
+"""The end of all that is only in memory."""
+
+ALL = ("partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock")
+"""All nemeses."""
+
+EVERYWHERE = [("all", "all")]
+
+BEARABLE = (
+    Duplication(links=EVERYWHERE, rate=0.5),
+    Reordering(links=EVERYWHERE, rate=0.5, seconds=1.0),
+    SlowLinks(links=EVERYWHERE, at=10, until=15, extra=0.5),
+    Pause(nodes=NODES, at=4, until=6),
+    Pause(nodes=NODES[:2], at=12, until=14),
+)
+"""What a node that asks no other one is to bear for the sake of its clients: all that loses nothing."""
+
+ERRORS = "errors "
+LOST = r"attempt-count \d+, (stable-count \d+, )?lost-count "
+DUPLICATED = r"attempt-count \d+, stable-count \d+, duplicated-count "
+UNEXPECTED = r"attempt-count \d+, stable-count \d+, unexpected-count "
+DUPLICATED_IDS = r"attempted-count \d+, acknowledged-count \d+, duplicated-count "
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """A node and what to run it with; valid with every seed if the node is right, invalid if it is wrong."""
+
+    node: str
+    options: Options
+    because: str = ""
+    """What the first reason why a wrong one is invalid begins with, as a pattern; a right one has none."""
+
+    @property
+    def is_right(self) -> bool:
+        return not self.because
+
+    @property
+    def name(self) -> str:
+        return f"{self.options.workload} {self.node.removeprefix('harness_wrong_nodes.')}"
+
+    def is_as_expected(self, valid: object, reasons: Sequence[str]) -> bool:
+        """Whether a run ended as it must: a right node passes, and a wrong one is caught for what it does wrong."""
+        if self.is_right:
+            return valid is True
+        return valid is False and re.match(self.because, reasons[0]) is not None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return "--node", self.node
+
+
+def run_named(options: Options, node: tuple[str, ...]) -> Report:
+    """Make one run of the node that *node*, ``--node NAME``, names."""
+    return run_simulation(options, find_build(node[1]), node=node)
+
+
+def _wrong(workload: str, node: str, because: str, **options: Any) -> Case:
+    usual: dict[str, Any] = {"rate": 20.0, "time_limit": 10.0}
+    return Case(
+        node=f"harness_wrong_nodes.{node}",
+        options=Options(workload=workload, **usual | options),
+        because=f"the workload's checker says invalid: {because}",
+    )
+
+
+def _right(workload: str, **options: Any) -> Case:
+    harsh: dict[str, Any] = {
+        "rate": 20.0,
+        "time_limit": 20.0,
+        "latency": Latency(30, "exponential"),
+        "loss": 0.05,
+        "duplicate": 0.05,
+        "nemesis": ALL,
+        "nemesis_interval": 2.0,
+    }
+    return Case(node=workload, options=Options(workload=workload, **harsh | options))
+
+
+CASES = (
+    _right("echo", nemesis=(), faults=BEARABLE),
+    _wrong("echo", "echo:cuts_short", ERRORS),
+    _wrong("echo", "echo:mixes_up", ERRORS),
+    _wrong("echo", "echo:drops_some", ERRORS),
+    _wrong("echo", "echo:dawdles", ERRORS),
+    _wrong("echo", "echo:answers_with_more", ERRORS),
+    _right("unique-ids"),
+    _wrong("unique-ids", "unique_ids:counts_alone", DUPLICATED_IDS),
+    _wrong("unique-ids", "unique_ids:trusts_the_clock", DUPLICATED_IDS, rate=500.0, time_limit=2.0),
+    _wrong("unique-ids", "unique_ids:counts_anew", DUPLICATED_IDS, faults=[KILL_ALL], time_limit=20.0),
+    _wrong("unique-ids", "unique_ids:saves_too_late", DUPLICATED_IDS, faults=[KILL_ALL], time_limit=20.0),
+    _wrong("unique-ids", "unique_ids:draws_few_bits", DUPLICATED_IDS, rate=100.0),
+    _wrong("unique-ids", "unique_ids:takes_turns_badly", DUPLICATED_IDS, latency=Latency(20)),
+    _right("broadcast"),
+    _wrong("broadcast", "broadcast:tells_once", LOST, faults=[CUT]),
+    _wrong("broadcast", "broadcast:relays_nothing", LOST, topology="line"),
+    _wrong("broadcast", "broadcast:repeats_itself", DUPLICATED, duplicate=0.1),
+    _wrong("broadcast", "broadcast:drops_some", LOST),
+    _wrong("broadcast", "broadcast:splits_brain", LOST, topology="total"),
+    _wrong("broadcast", "broadcast:forgets", LOST, faults=[KILL_ALL]),
+    _wrong("broadcast", "broadcast:reads_stale", LOST),
+    _wrong("broadcast", "broadcast:invents", UNEXPECTED),
+    _right("g-set"),
+    _wrong("g-set", "g_set:reads_stale", LOST),
+    _wrong("g-set", "g_set:keeps_to_itself", LOST),
+    _wrong("g-set", "g_set:tells_the_latest", LOST, faults=[CUT]),
+    _wrong("g-set", "g_set:forgets", LOST, faults=[KILL_ALL]),
+    _wrong("g-set", "g_set:overwrites", LOST, latency=Latency(20)),
+    _wrong("g-set", "g_set:trusts_the_last_write", LOST, latency=Latency(20)),
+    _right("g-counter"),
+    _wrong("g-counter", "counters:adds_twice", ERRORS, loss=0.1),
+    _wrong("g-counter", "counters:tells_once", ERRORS, loss=0.1),
+    _wrong("g-counter", "counters:believes_the_last", ERRORS, latency=Latency(50)),
+    _wrong("g-counter", "counters:forgets", ERRORS, faults=[KILL_ALL]),
+    _wrong("g-counter", "counters:overwrites", ERRORS, latency=Latency(20)),
+    _wrong("g-counter", "counters:reads_the_past", ERRORS, nodes=MANY_NODES, latency=Latency(1)),
+    _right("pn-counter"),
+    # Deltas of both signs may make up for each other: where all nodes come to one wrong sum, it takes a g-counter.
+    _wrong("pn-counter", "counters:adds_twice", ERRORS, loss=0.1),
+    _wrong("pn-counter", "counters:tells_once", ERRORS, duplicate=0.1),
+    _wrong("pn-counter", "counters:only_grows", ERRORS),
+    _wrong("pn-counter", "counters:merges_by_the_greater", ERRORS),
+    _wrong("pn-counter", "counters:reads_the_past", ERRORS, nodes=MANY_NODES, latency=Latency(1)),
+)

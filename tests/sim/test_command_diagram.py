@@ -1,0 +1,65 @@
+"""``trio-messenger diagram``: another part of a run that was kept is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trio_messenger._cli import main
+from trio_messenger.nodes import broadcast
+from trio_messenger.sim import simulate
+from trio_messenger.sim.store import save
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with losses."""
+    report = simulate("broadcast", broadcast.build, nodes=3, seed=2, time_limit=20, loss=0.3)
+    return save(report, tmp_path_factory.mktemp("store"), "2")
+
+
+def test_a_window_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture has the messages of the window, and is where the command says."""
+    assert main(["diagram", str(folder), "--since", "5", "--until", "7"]) == 0
+    assert capsys.readouterr().err == f"drawn: {folder / 'diagram.svg'}\n"
+    some = (folder / "diagram.svg").read_text()
+    assert len(some) < len((folder / "messages.svg").read_text()) / 2
+    assert "broadcast, 3 nodes, seed 2" in some
+
+
+def test_only_some_messages_are_drawn(folder: Path, tmp_path: Path) -> None:
+    """Words choose among messages; the file is the one that was asked for."""
+    lost, both = tmp_path / "lost.svg", tmp_path / "both.svg"
+    assert main(["diagram", str(folder), "--only", "lost", "-o", str(lost)]) == 0
+    assert main(["diagram", str(folder), "--only", "lost", "--only", "topology", "-o", str(both)]) == 0
+    assert "topology" not in lost.read_text().partition("<script")[0]
+    assert "topology" in both.read_text().partition("<script")[0]
+
+
+def test_what_is_left_out_is_told_with_a_command(folder: Path, tmp_path: Path) -> None:
+    """Past the limit the picture says how to see the rest, with the same words."""
+    output = tmp_path / "few.svg"
+    assert main(["diagram", str(folder), "--only", "n1", "--limit", "5", "-o", str(output)]) == 0
+    assert f"trio-messenger diagram {folder} --only n1 --since " in output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--limit", "0"], "error: --limit is 0; give 1 or more"),
+        (["-o", "no/such/folder.svg"], "error: no/such/folder.svg cannot be written: No such file or directory;"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(
+    words: list[str], text: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arguments that make no sense are named, and the status is that of wrong arguments."""
+    assert main(["diagram", str(folder), *words]) == 254
+    assert text in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error says what folder to give."""
+    assert main(["diagram", str(tmp_path)]) == 254
+    assert "give the folder that a run has left" in capsys.readouterr().err

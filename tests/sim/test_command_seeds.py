@@ -1,0 +1,150 @@
+"""``trio-messenger test --seeds N``: many runs, and what is said of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from harness_cli import ERASE, GOSSIP, README, Terminal, in_folder, outcome
+
+from trio_messenger._cli import seeds as seeds_command
+from trio_messenger._cli.output import Console
+from trio_messenger._cli.seeds import make_run
+from trio_messenger.sim import Options
+from trio_messenger.sim.campaign import CampaignReport
+from trio_messenger.sim.interpreters import SeedResult
+from trio_messenger.sim.store import load
+
+FAILS = ("test", "-w", "broadcast", "--node", "gossip:node", "--time-limit", "5", "--nemesis", "partition")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with modules to name on the command line."""
+    (tmp_path / "my_node.py").write_text(README)
+    (tmp_path / "gossip.py").write_text(GOSSIP)
+    for _ in in_folder(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+@attrs.define
+class Campaign:
+    """Stands in for campaigns: says what its runs came to, and keeps what it was asked for."""
+
+    results: tuple[SeedResult, ...]
+    options: Options | None = None
+    seeds: list[int] = attrs.field(factory=list)
+    asked: dict[str, Any] = attrs.field(factory=dict)
+
+    def __call__(self, options: Options, _: object, seeds: range, **asked: Any) -> CampaignReport:
+        self.options, self.seeds, self.asked = options, list(seeds), asked
+        for result in self.results:
+            asked["on_result"](result)
+        return CampaignReport(results=self.results, planned=len(seeds))
+
+
+@pytest.fixture
+def campaign(monkeypatch: pytest.MonkeyPatch) -> Campaign:
+    """A campaign of three runs, of which the second is invalid and the third came to no verdict."""
+    stub = Campaign((valid(3), SeedResult(seed=4, valid=False, reasons=("bad",)), crashed(5)))
+    monkeypatch.setattr(seeds_command, "run_campaign", stub)
+    return stub
+
+
+def valid(seed: int) -> SeedResult:
+    return SeedResult(seed=seed, valid=True)
+
+
+def crashed(seed: int) -> SeedResult:
+    return SeedResult(seed=seed, valid=None, error="node 'n1' did not come up")
+
+
+def test_many_seeds_that_are_valid_end_with_status_0(folder: Path) -> None:
+    """Each seed has a process; nothing is kept of runs that are valid."""
+    found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "2", "--seeds", "3", "--jobs", "1")
+    assert (found.status, found.output, found.errors) == (0, "3 runs: 3 valid\n", "")
+    assert list((folder / "store").iterdir()) == []
+
+
+def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path) -> None:
+    """It ends there; the run of that seed is made again here, to show all of it and to keep its files."""
+    found = outcome(*FAILS, "--seeds", "20", "--seed", "3")
+    assert (found.status, found.errors) == (1, "")
+    lines = found.output.splitlines()
+    assert "were not made" in lines[0]
+    assert lines[1] == "the first that failed:"
+    seed = int(lines[2].removeprefix("broadcast, 5 nodes, seed ").removesuffix(": INVALID"))
+    assert seed >= 3
+    assert found.line("replay") == f"trio-messenger replay store/broadcast/{seed}"
+    options = load(folder / "store" / "latest").options
+    assert (options.seed, options.faults) == (seed, options.nemesis_schedule())
+    assert outcome("replay", "store/latest").output.endswith("the same run, message by message.\n")
+
+
+def test_a_run_of_a_campaign_is_that_of_the_command() -> None:
+    """What a child process does is what the same seed does here."""
+    outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "2", "--seed", "5")
+    stored = load(Path("store/latest"))
+    assert make_run(stored.options, stored.node).digest == stored.digest
+
+
+def test_all_failures_are_named(campaign: Campaign, folder: Path) -> None:
+    """Where several seeds fail they are listed, and the first is shown; one without a verdict makes the status 255."""
+    found = outcome(*FAILS, "--seeds", "5", "--seed", "3", "--keep-going", "--jobs", "7", "--no-store")
+    assert found.status == 255
+    assert found.output.startswith("3 runs: 1 INVALID, 1 valid, 1 without a verdict")
+    assert found.output.splitlines()[1:4] == [
+        "the seeds that failed: 4, 5",
+        "the first that failed:",
+        "broadcast, 5 nodes, seed 4: INVALID",
+    ]
+    assert campaign.seeds == [3, 4, 5, 6, 7]
+    assert campaign.asked["keep_going"] is True
+    assert campaign.asked["jobs"] == 7
+    assert not (folder / "store").exists()
+
+
+def test_a_first_failure_without_a_verdict_is_told(campaign: Campaign) -> None:
+    """A run that broke is not made again: what broke is all there is to tell."""
+    campaign.results = (crashed(1), valid(2))
+    found = outcome(*FAILS, "--seeds", "2")
+    assert found.status == 255
+    assert found.output == (
+        "2 runs: 1 valid, 1 without a verdict\nthe first that failed is that of seed 1:\n  node 'n1' did not come up\n"
+    )
+    assert campaign.asked["jobs"] is None
+    assert campaign.asked["keep_going"] is False
+    assert campaign.asked["make_run"] is make_run
+
+
+def test_json_has_each_seed(campaign: Campaign) -> None:
+    """One object: the worst verdict, what came of each seed, and the first failure in full."""
+    found = outcome(*FAILS, "--seeds", "3", "--seed", "3", "--json")
+    value = found.json
+    assert (found.status, value["valid?"], value["planned"]) == (255, False, 3)
+    assert [(each["seed"], each["valid?"]) for each in value["seeds"]] == [(3, True), (4, False), (5, None)]
+    assert value["seeds"][1]["reasons"] == ["bad"]
+    assert value["seeds"][2]["error"] == "node 'n1' did not come up"
+    first = value["first-failure"]
+    assert (first["seed"], first["folder"]) == (4, "store/broadcast/4")
+    assert load(Path(first["folder"])).digest == first["digest"]
+    campaign.results = (valid(3),)
+    assert outcome(*FAILS, "--seeds", "1", "--json").json["first-failure"] is None
+
+
+def test_what_nobody_knows_ends_with_status_2(campaign: Campaign) -> None:
+    """The status is that of the worst verdict."""
+    campaign.results = (valid(0), SeedResult(seed=1, valid="unknown"))
+    assert outcome("test", "-w", "echo", "--seeds", "2", "--keep-going", "--no-store").status == 2
+
+
+@pytest.mark.usefixtures("campaign")
+def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many seeds are done, and what came of them; the line is gone at the end."""
+    stream = Terminal()
+    monkeypatch.setattr(seeds_command, "Console", lambda: Console(stream))
+    outcome(*FAILS, "--seeds", "9", "--no-store")
+    assert stream.getvalue().split(ERASE) == ["", "1 of 9 seeds: 1 valid", ""]

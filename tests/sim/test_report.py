@@ -1,0 +1,169 @@
+"""Reports: what a person is told of a run, and of one that fails above all."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+
+import pytest
+
+from trio_messenger import Body, Node, Request
+from trio_messenger.nodes import broadcast, echo
+from trio_messenger.sim import Fault, Kill, Loss, Partition, Report, simulate
+from trio_messenger.sim.simulation import name_of
+
+
+def deaf(store: dict[str, object] | None = None) -> Node:
+    """Return a broadcast node that tells its peers once, and never again if they did not hear."""
+    node = Node()
+    seen: dict[int, None] = {}
+
+    @node.on("topology")
+    def topology() -> Body:
+        return {}
+
+    @node.on("broadcast")
+    def broadcast(request: Request) -> Body:
+        seen[request.body["message"]] = None
+        for peer in node.peers:
+            node.send_nowait(peer, {"type": "told", "message": request.body["message"]})
+        return {}
+
+    @node.on("told")
+    def told(request: Request) -> None:
+        seen[request.body["message"]] = None
+
+    @node.on("read")
+    def read() -> Body:
+        return {"messages": list(seen)}
+
+    return node
+
+
+CUT = Partition.between(["n1"], ["n2", "n3"], at=2, until=12)
+HARMLESS: list[Fault] = [Loss(rate=0.0, at=1, until=3), Kill(nodes=["n3"], at=0, until=0.5), Loss(rate=0.0, at=13)]
+
+
+@pytest.fixture(scope="module")
+def failed() -> Report:
+    """The report of a run that fails because of one of its faults."""
+    return simulate("broadcast", deaf, nodes=3, seed=1, time_limit=15, faults=[HARMLESS[0], CUT, HARMLESS[2]])
+
+
+def test_a_valid_run_passes() -> None:
+    """`assert_valid` does nothing, and there is nothing to give as a reason."""
+    report = simulate("echo", echo.build, time_limit=5)
+    report.assert_valid()
+    assert (report.valid, report.reasons(), report.warnings()) == (True, [], [])
+    assert str(report).startswith("echo, 5 nodes, seed 0: valid\n")
+
+
+def test_a_failed_run_says_why(failed: Report) -> None:
+    """The reasons have the checker's figures, and the summary has the reasons."""
+    assert failed.valid is False
+    [reason] = failed.reasons()
+    assert reason.startswith("the workload's checker says invalid: ")
+    assert "lost-count" in reason
+    assert "INVALID" in str(failed)
+    assert reason in str(failed)
+
+
+def test_a_failed_run_shows_the_smallest_schedule(failed: Report) -> None:
+    """`assert_valid` fails with verdict, seed, command, and of three faults the one that matters."""
+    with pytest.raises(AssertionError) as caught:
+        failed.assert_valid()
+    text = str(caught.value)
+    assert "broadcast, 3 nodes, seed 1: INVALID" in text
+    assert "it still fails with 1 of its 3 faults:" in text
+    assert "partition" in text.partition("it still fails")[2]
+    again = failed.command
+    assert again is not None
+    assert f"run it again with: {again}" in text
+
+
+def test_what_nobody_knows_is_not_valid() -> None:
+    """`assert_valid` fails where too little was seen to tell."""
+    report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)
+    with pytest.raises(AssertionError, match="unknown"):
+        report.assert_valid()
+
+
+def test_faults_that_touch_nothing_are_told() -> None:
+    """A schedule without any effect is a warning, and so is a single fault without one."""
+    inert = simulate("broadcast", broadcast.build, nodes=3, time_limit=5, faults=[HARMLESS[0]])
+    assert inert.warnings() == [
+        "no fault of the schedule took effect: this run has tested nothing that a run without faults has not"
+    ]
+    assert inert.valid is True
+    both = simulate("broadcast", broadcast.build, nodes=3, time_limit=15, faults=[HARMLESS[0], CUT])
+    assert both.warnings() == ["fault 0 (loss between all nodes rate=0) took no effect"]
+    assert "1 of 2 took effect" in str(both)
+
+
+def test_availability_is_a_reason() -> None:
+    """Too few operations that are ok make a run invalid, if it was asked for."""
+    faults = [Kill(nodes=["n1"], at=0)]
+    report = simulate("unique-ids", echo_ids, nodes=2, time_limit=10, faults=faults, availability="total")
+    assert report.valid is False
+    [reason] = report.reasons()
+    assert reason.startswith("availability is 0.")
+    assert simulate("unique-ids", echo_ids, nodes=2, time_limit=10, faults=faults, availability=0.1).valid is True
+
+
+def echo_ids() -> Node:
+    """Return a node that makes ids."""
+    node = Node()
+
+    @node.on("generate")
+    def generate() -> Body:
+        return {"id": f"{node.id}-{node.random.getrandbits(64)}"}
+
+    return node
+
+
+def test_the_command_says_what_is_not_usual() -> None:
+    """Options that have their defaults are left out, all others are there."""
+    usual = simulate("broadcast", broadcast.build, time_limit=0)
+    assert usual.command == "trio-messenger test -w broadcast --node broadcast --seed 0 --time-limit 0"
+    other = simulate(
+        "broadcast",
+        broadcast.build,
+        nodes=2,
+        seed=3,
+        concurrency=4,
+        rate=0.5,
+        time_limit=1.5,
+        latency=10,
+        latency_dist="uniform",
+        loss=0.25,
+        duplicate=0.5,
+        topology="line",
+        availability="total",
+        nemesis=["partition", "loss"],
+        nemesis_interval=2,
+    )
+    assert other.command is not None
+    assert shlex.split(other.command) == [
+        *("trio-messenger", "test", "-w", "broadcast", "--node", "broadcast", "--seed", "3", "--node-count", "2"),
+        *("--concurrency", "4", "--rate", "0.5", "--time-limit", "1.5", "--loss", "0.25", "--duplicate", "0.5"),
+        *("--topology", "line", "--availability", "total", "--latency", "10", "--latency-dist", "uniform"),
+        *("--nemesis", "partition,loss", "--nemesis-interval", "2"),
+    ]
+    named = simulate("broadcast", broadcast.build, nodes=["a", "b"], time_limit=0, faults=[])
+    assert named.command == "trio-messenger test -w broadcast --node broadcast --seed 0 --nodes a,b --time-limit 0"
+
+
+def test_the_command_has_a_schedule_of_ones_own(failed: Report) -> None:
+    """Faults that no nemesis has made are given as JSON."""
+    assert failed.command is not None
+    words = shlex.split(failed.command)
+    assert '{"kind": "partition", "at": 2, "until": 12, "links": [["n1", "n2"]' in words[words.index("--faults") + 1]
+
+
+def test_nodes_are_named_if_they_can_be() -> None:
+    """A ready-made node has its name, a function of a module its place; others have no name, and no command."""
+    assert name_of(broadcast.build) == ("--node", "broadcast")
+    assert name_of(deaf) == ("--node", f"{__name__}:deaf")
+    assert name_of(lambda: deaf(store={})) == ()
+    assert name_of(partial(deaf, store=None)) == ()
+    assert simulate("broadcast", partial(deaf, store={}), time_limit=0).command is None

@@ -1,0 +1,443 @@
+"""Simulations as a whole: phases, clients, verdicts, and that nothing but the seed decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import random as global_random
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+import trio
+
+from trio_messenger import Body, ErrorCode, Node, Request, RpcError
+from trio_messenger.nodes import broadcast, echo
+from trio_messenger.sim import ClockSkew, Kill, Partition, Report, SetUpError, simulate
+from trio_messenger.sim._in_process import EPOCH
+
+
+def local_echo() -> Node:
+    """Return a node that echoes; not one that the command line could name."""
+    return echo.build()
+
+
+def sends(report: Report) -> list[dict[str, Any]]:
+    """Return the messages sent, in order."""
+    return [json.loads(bytes(entry.message)) for entry in report.journal if entry.message is not None]
+
+
+def test_a_run_goes_as_maelstroms_do() -> None:
+    """`init` to all, then the topology, then operations for the time limit, ten seconds of rest, and a read by each."""
+    report = simulate("broadcast", broadcast.build, nodes=3, time_limit=20)
+    types = [(message["src"], message["dest"], message["body"]["type"]) for message in sends(report)]
+    assert {(dest, kind) for _, dest, kind in types[:3]} == {("n1", "init"), ("n2", "init"), ("n3", "init")}
+    assert {src for src, _, _ in types[:3]} == {"c0", "c1", "c2"}
+    assert [kind for _, _, kind in types].count("topology") == 3
+    final = [op for op in report.history if op.final and op.type == "invoke"]
+    assert [op.f for op in final] == ["read"] * 3
+    assert {op.process for op in final} == {0, 1, 2}
+    last_before = max(op.time for op in report.history if not op.final)
+    assert 18e9 < last_before <= 20e9
+    assert {op.time for op in final} == {30 * 10**9}
+    assert report.valid is True
+
+
+def test_operations_come_at_the_rate() -> None:
+    """About as many begin as rate times time, from the first moment on, by all workers."""
+    report = simulate("echo", echo.build, rate=50, time_limit=20, concurrency=7)
+    begun = [op for op in report.history if op.type == "invoke"]
+    assert 900 < len(begun) < 1100
+    assert begun[0].time == 0
+    assert {op.process for op in begun} == set(range(7))
+
+
+def test_each_client_has_its_node() -> None:
+    """Client k asks node k modulo the number of nodes."""
+    report = simulate("echo", echo.build, nodes=2, concurrency=4, time_limit=20)
+    asked = {(message["src"], message["dest"]) for message in sends(report) if message["body"]["type"] == "echo"}
+    assert asked == {("c2", "n1"), ("c3", "n2"), ("c4", "n1"), ("c5", "n2")}
+
+
+def test_without_a_rate_nobody_asks() -> None:
+    """With rate 0 the cluster is left alone for the time limit, and too little is seen to call it right."""
+    report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)
+    assert [op.f for op in report.history if op.type == "invoke"] == ["read"] * 5
+    assert report.valid == "unknown"
+
+
+def test_a_busy_worker_delays_the_next_operation() -> None:
+    """Operations wait for a free worker; none is begun by one that is busy."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        async def slow(request: Request) -> Body:
+            await trio.sleep(1)
+            return {"echo": request.body["echo"]}
+
+        return node
+
+    report = simulate("echo", build, nodes=1, concurrency=2, rate=100, time_limit=10)
+    open_now: set[int] = set()
+    for op in report.history:
+        if op.type == "invoke":
+            assert op.process not in open_now
+            open_now.add(op.process)
+        else:
+            open_now.remove(op.process)
+    assert len([op for op in report.history if op.type == "ok"]) == 20
+    assert report.valid is True
+
+
+def test_a_client_gives_up_after_five_seconds() -> None:
+    """Without a reply, an operation ends as info after 5 s, and its process is used no more."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        def nothing(request: Request) -> None:
+            return None
+
+        return node
+
+    report = simulate("echo", build, nodes=1, concurrency=1, time_limit=12)
+    ops = list(report.history)
+    assert [op.type for op in ops[:4]] == ["invoke", "info", "invoke", "info"]
+    assert ops[1].time - ops[0].time == 5 * 10**9
+    assert [op.process for op in ops] == [0, 0, 1, 1, 2, 2]
+    assert ops[1].error == "no reply from 'n1' to msg_id 1 within 5 s"
+    assert {message["src"] for message in sends(report) if message["body"]["type"] == "echo"} == {"c1", "c2", "c3"}
+    assert report.valid is False
+    assert "no 'echo' of 3 was ok" in report.reasons()
+
+
+def test_a_late_reply_is_nobodys() -> None:
+    """What answers an operation that was given up is not taken for the answer to the next one."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("generate")
+        async def late(request: Request) -> Body:
+            await trio.sleep(6)
+            return {"id": request.msg_id}
+
+        return node
+
+    report = simulate("unique-ids", build, nodes=1, concurrency=1, time_limit=30)
+    assert {op.type for op in report.history} == {"invoke", "info"}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(ErrorCode.TEMPORARILY_UNAVAILABLE, "fail"), (ErrorCode.CRASH, "info"), (1234, "info")]
+)
+def test_errors_end_operations(error: int, outcome: str) -> None:
+    """A definite error fails the operation, any other leaves it open; its text is in the history."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("generate")
+        def refuse() -> Body:
+            raise RpcError(error, "no ids today")
+
+        return node
+
+    report = simulate("unique-ids", build, nodes=1, time_limit=5)
+    ended = [op for op in report.history if op.type != "invoke"]
+    assert {op.type for op in ended} == {outcome}
+    assert all(op.error is not None and op.error.endswith(": no ids today") for op in ended)
+
+
+def test_a_malformed_reply_is_a_defect() -> None:
+    """A reply with a field too many ends as info, and makes the run invalid, saying which node and what is wrong."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        def more(request: Request) -> Body:
+            return {"echo": request.body["echo"], "more": 1}
+
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=10)
+    assert report.valid is False
+    problems = report.results["nodes"]["problems"]
+    assert problems[0] == "node 'n1' answered 'echo' with a malformed reply: Object contains unknown field `more`"
+    assert len(problems) == 9
+    assert problems[8].endswith(" more malformed replies")
+
+
+def test_a_message_to_nobody_is_a_defect() -> None:
+    """A node that sends to an id that does not exist makes the run invalid; the message is shown."""
+
+    def build() -> Node:
+        node = echo.build()
+
+        @node.on_init
+        def err() -> None:
+            node.send_nowait("n9", {"type": "hello"})
+
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=5)
+    assert report.valid is False
+    [problem] = report.results["nodes"]["problems"]
+    assert problem.startswith("a message to a node that does not exist: ")
+    assert '"dest": "n9"' in problem
+
+
+def test_a_failing_handler_is_a_defect() -> None:
+    """An exception of a handler makes the run invalid; its traceback is in that node's log, and in no other."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        def divide(request: Request) -> Body:
+            assert 1 // (node.id != "n2") == 1
+            return {"echo": request.body["echo"]}
+
+        return node
+
+    report = simulate("echo", build, nodes=2, time_limit=5)
+    assert report.valid is False
+    [problem] = report.results["nodes"]["problems"]
+    assert problem.startswith("node 'n2': ")
+    assert "node-logs/n2.log" in problem
+    assert any("ZeroDivisionError" in line for line in report.logs["n2"])
+    assert report.logs["n1"] == []
+
+
+def test_what_nodes_log_and_print_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """Log records and prints of a node go into its log, with the virtual time, and not to the console."""
+
+    def build() -> Node:
+        node = echo.build()
+
+        @node.on_init
+        def speak() -> None:
+            print("hello from", node.id)  # noqa: T201 - what is tested
+            logging.getLogger("mine").warning("I am %s", node.id)
+
+        return node
+
+    print("before")  # noqa: T201
+    report = simulate("echo", build, nodes=2, time_limit=1)
+    for node_id in ("n1", "n2"):
+        assert report.logs[node_id] == [f"hello from {node_id}", f"0.000000 WARNING: I am {node_id}"]
+    assert capsys.readouterr().out == "before\n"
+
+
+def test_a_node_that_ends_is_a_defect() -> None:
+    """A node that closes in the middle makes the run invalid; what is sent to it is dropped."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        def leave(request: Request) -> Body:
+            node.shutdown()
+            return {"echo": request.body["echo"]}
+
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=20)
+    assert report.valid is False
+    assert report.results["nodes"]["problems"] == ["node 'n1' ended of itself, though nobody had ended its input"]
+    assert {entry.reason for entry in report.journal if entry.event == "drop"} == {"down"}
+
+
+def test_a_node_that_cannot_be_made_is_told() -> None:
+    """What the factory raises is in the error, which names the node; so is a factory that makes something else."""
+
+    def broken() -> Node:
+        raise RuntimeError("no disk")
+
+    with pytest.raises(SetUpError, match=r"^node 'n1' could not be started: RuntimeError: no disk\n"):
+        simulate("echo", broken)
+    with pytest.raises(
+        SetUpError, match=r"^node 'n1' could not be started: TypeError: the factory of nodes returned 7"
+    ):
+        simulate("echo", lambda: 7)  # type: ignore[arg-type, return-value]
+
+
+def test_a_node_that_refuses_init_is_told() -> None:
+    """The error names the node, says how it answered, and shows what it said last."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on_init
+        def refuse() -> None:
+            print("I am not well")  # noqa: T201
+            raise RpcError(ErrorCode.ABORT, "not today")
+
+        return node
+
+    with pytest.raises(
+        SetUpError, match=r"^node 'n1' did not answer 'init': abort \(14\): not today\n(.|\n)*\n  I am not well\n"
+    ):
+        simulate("echo", build)
+
+
+def test_a_node_that_never_answers_init_is_told() -> None:
+    """After ten seconds of virtual time the run is given up."""
+
+    def build() -> Node:
+        node = Node()
+        node.on_init(trio.sleep_forever)
+        return node
+
+    with pytest.raises(SetUpError, match="node 'n1' did not answer 'init': no reply from 'n1' to msg_id 1 within 10 s"):
+        simulate("echo", build)
+
+
+def test_a_node_that_does_not_know_the_topology_is_told() -> None:
+    """The request that begins a workload has to be acknowledged."""
+    with pytest.raises(SetUpError, match=r"^node 'n1' did not answer 'topology': not-supported \(10\)"):
+        simulate("broadcast", echo.build)
+
+
+def test_the_seed_decides_all() -> None:
+    """The same seed gives the same journal and history; another seed gives others."""
+
+    def run(seed: int) -> Report:
+        return simulate(
+            "broadcast",
+            broadcast.build,
+            seed=seed,
+            nemesis=["partition", "loss"],
+            latency=20,
+            latency_dist="exponential",
+            time_limit=30,
+        )
+
+    first, again, other = run(1), run(1), run(2)
+    assert first.digest == again.digest
+    assert list(first.history) == list(again.history)
+    assert first.results == again.results
+    assert other.digest != first.digest
+
+
+def test_chance_outside_is_left_alone() -> None:
+    """A simulation neither uses nor changes Python's global generator, nor Trio's once it has ended."""
+    global_random.seed(5)
+    before = global_random.getstate()
+    simulate("echo", echo.build, time_limit=5)
+    assert global_random.getstate() == before
+
+
+def test_a_simulation_is_for_plain_functions() -> None:
+    """Within Trio there is a clear error, and not Trio's own about nested runs."""
+
+    async def inside() -> None:
+        simulate("echo", echo.build)
+
+    with pytest.raises(RuntimeError, match=r"^a simulation runs Trio itself: call it from a plain function"):
+        trio.run(inside)
+
+
+def test_a_simulation_runs_beside_asyncio() -> None:
+    """It may be run from a function that asyncio calls: the two know nothing of each other."""
+
+    async def inside() -> Report:
+        return simulate("echo", echo.build, time_limit=5)
+
+    assert asyncio.run(inside()).valid is True
+
+
+def test_the_last_word_has_the_schedule() -> None:
+    """A fault that lasts for ever is healed before the last reads."""
+    cut = Partition.between(["n1", "n2"], ["n3"], at=0)
+    report = simulate("broadcast", broadcast.build, nodes=3, faults=[cut], time_limit=20)
+    assert report.valid is True
+    [begin] = [entry for entry in report.journal if entry.event == "begin"]
+    [end] = [entry for entry in report.journal if entry.event == "end"]
+    assert (begin.t, begin.fault, end.fault) == (0, 0, 0)
+    assert 20 * 10**9 <= end.t < 30 * 10**9
+    assert begin.text == "partition n1,n2 -> n3; n3 -> n1,n2"
+
+
+def test_a_dead_node_leaves_no_trace() -> None:
+    """After a kill neither `finally`, nor a callback, nor a write to the store of the old life has any effect."""
+
+    def build(store: MutableMapping[str, Any]) -> Node:
+        node = echo.build()
+        life = store["life"] = store.get("life", 0) + 1
+
+        @node.background
+        async def linger() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                store["ghost"] = life
+                node.send_nowait("n1", {"type": "ghost", "life": life})
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(1)
+                    node.send_nowait("n1", {"type": "ghost", "life": life})
+
+        @node.on_init
+        def tell() -> None:
+            node.send_nowait("n1", {"type": "alive", "life": life, "ghost": store.get("ghost")})
+
+        return node
+
+    report = simulate("echo", build, nodes=1, faults=[Kill(nodes=["n1"], at=2, until=4)], time_limit=10)
+    assert not [message for message in sends(report) if message["body"]["type"] == "ghost"]
+    alive = [message["body"] for message in sends(report) if message["body"]["type"] == "alive"]
+    assert [(body["life"], body["ghost"]) for body in alive] == [(1, None), (2, None)]
+
+
+def test_skewed_clocks_are_seen_and_healed() -> None:
+    """A node's clock of the day is ahead for as long as the fault lasts; timers are not touched."""
+    seen: list[tuple[float, float]] = []
+
+    def build() -> Node:
+        node = echo.build()
+
+        async def look() -> None:
+            seen.append((trio.current_time(), node.wall_time()))
+
+        node.every(1, look)
+        return node
+
+    fault = ClockSkew(nodes=["n1"], seconds=100, at=2.5, until=4.5)
+    report = simulate("echo", build, nodes=1, faults=[fault], time_limit=6)
+    ahead = {now: round(wall - now - EPOCH) for now, wall in seen}
+    assert ahead == {1: 0, 2: 0, 3: 100, 4: 100, 5: 0, 6: 0} | {now: 0 for now in ahead if now > 6}
+    assert report.results["faults"]["schedule"][0]["took-effect"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"workload": "ecko"}, r"^there is no workload 'ecko'; there are: echo, unique-ids, "),
+        ({"nodes": []}, r"^the nodes are \[\]; give one id or more, each once$"),
+        ({"nodes": ["n1", "n1"]}, r"; give one id or more, each once$"),
+        ({"nodes": ["c1"]}, r"^a node cannot be named 'c1'; ids that begin with 'c' are for clients$"),
+        ({"nodes": ["../n1"]}, r"^a node cannot be named '\.\./n1'; use letters, digits, '\.', '-' and '_'$"),
+        ({"nodes": ["lin-kv"]}, r"^a node cannot be named 'lin-kv'"),
+        ({"concurrency": 0}, r"^concurrency is 0; give 1 or more$"),
+        ({"rate": -1}, r"^rate is -1; give 0 or more$"),
+        ({"time_limit": math.inf}, r"^time_limit is inf; give 0 or more$"),
+        ({"latency": -5}, r"^a latency is -5 ms; give 0 or more"),
+        ({"latency_dist": "normal"}, r"latency|distribution"),
+        ({"loss": 1.5}, r"^loss is 1\.5; give a probability from 0 to 1$"),
+        ({"duplicate": -0.5}, r"^duplicate is -0\.5; give a probability from 0 to 1$"),
+        ({"topology": "ring"}, r"^there is no topology 'ring'; there are: grid, line, "),
+        ({"availability": 2}, r"^availability is 2; give 'total' or a fraction from 0 to 1$"),
+        ({"nemesis": ["partitoin"]}, r"^there is no nemesis 'partitoin'; there are: partition, "),
+        ({"faults": [Kill(nodes=["n7"])]}, r"^a kill names 'n7', which is neither a node of "),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(given: dict[str, Any], text: str) -> None:
+    """Each is named with its value, and with what would make sense."""
+    with pytest.raises(ValueError, match=text):
+        simulate(**{"workload": "echo", "build": echo.build, **given})

@@ -1,0 +1,128 @@
+"""The store: a run can be looked at, and run again, from the files it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trio_messenger.nodes import broadcast
+from trio_messenger.sim import Kill, Latency, Options, Report, simulate
+from trio_messenger.sim.store import Stored, load, load_history, load_journal, save
+
+
+def run(seed: int = 7) -> Report:
+    """Return the report of a run with faults, whose nodes say something on stderr."""
+    return simulate(
+        "broadcast",
+        broadcast.build,
+        nodes=["a", "b", "n3"],
+        seed=seed,
+        nemesis=["partition"],
+        latency=5,
+        latency_dist="uniform",
+        time_limit=5,
+        availability=0.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """The report of one run."""
+    return run()
+
+
+def test_the_folder_has_everything(report: Report, tmp_path: Path) -> None:
+    """Each file that the documentation names is there, and those of data say what the report says."""
+    folder = save(report, tmp_path, "7")
+    assert folder == tmp_path / "broadcast" / "7"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        *("index.html", "results.json", "history.jsonl", "journal.jsonl", "schedule.json"),
+        *("messages.svg", "latency.svg", "node-logs/a.log", "node-logs/b.log", "node-logs/n3.log"),
+    }
+    assert json.loads((folder / "results.json").read_text()) == report.results
+    assert list(load_history(folder)) == list(report.history)
+    assert list(load_journal(folder).lines()) == list(report.journal.lines())
+
+
+def test_what_was_run_can_be_loaded(report: Report, tmp_path: Path) -> None:
+    """Options, nodes, digest and verdict come back as they were."""
+    assert load(save(report, tmp_path, "7")) == Stored(
+        report.options, ("--node", "broadcast"), report.digest, report.valid
+    )
+
+
+def test_latest_points_to_the_latest(report: Report, tmp_path: Path) -> None:
+    """There is a link to the latest run of all, and one for each workload."""
+    save(report, tmp_path, "6")
+    folder = save(report, tmp_path, "7")
+    for link in (tmp_path / "latest", tmp_path / "broadcast" / "latest"):
+        assert link.is_symlink()
+        assert link.resolve() == folder.resolve()
+
+
+def test_a_run_replaces_that_of_the_same_name(report: Report, tmp_path: Path) -> None:
+    """Files of the earlier run do not stay behind."""
+    folder = save(report, tmp_path, "7")
+    (folder / "node-logs" / "old.log").touch()
+    assert save(report, tmp_path, "7") == folder
+    assert not (folder / "node-logs" / "old.log").exists()
+
+
+def test_what_is_not_ours_is_kept(report: Report, tmp_path: Path) -> None:
+    """A folder that no run has left loses nothing, and a file named ``latest`` stays."""
+    mine = tmp_path / "broadcast" / "7" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    (tmp_path / "latest").touch()
+    save(report, tmp_path, "7")
+    assert mine.exists()
+    assert not (tmp_path / "latest").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, r"has no schedule\.json: give the folder that a run has left, such as store/latest$"),
+        ("{", r"schedule\.json is no JSON: "),
+        ("[]", r"schedule\.json has not the format 1, which is the one that is known here$"),
+        ('{"format": 2}', r"schedule\.json has not the format 1, "),
+        ('{"format": 1}', r"schedule\.json cannot be read: 'options'$"),
+        (
+            '{"format": 1, "node": [], "digest": "", "valid?": true, "options": {"workload": "ecko"}}',
+            r"cannot be read: there is no workload 'ecko'",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_is_told(content: str | None, text: str, tmp_path: Path) -> None:
+    """The error names the file, and what is wrong with it."""
+    if content is not None:
+        (tmp_path / "schedule.json").write_text(content)
+    with pytest.raises(ValueError, match=text):
+        load(tmp_path)
+
+
+def test_options_travel_as_json() -> None:
+    """Every option comes back from JSON as it was, the schedule included."""
+    options = Options(
+        workload="g-set",
+        nodes=["x", "y"],
+        seed=3,
+        concurrency=4,
+        rate=2.5,
+        time_limit=9,
+        latency=Latency(7, "exponential"),
+        loss=0.25,
+        duplicate=0.5,
+        topology="line",
+        availability="total",
+        nemesis=["kill"],
+        nemesis_interval=3,
+        faults=[Kill(nodes=["x"], at=1)],
+    )
+    assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
+    assert Options.from_json({"workload": "echo"}) == Options(workload="echo")
+    with pytest.raises(ValueError, match=r"^there are no options \['sede'\]$"):
+        Options.from_json({"workload": "echo", "sede": 1})

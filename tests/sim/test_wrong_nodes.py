@@ -1,0 +1,55 @@
+"""Nodes that are wrong are caught, and right ones pass: five seeds of each; `nox -s campaign` has a hundred."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+import pytest
+from harness_wrong_nodes import CASES, Case, run_named
+from sim import campaign_run
+
+from trio_messenger.sim import WORKLOADS
+from trio_messenger.sim.campaign import with_seed
+
+SEEDS = range(5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_verdict_is_right_with_every_seed(case: Case) -> None:
+    """A wrong node is invalid for what it does wrong, whatever the seed, and a right one is valid under many faults."""
+    for seed in SEEDS:
+        report = run_named(with_seed(case.options, seed), case.arguments)
+        assert case.is_as_expected(report.valid, report.reasons()), report
+        took_effect = [entry["took-effect"] > 0 for entry in report.results["faults"]["schedule"]]
+        assert sum(took_effect) >= (5 if case.is_right else len(took_effect)), report
+
+
+def test_every_workload_is_put_to_the_test() -> None:
+    """For each workload there is the ready-made node and at least three wrong ones, each with faults or without."""
+    right = Counter(case.options.workload for case in CASES if case.is_right)
+    wrong = Counter(case.options.workload for case in CASES if not case.is_right)
+    assert dict(right) == dict.fromkeys(WORKLOADS, 1)
+    assert wrong.keys() == WORKLOADS.keys()
+    assert min(wrong.values()) >= 3
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The long form has a line for each case, names the seeds that went wrong, and exits with status 1 if any did."""
+    caught = next(case for case in CASES if case.name == "echo echo:cuts_short")
+    monkeypatch.setattr(campaign_run, "CASES", (attrs.evolve(caught, because=""), caught))
+    assert campaign_run.main(["--seeds", "2", "--first", "5", "--jobs", "1", "echo"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("echo echo:cuts_short  0 of 2 passed")
+    command = "trio-messenger test -w echo --node harness_wrong_nodes.echo:cuts_short --seed"
+    for line, seed in zip(lines[1:3], (5, 6), strict=True):
+        assert line.startswith(f"  MISS: {command} {seed} --rate 20 --time-limit 10: False the workload's checker says")
+    assert lines[3].startswith("echo echo:cuts_short  2 of 2 caught")
+    assert lines[-1] == "2 cases with 2 seeds each: 2 misses"
+    monkeypatch.setattr(campaign_run, "CASES", (caught,))
+    assert campaign_run.main(["--seeds", "1", "--jobs", "1"]) == 0
+    with pytest.raises(SystemExit):
+        campaign_run.main(["no such case"])

@@ -1,0 +1,85 @@
+"""The command line, ``trio-messenger``: run a node, list the ready-made ones, test nodes, see test runs again.
+
+Each command is a module with ``configure``, which gives its parser arguments and a function ``run``. Only that of the
+command that is asked for is imported: a node, which may be started a hundred times, does not wait for the simulator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .parsing import Parser, UsageError, Version
+
+_DESCRIPTION: Final = """\
+Run nodes that speak the Maelstrom protocol: JSON messages, one a line, in on stdin, out on stdout.
+And test them: in a simulated cluster, from a seed, with everything broken that a network can break.
+"""
+
+_EXAMPLES: Final = """\
+examples:
+  trio-messenger nodes                        what ready-made nodes there are
+  trio-messenger node < messages.jsonl        run the messenger node on messages from a file
+  trio-messenger node my_nodes:node           run the node of that name in my_nodes.py
+  trio-messenger node --log-level info        say more on stderr
+  maelstrom test -w echo --bin "$(command -v trio-messenger)" -- node
+  trio-messenger test -w echo --node my_nodes:node
+                                              test it, in a simulated cluster
+"""
+
+_COMMANDS: Final = {
+    "node": ("node", "run a node on stdin and stdout"),
+    "nodes": ("nodes", "list the ready-made nodes"),
+    "test": ("test", "test nodes in a simulated cluster"),
+    "replay": ("replay", "run a test again, exactly as it was"),
+    "shrink": ("shrink", "find the few faults that make a test fail"),
+    "diagram": ("diagram", "draw the messages of a test, or some of them"),
+}
+"""The module of each command, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv* (by default the process's own) and return the exit status."""
+    arguments, parser = parse(list(sys.argv[1:] if argv is None else argv))
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except UsageError as exc:
+        print(f"trio-messenger: error: {exc}", file=sys.stderr)
+        return parser.error_status
+
+
+def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
+    """Return what *words* ask for, ``run`` above all, and the parser of their command. Ends the process if it is wrong.
+
+    What comes after ``--``, if the command hands that on, is in ``rest``.
+    """
+    command = next((word for word in words if not word.startswith("-")), None)
+    parser = Parser(prog="trio-messenger", description=_DESCRIPTION, epilog=_EXAMPLES)
+    chosen = _add_commands(parser, command)
+    if command is not None and command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        parser.error(f"there is no command {command!r}{hint} There are: {', '.join(_COMMANDS)}")
+    words, rest = chosen.split(words)
+    arguments, unknown = parser.parse_known_args(words)
+    chosen.refuse(unknown)
+    arguments.rest = rest
+    return arguments, chosen
+
+
+def _add_commands(parser: Parser, command: str | None) -> Parser:
+    """Give *parser* all commands, *command* with its arguments; return its parser, or *parser* if there is none."""
+    parser.add_argument("--version", action=Version, help="show the version, and end")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    chosen = parser
+    for name, (module, summary) in _COMMANDS.items():
+        added = commands.add_parser(name, help=summary)
+        if name == command:
+            importlib.import_module(f"trio_messenger._cli.{module}").configure(added)
+            chosen = added
+    return chosen

@@ -1,0 +1,82 @@
+"""``trio-messenger diagram``: draw the messages of a run that was kept, all or some of them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Final
+
+from ..sim.pictures import LIMIT, space_time
+from ..sim.report import headline
+from ..sim.store import load, load_journal
+from .ending import concluding
+from .outcome import command
+from .output import Console
+from .parsing import Parser, UsageError
+
+_DESCRIPTION: Final = """\
+Draw who sent what to whom in a run that was kept: the same diagram as its messages.svg, or another part of it. The
+picture is SVG; in a browser it has filters, a window of time and zoom of its own.
+"""
+
+_EXAMPLES: Final = """\
+examples:
+  trio-messenger diagram store/latest --since 20 --until 22
+                                              two seconds of the latest run of all
+  trio-messenger diagram store/latest --only lost -o lost.svg
+                                              what was lost, to a file of that name
+  trio-messenger diagram store/latest --only n1 --only n2 --limit 50
+                                              the first fifty messages to or from either of two nodes
+
+exit status: 0 if it was drawn, 254 if not.
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Give *parser* what this command takes."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
+    parser.add_argument("--since", type=float, metavar="SECONDS", help="leave out what was over before (default: none)")
+    parser.add_argument("--until", type=float, metavar="SECONDS", help="leave out what was sent after (default: none)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="WORD",
+        help="draw messages of which this holds: clients, nodes, services, errors, lost, duplicates, a type of message,"
+        " the id of a sender or receiver; may be repeated, for those of which any holds (default: all)",
+    )
+    parser.add_argument(
+        "--limit", type=int, default=LIMIT, metavar="N", help="messages at the most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the picture (default: diagram.svg in the run's folder)"
+    )
+    parser.set_defaults(run=concluding(_run, parser))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.limit < 1:
+        raise UsageError(f"--limit is {arguments.limit}; give 1 or more")
+    folder = arguments.folder
+    output = folder / "diagram.svg" if arguments.output is None else arguments.output
+    try:
+        options, journal = load(folder).options, load_journal(folder)
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{exc}") from None
+    again = [command("diagram", folder), *(f"--only {shlex.quote(word)}" for word in arguments.only or ())]
+    picture = space_time(
+        journal,
+        since=arguments.since,
+        until=arguments.until,
+        only=arguments.only,
+        limit=arguments.limit,
+        title=f"{headline(options)}, seed {options.seed}",
+        command=" ".join(again),
+    )
+    try:
+        output.write_text(picture, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{output} cannot be written: {exc.strerror}; give another file by --output") from None
+    Console().say(f"drawn: {output}")
+    return 0

@@ -1,0 +1,59 @@
+"""How the commands of the simulator end: their exit statuses, which are Maelstrom's, and what they say of errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+from ..sim.checkers import Valid
+from ..sim.cluster import SetUpError
+from .parsing import Parser, UsageError
+
+STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}
+"""The exit status of each verdict."""
+
+BAD_ARGUMENTS: Final = 254
+"""That of arguments that are wrong."""
+
+CRASH: Final = 255
+"""That of a run that came to no verdict."""
+
+INTERRUPTED: Final = 130
+"""That of a run that was ended by Ctrl-C, as shells have it."""
+
+
+class Crash(Exception):
+    """A run came to no verdict; the text says why."""
+
+
+def concluding(run: Callable[[argparse.Namespace], int], parser: Parser) -> Callable[[argparse.Namespace], int]:
+    """Return *run*, whose errors are told on stderr and made into an exit status; so are those of *parser*."""
+    parser.error_status = BAD_ARGUMENTS
+
+    def conclude(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except BaseException as exc:  # noqa: BLE001 - what is not known is raised again
+            status, text = _end_by(exc)
+            print(f"{parser.prog}: {text}", file=sys.stderr)
+            return status
+
+    return conclude
+
+
+def _end_by(exc: BaseException) -> tuple[int, str]:
+    """Return the exit status after *exc*, and what to say of it."""
+    interrupts = exc.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else None  # Trio groups them
+    if isinstance(exc, KeyboardInterrupt) or interrupts is not None:
+        return INTERRUPTED, "interrupted"
+    if isinstance(exc, UsageError):
+        return BAD_ARGUMENTS, f"error: {exc}"
+    if isinstance(exc, (Crash, SetUpError)):
+        return CRASH, f"error: {exc}"
+    if isinstance(exc, Exception):
+        traceback.print_exception(exc)
+        return CRASH, "error: this is a defect of trio-messenger, and says nothing of the nodes: please report it"
+    raise exc

@@ -1,0 +1,20 @@
+"""``trio-messenger nodes``: list the ready-made nodes."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..nodes import NODES
+from .output import put
+from .parsing import Parser
+
+
+def configure(parser: Parser) -> None:
+    """Give *parser* what this command takes."""
+    parser.description = "List the ready-made nodes."
+    parser.set_defaults(run=_run)
+
+
+def _run(_: argparse.Namespace) -> int:
+    width = max(map(len, NODES))
+    return 0 if all(put(f"{name:{width}}  {summary}") for name, summary in NODES.items()) else 1

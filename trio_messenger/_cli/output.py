@@ -1,0 +1,92 @@
+"""What the commands say: results on stdout; on stderr what happens meanwhile, and on a terminal how far it is."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from os import environ  # a terminal's wishes; what touches descriptors stays out of here
+from typing import Final, TextIO, final
+
+REDRAWN_EVERY: Final = 0.1
+"""Seconds between two states of the changing line: faster than that nobody reads."""
+
+TOLD_EVERY: Final = 10.0
+"""Seconds between two lines where there is no terminal; most runs are over by then."""
+
+_ERASE_LINE: Final = "\r\x1b[K"
+
+_COLOURS: Final = {"green": 32, "red": 31, "yellow": 33}
+
+
+def put(text: str) -> bool:
+    """Print *text* on stdout; return False if nobody reads it any more, as with ``| head``."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = None  # nor must Python try to flush it at exit
+        return False
+    return True
+
+
+def coloured(text: str, colour: str, stream: TextIO) -> str:
+    """Return *text* in *colour*, if *stream* is a terminal of somebody who likes colours."""
+    if not stream.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+@final
+class Console:
+    """Says things on stderr: lines, and on a terminal one more below them, which keeps changing.
+
+    Args:
+      stream: Where to; by default stderr.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream: Final = sys.stderr if stream is None else stream
+        self.is_terminal: Final = self._stream.isatty()
+        """Whether there is a changing line."""
+        self._status = ""
+
+    def say(self, text: str) -> None:
+        """Say *text*, of one or more lines, which stays."""
+        self._write(f"{_ERASE_LINE}{text}\n{self._status}" if self._status else f"{text}\n")
+
+    def show(self, text: str) -> None:
+        """Let *text* be the changing line, as far as it fits; an empty one takes it away. Only on a terminal."""
+        text = text[: shutil.get_terminal_size().columns - 1]  # one that is wrapped could not be erased
+        if text != self._status:
+            self._status = text
+            self._write(f"{_ERASE_LINE}{text}")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+@final
+class Ticker:
+    """Tells how far something is, from time to time: in the changing line, or where there is none in lines that stay.
+
+    Args:
+      console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._interval = REDRAWN_EVERY if console.is_terminal else TOLD_EVERY
+        self._next = time.monotonic() + (0 if console.is_terminal else TOLD_EVERY)
+
+    def tick(self, text: Callable[[], str]) -> None:
+        """Tell what *text* returns, if it is time to."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self._interval
+            (self._console.show if self._console.is_terminal else self._console.say)(text())
+
+    def close(self) -> None:
+        """Take the changing line away."""
+        self._console.show("")

@@ -1,0 +1,99 @@
+"""How far a run is, told while it is under way: its messages, what its nodes log, and figures on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from typing import Final, final
+
+from ..sim.journal import Entry
+from ..sim.options import Options
+from ..sim.report import Report
+from ..sim.run import Run
+from .output import REDRAWN_EVERY, Console, Ticker
+from .subject import Subject
+
+
+@final
+class Progress:
+    """Watches one run, and tells of it.
+
+    Args:
+      console: Where to.
+      sends: Whether to show each message as it is sent.
+      deliveries: Whether to show each message as it is delivered or dropped.
+    """
+
+    def __init__(self, console: Console, *, sends: bool = False, deliveries: bool = False) -> None:
+        self._console = console
+        self._sends = sends
+        self._deliveries = deliveries
+        self._run: Run | None = None
+        self._lines: dict[int | None, str] = {}  # the messages, by their numbers
+        self._seen = 0  # entries of the journal
+        self._counted = 0  # entries of the history
+        self._outcomes: Counter[str] = Counter()
+        self._ticker = Ticker(console)
+        self._began = time.monotonic()
+
+    def watch(self, run: Run) -> None:
+        """Look at *run*, which has just begun or gone on a little."""
+        self._run = run
+        self.catch_up()
+        self._ticker.tick(lambda: self._figures(run))
+
+    def echo_log(self, node_id: str, line: str) -> None:
+        """Show a line that a node logged."""
+        self.catch_up()
+        self._console.say(f"{node_id}: {line}")
+
+    def catch_up(self) -> None:
+        """Show the messages that were not shown yet."""
+        if self._run is None or not (self._sends or self._deliveries):
+            return
+        journal = self._run.journal
+        for index in range(self._seen, len(journal)):
+            self._show(journal[index])
+        self._seen = len(journal)
+
+    def close(self) -> None:
+        """Show what is missing, and take the changing line away."""
+        self.catch_up()
+        self._ticker.close()
+
+    def _show(self, entry: Entry) -> None:
+        if entry.event == "send":
+            self._lines[entry.id] = bytes(entry.message or b"").decode()
+        is_wanted = self._sends if entry.event == "send" else self._deliveries
+        if is_wanted and entry.event in _VERBS:
+            why = f" ({entry.reason})" if entry.reason else ""
+            self._console.say(f"{entry.t / 1e9:.6f} {_VERBS[entry.event]}{why} {self._lines[entry.id]}")
+
+    def _figures(self, run: Run) -> str:
+        for index in range(self._counted, len(run.history)):
+            self._outcomes[run.history[index].type] += 1
+        self._counted = len(run.history)
+        seconds, elapsed = run.network.now() / 1e9, max(time.monotonic() - self._began, REDRAWN_EVERY)
+        figures = [
+            f"seed {run.options.seed}: {run.phase} {seconds:.1f} of {run.options.time_limit:g} s"
+            f" ({seconds / elapsed:.0f} s/s)",
+            ", ".join(f"{self._outcomes[outcome]} {outcome}" for outcome in ("ok", "fail", "info")),
+        ]
+        if run.options.faults:
+            bit = sum(count > 0 for count in run.network.bites.values())
+            figures.append(f"{bit} of {len(run.options.faults)} faults bit")
+        return " | ".join(figures)
+
+
+_VERBS: Final = {"send": "send", "deliver": "recv", "drop": "drop", "duplicate": "copy"}
+"""What to call what becomes of a message; the first two as Maelstrom does."""
+
+
+def run_and_tell(subject: Subject, options: Options, arguments: argparse.Namespace) -> Report:
+    """Run *subject*, and tell meanwhile what *arguments* ask for; see `add_logs`. Raises what `Subject.run` does."""
+    progress = Progress(Console(), sends=arguments.log_net_send, deliveries=arguments.log_net_recv)
+    try:
+        return subject.run(options, progress.watch, progress.echo_log if arguments.log_stderr else None)
+    finally:
+        progress.close()

@@ -1,0 +1,114 @@
+"""Tests with many seeds, each in a process of its own: ``trio-messenger test --seeds N``."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from ..sim.campaign import CampaignReport, run_campaign, with_seed
+from ..sim.interpreters import SeedResult
+from ..sim.options import Options
+from ..sim.report import VERDICTS, Report
+from .ending import CRASH, STATUSES
+from .outcome import as_json, keep, put_json, tell, time_name
+from .output import Console, Ticker, put
+from .subject import Subject, find_subject
+
+_NO_VERDICT: Final = "without a verdict"
+
+
+def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace) -> int:
+    """Run *subject* with as many seeds as *arguments* say, tell of it, and return the exit status."""
+    seeds = range(options.seed, options.seed + arguments.seeds)
+    campaign = _run_all(subject, options, seeds, arguments)
+    first, folder = _first_failure(subject, options, campaign, arguments)
+    if arguments.json:
+        put_json(
+            {
+                "valid?": campaign.valid,
+                "planned": campaign.planned,
+                "seeds": list(map(_as_json, campaign.results)),
+                "first-failure": None if first is None else as_json(first, folder),
+            }
+        )
+    else:
+        _tell(campaign, first, folder)
+    return CRASH if campaign.errors else STATUSES[campaign.valid]
+
+
+def _run_all(subject: Subject, options: Options, seeds: range, arguments: argparse.Namespace) -> CampaignReport:
+    ticker, verdicts = Ticker(Console()), Counter[str]()
+
+    def count(result: SeedResult) -> None:
+        verdicts[_NO_VERDICT if result.valid is None else VERDICTS[result.valid]] += 1
+        ticker.tick(lambda: f"{verdicts.total()} of {len(seeds)} seeds: {_listed(verdicts)}")
+
+    store = None if arguments.no_store or subject.is_virtual else arguments.store
+    one_job = None if subject.is_virtual else 1  # real time is none where several clusters share the machine
+    try:
+        return run_campaign(
+            options,
+            subject.name,
+            seeds,
+            make_run=make_run if store is None else partial(make_and_keep_run, store.absolute()),
+            jobs=arguments.jobs or one_job,
+            keep_going=arguments.keep_going,
+            on_result=count,
+        )
+    finally:
+        ticker.close()
+
+
+def make_run(options: Options, node: tuple[str, ...]) -> Report:
+    """Make one run, in a child process."""
+    return find_subject(node).run(options)
+
+
+def make_and_keep_run(store: Path, options: Options, node: tuple[str, ...]) -> Report:
+    """Make one run, in a child process, and keep it if it fails: one in real time cannot be made again."""
+    report = make_run(options, node)
+    if report.valid is not True:
+        keep(report, store, f"{options.seed}-{time_name()}")
+    return report
+
+
+def _first_failure(
+    subject: Subject, options: Options, campaign: CampaignReport, arguments: argparse.Namespace
+) -> tuple[Report | None, Path | None]:
+    """Make the first run that failed again, to tell and keep all of it; return that, and where it is kept."""
+    found = campaign.failures[:1]
+    if not found or found[0].error is not None or not subject.is_virtual:
+        return None, None
+    report = subject.run(with_seed(options, found[0].seed))
+    return report, None if arguments.no_store else keep(report, arguments.store, f"{found[0].seed}")
+
+
+def _tell(campaign: CampaignReport, first: Report | None, folder: Path | None) -> None:
+    lines = f"{campaign}".split("\n")
+    failed = [str(result.seed) for result in campaign.failures]
+    if len(failed) > 1:
+        lines[1:1] = [f"the seeds that failed: {', '.join(failed)}"]
+    put("\n".join(lines if first is None else lines[: 1 + (len(failed) > 1)]))
+    if first is not None:
+        put("the first that failed:")
+        tell(first, folder)
+
+
+def _listed(verdicts: Counter[str]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+
+
+def _as_json(result: SeedResult) -> dict[str, Any]:
+    return {
+        "seed": result.seed,
+        "valid?": result.valid,
+        "reasons": result.reasons,
+        "warnings": result.warnings,
+        "digest": result.digest,
+        "command": result.command,
+        "seconds": result.seconds,
+        "error": result.error,
+    }

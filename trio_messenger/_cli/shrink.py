@@ -1,0 +1,115 @@
+"""``trio-messenger shrink``: find the few faults that make a test fail."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from ..sim.faults import Fault, describe, to_json
+from ..sim.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
+from .ending import STATUSES, concluding
+from .outcome import as_json, check_store, keep, put_json, tell
+from .output import Console, Ticker, put
+from .parsing import Parser, UsageError, positive
+from .stored import load_run, store_of
+
+_DESCRIPTION: Final = """\
+Run a test that has failed again and again, with fewer and milder faults, to find the few that matter. The smallest
+schedule that still fails is printed, and its run is kept beside the first one, as SEED-shrunk.
+"""
+
+_EXAMPLES: Final = """\
+examples:
+  trio-messenger shrink store/latest          the latest run of all
+  trio-messenger shrink store/broadcast/7 --budget 50
+                                              make at most 50 runs
+
+Nodes in this process only: executables run in real time, which cannot be repeated.
+
+exit status: 0 if the smallest schedule was found, or the smallest so far when the budget was spent; 1 if the run does
+not fail, or not any more; 254 wrong arguments, such as a run without faults; 255 something broke; 130 interrupted.
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Give *parser* what this command takes."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
+    parser.add_argument(
+        "--budget",
+        type=positive,
+        default=BUDGET,
+        metavar="N",
+        help=f"how many runs to make at the most (default: {BUDGET})",
+    )
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR", help="keep the smallest run there (default: where the first one is)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
+    parser.set_defaults(run=concluding(_run, parser))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    stored, subject = load_run(arguments.folder)
+    options = stored.options
+    if not subject.is_virtual:
+        raise UsageError(
+            "executables run in real time, which cannot be repeated: there is no saying which fault matters"
+        )
+    if not options.faults:
+        raise UsageError(f"the run in {arguments.folder} had no schedule of faults: there is nothing to take away")
+
+    store = arguments.store or store_of(arguments.folder, stored)
+    check_store(store)
+
+    def fails(faults: Sequence[Fault]) -> bool:
+        return subject.run(attrs.evolve(options, faults=faults)).valid is False
+
+    ticker, count = Ticker(Console()), len(options.faults)
+
+    def tell_progress(state: Shrunk) -> None:
+        ticker.tick(lambda: f"{state.runs} of {arguments.budget} runs made, {len(state.faults)} of {count} faults left")
+
+    try:
+        found = shrink(options.faults, fails, nodes=options.nodes, budget=arguments.budget, progress=tell_progress)
+    except DoesNotFail:
+        Console().say(_DOES_NOT_FAIL if stored.valid is not False else f"{_DOES_NOT_FAIL} {_ANY_MORE}")
+        return STATUSES[False]
+    finally:
+        ticker.close()
+    report = subject.run(attrs.evolve(options, faults=found.faults))
+    folder = keep(report, store, f"{options.seed}-shrunk")
+    if arguments.json:
+        smallest = [to_json(fault) for fault in found.faults]
+        put_json({**as_json(report, folder), "smallest": smallest, "runs": found.runs, "minimal?": found.is_minimal})
+    else:
+        put("\n".join(_in_words(found, count)))
+        tell(report, folder, is_smallest=found.is_minimal)
+    return STATUSES[True]
+
+
+_DOES_NOT_FAIL: Final = "The run does not fail: there is nothing to shrink."
+
+_ANY_MORE: Final = (
+    "It did when it was stored: either the node's code is not the same any more, or the seed does not decide."
+)
+
+
+def _in_words(found: Shrunk, count: int) -> Iterator[str]:
+    """Yield what the search has found, of *count* faults."""
+    if not found.faults:
+        yield f"It fails without any fault, found in {found.runs} runs."
+        return
+    yield f"It still fails with {len(found.faults)} of its {count} faults, found in {found.runs} runs:"
+    for fault in found.faults:
+        until = "the end" if math.isinf(fault.until) else f"{fault.until:g} s"
+        yield f"  from {fault.at:g} s until {until}: {describe(fault)}"
+    if found.is_minimal:
+        yield "Without any one of them it does not."
+    else:
+        yield "The budget is spent; a greater --budget may find fewer or milder ones."

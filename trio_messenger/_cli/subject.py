@@ -1,0 +1,143 @@
+"""What is tested: nodes in this process, in virtual time, or executables, in real time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Final, TypeAlias, final
+
+from .._finding import NoSuchNodeError, find_build
+from ..nodes import NODES
+from ..sim._executables import check_executable
+from ..sim._real_time import check_faults, process_hosts, run_real
+from ..sim.options import Options
+from ..sim.report import Report
+from ..sim.run import Run
+from ..sim.simulation import make_report, run_simulation
+from .ending import Crash
+from .parsing import UsageError
+
+Watch: TypeAlias = Callable[[Run], object]
+"""Looks at a run that is under way; see `Run`."""
+
+EchoLog: TypeAlias = Callable[[str, str], object]
+"""Takes the id of a node and a line that it logged."""
+
+
+class Subject(ABC):
+    """What is tested.
+
+    Args:
+      name: How the command line names it.
+    """
+
+    is_virtual: ClassVar[bool]
+    """Whether it runs in virtual time, so that the same seed gives the same run."""
+
+    def __init__(self, name: Sequence[str]) -> None:
+        self.name: Final = tuple(name)
+        """How the command line names it."""
+
+    @abstractmethod
+    def check(self, options: Options) -> None:
+        """Raise `UsageError` if this cannot be run with *options*."""
+
+    @abstractmethod
+    def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
+        """Run it, and judge what it did. Raises `SetUpError` if a node does not come up."""
+
+
+@final
+class NodesHere(Subject):
+    """Nodes in this process: *name* is ``("--node", NAME)``."""
+
+    is_virtual = True
+
+    def __init__(self, name: Sequence[str]) -> None:
+        super().__init__(name)
+        node = name[1]
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is executed is no result
+                self.build: Final = find_build(node)
+        except NoSuchNodeError as exc:
+            raise UsageError(f"{exc}") from None
+        except Exception as exc:
+            raise Crash(f"{node} cannot be made:\n{_traceback_of_theirs(exc)}") from exc
+
+    def check(self, options: Options) -> None:
+        """Do nothing: they run with all options."""
+
+    def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
+        """See `Subject.run`."""
+        return run_simulation(options, self.build, node=self.name, watch=watch, echo_log=echo_log)
+
+
+@final
+class Executables(Subject):
+    """Processes: *name* is ``("--bin", FILE)``, and, if there are arguments, ``"--"`` and these."""
+
+    is_virtual = False
+
+    def __init__(self, name: Sequence[str]) -> None:
+        super().__init__(name)
+        try:
+            self._command: Final = (str(check_executable(name[1])), *name[3:])
+        except ValueError as exc:
+            raise UsageError(f"--bin: {exc}") from None
+
+    def check(self, options: Options) -> None:
+        """See `Subject.check`."""
+        try:
+            check_faults(options.faults)
+        except ValueError as exc:
+            raise UsageError(f"{exc}") from None
+
+    def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
+        """See `Subject.run`. When this returns or raises, no process is left."""
+        with tempfile.TemporaryDirectory(prefix="trio-messenger-", ignore_cleanup_errors=True) as folder:
+            run = Run(options, process_hosts(self._command, Path(folder)), watch=watch, echo_log=echo_log)
+            run_real(run)
+            return make_report(run, self.name)
+
+
+def find_subject(name: Sequence[str]) -> Subject:
+    """Return what the command line names so: ``--node NAME`` or ``--bin FILE -- ARGS``.
+
+    Raises:
+      UsageError: if there is no such thing.
+      Crash: if a node in this process cannot be made.
+    """
+    return NodesHere(name) if name[0] == "--node" else Executables(name)
+
+
+def name_of_subject(workload: str, node: str | None, executable: str | None, rest: Sequence[str]) -> tuple[str, ...]:
+    """Return the name of what is to be tested, given what the command line has of it.
+
+    Raises:
+      UsageError: if that does not go together.
+    """
+    if node is not None and executable is not None:
+        raise UsageError("--node is for nodes in this process, --bin for executables; give one of them")
+    if executable is not None:
+        return ("--bin", executable, "--", *rest) if rest else ("--bin", executable)
+    if rest:
+        raise UsageError(f"what comes after -- is for the executable of --bin, of which there is none: {rest[0]!r}")
+    if node is None and workload not in NODES:
+        raise UsageError(f"there is no ready-made node for {workload!r}; give one of yours by --node or --bin")
+    return ("--node", workload if node is None else node)
+
+
+def _traceback_of_theirs(exc: BaseException) -> str:
+    """Return the traceback of *exc* from where it comes out of this package, and what has called it."""
+    frames = exc.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(exc.with_traceback(frames))).rstrip()
+
+
+_OURS: Final = ("trio_messenger", "trio", "outcome", "importlib", "_frozen_importlib", "_frozen_importlib_external")

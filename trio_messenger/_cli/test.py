@@ -1,0 +1,109 @@
+"""``trio-messenger test``: test nodes in a simulated cluster."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from ..sim.determinism import RunFailedError, check_determinism
+from ..sim.options import Options
+from ..sim.report import Report
+from ..sim.schedules import NEMESES
+from ..sim.workloads import WORKLOADS
+from . import arguments as args
+from .ending import STATUSES, Crash, concluding
+from .outcome import as_json, check_store, keep, put_json, tell, time_name
+from .output import Console, put
+from .parsing import Parser, UsageError
+from .progress import run_and_tell
+from .seeds import make_run, run_seeds
+from .subject import Subject, find_subject, name_of_subject
+
+_DESCRIPTION: Final = """\
+Test nodes in a simulated cluster: start them, let clients ask what a workload says, break the network, and judge the
+history; as `maelstrom test` does, with its options. Nodes in this process run in virtual time, from a seed: a minute of
+cluster life takes a moment, and the same command gives the same run, message by message.
+"""
+
+_EXAMPLES: Final = """\
+examples:
+  trio-messenger test -w echo                 the ready-made echo node
+  trio-messenger test -w echo --node my_nodes:node
+                                              a node in my_nodes.py, in this folder
+  trio-messenger test -w broadcast --node my_nodes:build --nemesis partition,kill --seeds 100
+                                              a hundred schedules of faults
+  trio-messenger test -w g-set --latency 100 --latency-dist exponential --loss 0.1 --seed 7
+  trio-messenger test -w echo --bin ./my_node -- --verbose
+                                              an executable, in any language, in real time
+
+exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong arguments, 255 no verdict (a node did not
+come up, or something broke), 130 interrupted.
+"""
+
+
+_EXPLANATIONS: Final = "\n".join(
+    [
+        "workloads:",
+        *(f"  {name:12}{workload.summary}" for name, workload in WORKLOADS.items()),
+        "",
+        "kinds of --nemesis:",
+        *(f"  {kind.name:12}{kind.help}" for kind in NEMESES),
+        "",
+    ]
+)
+
+
+def configure(parser: Parser) -> None:
+    """Give *parser* what this command takes."""
+    parser.description, parser.epilog = _DESCRIPTION, "\n".join([_EXPLANATIONS, _EXAMPLES])
+    parser.usage = "trio-messenger test -w WORKLOAD [--node NAME | --bin FILE] [options] [-- ARGUMENTS]"
+    parser.takes_rest = True
+    args.add_arguments(parser)
+    parser.set_defaults(run=concluding(_run, parser))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    args.check_together(arguments)
+    name = name_of_subject(arguments.workload, arguments.node, arguments.bin, arguments.rest)
+    options = args.make_options(arguments)
+    subject = find_subject(name)
+    subject.check(options)
+    if not arguments.no_store:
+        check_store(arguments.store)
+    if arguments.seeds is not None:
+        return run_seeds(subject, options, arguments)
+    if arguments.check_determinism and not _is_repeatable(subject, options, arguments):
+        return STATUSES[False]
+    report = run_and_tell(subject, options, arguments)
+    folder = _keep(report, subject, arguments)
+    if arguments.json:
+        put_json(as_json(report, folder))
+    else:
+        tell(report, folder)
+    return STATUSES[report.valid]
+
+
+def _is_repeatable(subject: Subject, options: Options, arguments: argparse.Namespace) -> bool:
+    """Tell whether the same run can be made twice, and if not, where the two differ."""
+    if not subject.is_virtual:
+        raise UsageError("--check-determinism is for nodes in this process: real time is never the same twice")
+    try:
+        difference = check_determinism(options, subject.name, make_run=make_run)
+    except RunFailedError as exc:
+        raise Crash(f"{exc}") from None
+    if difference is None:
+        Console().say("made twice, in two processes: the same run, message by message")
+    elif arguments.json:
+        put_json({"valid?": False, "seed": options.seed, "difference": attrs.asdict(difference)})
+    else:
+        put(f"{difference}")
+    return difference is None
+
+
+def _keep(report: Report, subject: Subject, arguments: argparse.Namespace) -> Path | None:
+    if arguments.no_store:
+        return None
+    return keep(report, arguments.store, f"{report.options.seed}" if subject.is_virtual else time_name())

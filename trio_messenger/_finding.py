@@ -1,0 +1,235 @@
+"""Finding nodes: from the name that a person types, ready-made or ``MODULE:NODE``, to nodes.
+
+A node executable has one life, and takes what is in the module as it is. A simulator has many nodes, each with many
+lives, and none may see what another one has left: for each life it executes the module afresh, globals and all. So a
+module like this one makes as many nodes as are wanted, and a kill loses their messages:
+
+    node = Node()
+    messages = set()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.abc
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Final, TypeAlias, final
+
+import trio
+
+from trio_messenger import Node
+
+from .nodes import NODES
+
+_Factory: TypeAlias = Callable[..., object]
+
+_RUNS_AT_ONCE: Final = "its module runs a node when it is imported; put that below: if __name__ == '__main__':"
+
+
+class NoSuchNodeError(Exception):
+    """A name stands for nothing that makes nodes; the text says what there is instead."""
+
+
+def find_node(name: str) -> Node:
+    """Make the node that *name* stands for, for the one life of this process.
+
+    Args:
+      name: One of `NODES`, or ``MODULE:NODE`` with a `Node`, or with a function that returns one.
+
+    Raises:
+      NoSuchNodeError: if there is no such node, or what is there makes none.
+      Exception: whatever the module raises when it is imported, or the function when it is called.
+    """
+    module_name, attribute = _split(name)
+    with _missing_modules_told(module_name, name):
+        module = importlib.import_module(module_name)
+    found = _pick(module, attribute, name)
+    if isinstance(found, Node):
+        return found
+    _check_call(found, name, {})
+    return _checked(found(), name)
+
+
+def find_build(name: str) -> Callable[..., Node]:
+    """Return a function that makes, for each life of each node, what *name* stands for.
+
+    A module that is not of this package is executed for each of them, from what its file holds now. What it imports
+    is not: that is imported once, and shared by all. A first node is made at once, to see whether any can be.
+
+    Args:
+      name: As for `find_node`.
+
+    Returns:
+      A function without parameters; or with one, ``store``, if the function that is named has that. Raises what the
+      module or that function does.
+
+    Raises:
+      NoSuchNodeError, Exception: as `find_node`.
+    """
+    module_name, attribute = _split(name)
+    with _missing_modules_told(module_name, name):
+        make_module = _module_maker(module_name)
+
+    def make(**given: object) -> Node:
+        found = _pick(make_module(), attribute, name)
+        return found if isinstance(found, Node) else _checked(found(**given), name)
+
+    async def takes_store() -> bool:
+        found = _pick(make_module(), attribute, name)
+        if isinstance(found, Node):
+            if make() is found:
+                raise NoSuchNodeError(f"{name} is always the same node; name it in the module that makes it")
+            return False
+        given: dict[str, Any] = {"store": {}} if "store" in _signature(found, name).parameters else {}
+        _check_call(found, name, given)
+        _checked(found(**given), name)
+        return bool(given)
+
+    try:
+        if trio.run(takes_store):  # within a run, as all nodes of a simulation are made
+            return lambda store: make(store=store)
+    except RuntimeError as exc:
+        if _has_run_a_node(exc):  # outside, it would wait for stdin
+            raise NoSuchNodeError(f"{name}: {_RUNS_AT_ONCE}") from None
+        raise
+    return make
+
+
+def _has_run_a_node(exc: BaseException) -> bool:
+    return any(frame.f_code is Node.run.__code__ for frame, _ in traceback.walk_tb(exc.__traceback__))
+
+
+# Modules
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the names of the module and, within it, of the node or function that *name* stands for."""
+    if name in NODES:
+        return f"trio_messenger.nodes.{name.replace('-', '_')}", "build"
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        known = ", ".join(NODES)
+        raise NoSuchNodeError(
+            f"there is no node {name!r}{_meant_by(name)} There are: {known}. Your own is given as MODULE:NODE"
+        )
+    if module_name.endswith(".py"):
+        raise NoSuchNodeError(f"{name}: give the module, not its file: {_module_in(module_name)}:{attribute or 'node'}")
+    if "" in module_name.split("."):
+        raise NoSuchNodeError(
+            f"{name}: {module_name!r} is no name of a module; write MODULE:NODE, such as my_nodes:build"
+        )
+    if sys.path[:1] != [""]:
+        sys.path.insert(0, "")  # a module in the current folder, as with python -m
+    return module_name, attribute
+
+
+def _meant_by(name: str) -> str:
+    """Return the end of the sentence that there is no node *name*, which has no colon."""
+    if Path(f"{name.removesuffix('.py')}.py").is_file():
+        return f"; did you mean one in {name.removesuffix('.py')}.py, such as {_module_in(name)}:node?"
+    near = difflib.get_close_matches(name, NODES, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _module_in(file: str) -> str:
+    """Return the name of the module in *file*, whose suffix may be missing."""
+    return ".".join(Path(file.removesuffix(".py")).parts)
+
+
+@contextlib.contextmanager
+def _missing_modules_told(module_name: str, name: str) -> Iterator[None]:
+    """If the module that *name* says is missing, say so in one line."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not (module_name + ".").startswith(exc.name + "."):
+            raise  # the module is there, and something that it imports is not: its traceback says more
+        raise NoSuchNodeError(
+            f"{name}: there is no module {exc.name!r} in this folder or among the installed ones"
+        ) from None
+
+
+def _module_maker(module_name: str) -> Callable[[], ModuleType]:
+    """Return a function that returns a new module of that name each time, or always the same where that cannot be."""
+    if module_name.partition(".")[0] != "trio_messenger":  # what is ours keeps nothing in its globals
+        spec = importlib.util.find_spec(module_name)
+        if spec is None:
+            raise ModuleNotFoundError(name=module_name)
+        code = spec.loader.get_code(module_name) if isinstance(spec.loader, importlib.abc.InspectLoader) else None
+        if code is not None:  # else it is no Python
+            return _FreshModules(spec, code)
+    module = importlib.import_module(module_name)
+    return lambda: module
+
+
+@final
+class _FreshModules:
+    """Executes a module again and again, from the same code."""
+
+    def __init__(self, spec: ModuleSpec, code: CodeType) -> None:
+        self._spec: Final = spec
+        self._code: Final = code
+
+    def __call__(self) -> ModuleType:
+        """Return a new module, which stands in `sys.modules`: there the annotations of its classes are looked up."""
+        module = importlib.util.module_from_spec(self._spec)
+        before = sys.modules.get(self._spec.name)
+        sys.modules[self._spec.name] = module
+        try:
+            exec(self._code, vars(module))
+        except BaseException:
+            del sys.modules[self._spec.name]
+            if before is not None:
+                sys.modules[self._spec.name] = before
+            raise
+        return module
+
+
+# What is in them
+
+
+def _pick(module: ModuleType, attribute: str, name: str) -> _Factory | Node:
+    """Return what *module* has under the name *attribute*: a node, or something that may make one."""
+    found: _Factory | Node | None = getattr(module, attribute, None)
+    if callable(found) or isinstance(found, Node):
+        return found
+    nodes = [key for key, value in vars(module).items() if isinstance(value, Node)]
+    makers = [
+        key
+        for key, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == module.__name__
+    ]
+    near = difflib.get_close_matches(attribute, nodes + makers, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(nodes)}" if nodes else ""
+    raise NoSuchNodeError(f"{name}: module {module.__name__!r} has no node or function {attribute!r}{hint}")
+
+
+def _signature(factory: _Factory, name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(factory)
+    except (TypeError, ValueError):
+        raise NoSuchNodeError(f"{name} tells nothing of its parameters; name a function such as build()") from None
+
+
+def _check_call(factory: _Factory, name: str, given: Mapping[str, object]) -> None:
+    """Raise an error if *factory* cannot be called with what is *given*."""
+    try:
+        _signature(factory, name).bind(**given)
+    except TypeError as exc:
+        how = "with nothing but a store" if given else "without arguments"
+        raise NoSuchNodeError(f"{name}: cannot be called {how} ({exc}); name a function such as build()") from None
+
+
+def _checked(made: object, name: str) -> Node:
+    if not isinstance(made, Node):
+        raise NoSuchNodeError(f"{name} returned {made!r:.80}, which is no trio_messenger.Node")
+    return made

@@ -1,0 +1,50 @@
+"""The simulator: Maelstrom's bench in one process, in virtual time, from a seed.
+
+`simulate` runs nodes on a simulated network with Maelstrom's services, lets clients ask them what a workload says,
+breaks things by a schedule of faults, and judges the history. The same seed gives the same run, message by message.
+"""
+
+from .checkers import (
+    Results as Results,
+    Valid as Valid,
+)
+from .cluster import SetUpError as SetUpError
+from .durable import (
+    Build as Build,
+    DurableStore as DurableStore,
+)
+from .faults import (
+    ClockSkew as ClockSkew,
+    Duplication as Duplication,
+    Fault as Fault,
+    Kill as Kill,
+    LinkFault as LinkFault,
+    Loss as Loss,
+    NodeFault as NodeFault,
+    Partition as Partition,
+    Pause as Pause,
+    Reordering as Reordering,
+    SlowLinks as SlowLinks,
+)
+from .history import (
+    History as History,
+    Op as Op,
+    Operation as Operation,
+)
+from .journal import (
+    Entry as Entry,
+    Journal as Journal,
+)
+from .latency import Latency as Latency
+from .options import Options as Options
+from .report import Report as Report
+from .schedules import NEMESES as NEMESES, make_schedule as make_schedule
+from .shrinking import Shrunk as Shrunk, shrink as shrink
+from .simulation import simulate as simulate
+from .workloads import (
+    TOPOLOGIES as TOPOLOGIES,
+    WORKLOADS as WORKLOADS,
+    Invocation as Invocation,
+    Reply as Reply,
+    Workload as Workload,
+)

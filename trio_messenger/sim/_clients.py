@@ -1,0 +1,86 @@
+"""Clients: members of the network that ask one thing at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Final, final
+
+import msgspec
+import trio
+
+from trio_messenger import Body, RpcError, RpcTimeout
+
+from .network import Delivery, Network
+
+CLIENT_TIMEOUT: Final = 5.0
+"""Seconds a client waits for a reply (Maelstrom's ``client.clj``)."""
+
+INIT_TIMEOUT: Final = 10.0
+"""Seconds a node has to answer ``init``."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@final
+class Client:
+    """One client, with an id of its own. Closed by leaving the network; that is for `close`."""
+
+    def __init__(self, client_id: str, network: Network) -> None:
+        self.id: Final = client_id
+        """Its id in the network."""
+        self._network = network
+        self._next_msg_id = 1
+        self._waits_for: int | None = None
+        self._reply: Body | None = None
+        self._came = trio.Event()
+        network.attach(client_id, "clients", self._receive)
+
+    async def rpc(self, dest: str, body: Body, timeout: float = CLIENT_TIMEOUT) -> Body:
+        """Send *body* to *dest* and wait for the reply; late replies to earlier requests are dropped, as in Maelstrom.
+
+        Raises:
+          RpcTimeout: if none came in *timeout* seconds.
+          RpcError: if it is an error.
+        """
+        msg_id = self._next_msg_id
+        self._next_msg_id += 1
+        self._waits_for, self._reply, self._came = msg_id, None, trio.Event()
+        self._network.send(_encode({"src": self.id, "dest": dest, "body": {**body, "msg_id": msg_id}}))
+        with trio.move_on_after(timeout):
+            await self._came.wait()
+        self._waits_for = None
+        return _read(self._reply, RpcTimeout(dest, msg_id, timeout))
+
+    def close(self) -> None:
+        """Leave the network."""
+        self._network.detach(self.id)
+
+    def _receive(self, delivery: Delivery) -> None:
+        body = delivery.message.body
+        # 0 is a number of a message as any other; true is none, though Python calls it 1.
+        if self._waits_for is not None and body.get("in_reply_to") == self._waits_for:
+            self._waits_for = None  # a copy of the reply is a late one
+            self._reply = body
+            self._came.set()
+
+
+def _read(reply: Body | None, timeout: RpcTimeout) -> Body:
+    if reply is None:
+        raise timeout
+    if reply.get("type") == "error":
+        raise RpcError.from_body(reply)
+    return reply
+
+
+@final
+class Clients:
+    """Makes clients, with ids ``c0``, ``c1`` and so on over the whole run."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._numbers: Iterator[int] = itertools.count()
+
+    def open(self) -> Client:
+        """Return a new client."""
+        return Client(f"c{next(self._numbers)}", self._network)

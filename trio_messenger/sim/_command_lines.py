@@ -1,0 +1,58 @@
+"""Command lines: what to type to see a run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from .faults import to_json
+from .options import NODES, Options
+
+PROGRAM: Final = "trio-messenger"
+"""The name of the executable."""
+
+
+def command_line(options: Options, node: Sequence[str]) -> str:
+    """Return the ``trio-messenger test`` command for *options*; what is the default is left out.
+
+    Args:
+      options: What is run.
+      node: The arguments that name what is tested, such as ``("--node", "broadcast")``; ``--bin`` comes last.
+    """
+    words = [PROGRAM, "test", "-w", options.workload]
+    words += [] if "--bin" in node else node
+    for name, value in _given(options).items():
+        words += [f"--{name}", value]
+    words += node if "--bin" in node else []
+    return shlex.join(words)
+
+
+def _given(options: Options) -> dict[str, str]:
+    """Return the options that are not the default, as the command line has them."""
+    usual = Options(workload=options.workload, nodes=options.nodes)
+    given: dict[str, Any] = {"seed": options.seed}
+    if options.nodes != NODES:
+        count = len(options.nodes)
+        is_counted = options.nodes == tuple(f"n{number}" for number in range(1, count + 1))
+        given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
+    for name in ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "availability"):
+        if getattr(options, name) != getattr(usual, name):
+            given[name.replace("_", "-")] = getattr(options, name)
+    if options.latency != usual.latency:
+        given |= {"latency": options.latency.mean, "latency-dist": options.latency.distribution}
+    given |= _faults(options)
+    return {name: str(value).removesuffix(".0") for name, value in given.items()}
+
+
+def _faults(options: Options) -> dict[str, Any]:
+    if not options.faults:
+        return {}
+    if options.faults == options.nemesis_schedule():
+        interval = {"nemesis-interval": options.nemesis_interval}
+        is_usual = options.nemesis_interval == attrs.fields(Options).nemesis_interval.default
+        return {"nemesis": ",".join(options.nemesis), **({} if is_usual else interval)}
+    return {"faults": json.dumps([to_json(fault) for fault in options.faults])}

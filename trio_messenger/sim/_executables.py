@@ -1,0 +1,82 @@
+"""Executables: found as a shell would, and looked at before anything is started."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import stat
+from pathlib import Path
+from typing import Final
+
+_HEAD: Final = 256
+"""Bytes at the beginning of a file that tell what it is: Linux itself reads as many."""
+
+_WHITE_SPACE: Final = b"\t\n\f\r"
+
+
+def check_executable(name: str) -> Path:
+    """Return the absolute path of the executable *name*: a file, or, without a slash, also a program on PATH.
+
+    A file in the current folder goes before a program of the same name.
+
+    Raises:
+      ValueError: if there is no such file, or it cannot be executed, as far as that can be told without trying; the
+        text names it and says what to do.
+    """
+    path = Path(name)
+    found = shutil.which(str(path.absolute())) or shutil.which(name)
+    if found is None or not is_file(Path(found)):
+        raise ValueError(_why_not(name, path))
+    _check_head(name, Path(found))
+    return Path(found).absolute()
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file at *path*, which need not be possible as a path."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _why_not(name: str, path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        where = "" if path.is_absolute() else f" in {str(Path.cwd())!r}"
+        also = "" if "/" in name else ", and no such program on PATH"
+        return f"there is no file {name!r}{where}{also}"
+    except OSError as exc:
+        return f"there is no file {name!r:.80}: {exc.strerror}"
+    if stat.S_ISDIR(mode):
+        return f"{name!r} is a folder; name the executable in it"
+    if stat.S_ISREG(mode):
+        return f"{name!r} is not executable; run: chmod +x {shlex.quote(name)}"
+    return f"{name!r} is no file"
+
+
+def _check_head(name: str, path: Path) -> None:
+    """Raise `ValueError` if the kernel will not know how to run the file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except PermissionError:
+        return  # it can be executed, but not read: no more can be told
+    if head.startswith(b"#!"):
+        _check_first_line(name, head[2:].split(b"\n", 1)[0])
+    elif all(byte >= ord(" ") or byte in _WHITE_SPACE for byte in head):
+        what = "is a text without a first line that says what runs it" if head else "is empty"
+        raise ValueError(f"{name!r} {what}; begin it with, for example, #!/usr/bin/env python3")
+
+
+def _check_first_line(name: str, line: bytes) -> None:
+    if line.endswith(b"\r"):
+        raise ValueError(f"{name!r} has the line ends of Windows, with which its first line does not work; remove them")
+    interpreter, *arguments = line.decode(errors="replace").split() or [""]
+    if "/" not in interpreter or shutil.which(interpreter) is None:
+        raise ValueError(f"{name!r} is to be run by {interpreter!r}, as its first line says, which is not there")
+    if Path(interpreter).name == "env":
+        program = next((word for word in arguments if word != "-S"), "-")
+        # After other options, and after variables, it would take env itself to tell which word is the program.
+        if not program.startswith("-") and "=" not in program and shutil.which(program) is None:
+            raise ValueError(f"{name!r} is to be run by {program!r}, as its first line says, which is not on PATH")

@@ -1,0 +1,225 @@
+"""Nodes in this process: each life is a new node from the factory, on a transport that ends in the network."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, Final, final
+
+import trio
+
+from trio_messenger import Message, Node
+from trio_messenger.transports import Transport
+
+from ._streams import Streams
+from .durable import Build, DurableStore
+from .hosts import Host, NodeLog, current_log
+from .network import Delivery, Network
+
+EPOCH: Final = 1_600_000_000.0
+"""What the clocks of the day show when a simulation begins, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""
+
+
+@final
+class InProcessHost(Host):
+    """Runs a node from *build* in tasks of *nursery*."""
+
+    def __init__(
+        self, node_id: str, network: Network, log: NodeLog, build: Build, nursery: trio.Nursery, streams: Streams
+    ) -> None:
+        super().__init__(node_id, network, log)
+        self._build = build
+        self._takes_store = "store" in inspect.signature(build).parameters
+        self._nursery = nursery
+        self._streams = streams
+        self._disk: dict[str, bytes] = {}
+        self._life: _Life | None = None
+
+    async def start(self) -> None:
+        """Begin a life; see `Host.start`. Raises what *build* does."""
+        store = DurableStore(self._disk)
+        token = current_log.set(self.log)
+        try:
+            node = self._build(store=store) if self._takes_store else self._build()
+        finally:
+            current_log.reset(token)
+        if not isinstance(node, Node):
+            raise TypeError(f"the factory of nodes returned {node!r:.80}, which is no trio_messenger.Node")
+        node.random.seed(f"{self._streams.seed}/node/{self.node_id}/{self.lives}")
+        self._life = life = _Life(node, store, _SimTransport(self._send, self._wall_time))
+        self._begin_life()
+        self._nursery.start_soon(self._live, life)
+
+    def kill(self) -> None:
+        """End this life at once; see `Host.kill`."""
+        life, self._life = self._life, None
+        if life is None:
+            return
+        self._note_failures(life)
+        life.end()
+        self._end_life()
+
+    def wall_time(self) -> float:
+        """Return what the node's clock of the day shows."""
+        return EPOCH + self._network.now() / 1e9 + self.skew
+
+    def _wall_time(self) -> float:
+        self.skewed_reads += self.skew != 0
+        return self.wall_time()
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        if self._life is not None:
+            self._life.transport.hand_over(delivery.message)
+
+    async def _live(self, life: _Life) -> None:
+        current_log.set(self.log)
+        with life.scope:
+            try:
+                await life.node.serve(life.transport)
+                how = "ended of itself, though nobody had ended its input"
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the node ends of it and the run goes on
+                self.log.add("".join(traceback.format_exception(exc)))
+                how = f"died: {traceback.format_exception_only(exc)[0].strip()}"
+            if self._life is life:
+                self._note_failures(life)
+                self._life = None
+                life.end()
+                self._note_exit(how)
+
+    def _note_failures(self, life: _Life) -> None:
+        failures = life.node.stats.handler_failures
+        if failures:
+            self.problems.append(
+                f"node {self.node_id!r}: {failures} of its handlers, callbacks or background tasks raised an exception;"
+                f" node-logs/{self.node_id}.log has the tracebacks"
+            )
+
+
+@final
+class _Life:
+    """A node from start to end."""
+
+    def __init__(self, node: Node, store: DurableStore, transport: _SimTransport) -> None:
+        self.node = node
+        self.store = store
+        self.transport = transport
+        self.scope = trio.CancelScope()
+
+    def end(self) -> None:
+        """Let the node do nothing more that anybody could notice, whatever its ``finally`` clauses try."""
+        self.transport.cut()
+        self.store.detach()
+        self.scope.cancel()
+
+
+@final
+class _SimTransport(Transport):
+    """A node's end of the simulated network."""
+
+    def __init__(self, send: Callable[[bytes], object], wall_time: Callable[[], float]) -> None:
+        self._send_line = send
+        self._wall_time = wall_time
+        self._inbox: list[Message] = []
+        self._reader: trio.lowlevel.Task | None = None
+        self._is_cut = False
+
+    def hand_over(self, message: Message) -> None:
+        """Put *message* where the node's reader finds it."""
+        self._inbox.append(message)
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
+
+    def cut(self) -> None:
+        """Carry nothing more, either way."""
+        self._is_cut = True
+
+    async def receive(self) -> list[Message]:
+        """Wait for messages; see `Transport.receive`. There is always more to come, until the node is killed."""
+        if self._inbox:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        batch, self._inbox = self._inbox, []
+        return batch
+
+    def _abort(self, _: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def send(self, value: list[bytes]) -> None:
+        """Send lines; see `Transport.send`. Never waits."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.send_now(value)
+
+    def send_now(self, value: list[bytes]) -> list[bytes]:
+        """Send lines; see `Transport.send_now`."""
+        if not self._is_cut:
+            for line in value:
+                self._send_line(line)
+        return []
+
+    def wall_time(self) -> float:
+        """Return what the node's clock of the day shows."""
+        return self._wall_time()
+
+    async def aclose(self) -> None:
+        """Close it. Always a checkpoint."""
+        self.cut()
+        await trio.lowlevel.checkpoint()
+
+
+@final
+class _LogHandler(logging.Handler):
+    """Puts what the tasks of a node log into that node's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add *record*, if it is a node's."""
+        log = current_log.get()
+        if log is not None:
+            log.add(f"{trio.current_time():.6f} {self.format(record)}")
+
+
+@final
+class _PrintedByNodes(io.TextIOBase):
+    """A stdout for nodes: what they print goes into their logs, what others print to where it went before."""
+
+    def __init__(self, others: Any) -> None:
+        self._others = others
+        self._unfinished: dict[NodeLog, str] = {}  # a print() writes its words one by one
+
+    def write(self, text: str) -> int:
+        """Write *text*."""
+        log = current_log.get()
+        if log is None:
+            return int(self._others.write(text) or 0)
+        *lines, rest = (self._unfinished.pop(log, "") + text).split("\n")
+        for line in lines:
+            log.add(line)
+        if rest:
+            self._unfinished[log] = rest
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the other one."""
+        self._others.flush()
+
+
+@contextlib.contextmanager
+def capturing_logs() -> Iterator[None]:
+    """While inside, put what the nodes of this process log or print into their logs."""
+    handler = _LogHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with contextlib.redirect_stdout(_PrintedByNodes(sys.stdout)):
+            yield
+    finally:
+        root.removeHandler(handler)

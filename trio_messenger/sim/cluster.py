@@ -1,0 +1,133 @@
+"""The cluster: hosts of nodes, started and initialised as Maelstrom does it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, final
+
+import trio
+
+from trio_messenger import Body, RpcError, RpcTimeout
+
+from ._clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
+from .hosts import Host
+from .network import Network
+
+LAST_LINES: Final = 20
+"""Lines of a node's log that are shown when it does not come up."""
+
+
+class SetUpError(Exception):
+    """A node did not come up, so that nothing could be tested; the text names it and shows the end of its log."""
+
+
+@final
+class Cluster:
+    """All nodes of a run.
+
+    Args:
+      hosts: In the nodes' order.
+      network: What joins them.
+      clients: Where the clients come from that send ``init``.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host], network: Network, clients: Clients) -> None:
+        self.hosts: Final = dict(hosts)
+        """By the ids of their nodes, in the nodes' order."""
+        self._network = network
+        self._clients = clients
+        self._is_over = False
+
+    async def start(self) -> None:
+        """Start all nodes, then send each ``init``, to all at once.
+
+        Raises:
+          SetUpError: if one does not come up.
+        """
+        await self._for_all(self._start)
+        await self._for_all(self._init)
+
+    async def ask_all(self, body: Body) -> None:
+        """Send each node *body* and wait until all have acknowledged it.
+
+        Raises:
+          SetUpError: if one does not.
+        """
+
+        async def ask(host: Host) -> None:
+            await self._ask(host, body, CLIENT_TIMEOUT)
+
+        await self._for_all(ask)
+
+    async def restart(self, host: Host) -> None:
+        """Begin another life of the node of *host*. That it does not come up is one of its problems.
+
+        That it is killed again before it has come up is none.
+        """
+        known = len(host.problems)
+        try:
+            await self._start(host)
+            await self._init(host)
+        except SetUpError as exc:
+            if len(host.problems) == known and not self._is_over:
+                host.problems.append(f"after it was killed and started again, {exc}")
+
+    async def aclose(self) -> None:
+        """Kill all nodes and wait until nothing of them is left; none can be started again."""
+        self._is_over = True
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                for host in self.hosts.values():
+                    nursery.start_soon(host.aclose)
+
+    async def _for_all(self, async_fn: Callable[[Host], Awaitable[None]]) -> None:
+        failures: dict[str, SetUpError] = {}
+
+        async def run(host: Host) -> None:
+            try:
+                await async_fn(host)
+            except SetUpError as exc:
+                failures[host.node_id] = exc
+
+        async with trio.open_nursery() as nursery:
+            for host in self.hosts.values():
+                nursery.start_soon(run, host)
+        for node_id in self.hosts:  # the first of them, whichever failed first
+            if node_id in failures:
+                raise failures[node_id]
+
+    async def _start(self, host: Host) -> None:
+        try:
+            await host.start()
+        except Exception as exc:
+            raise self._failure(host, f"could not be started: {type(exc).__name__}: {exc}") from exc
+
+    async def _init(self, host: Host) -> None:
+        init = {"type": "init", "node_id": host.node_id, "node_ids": list(self.hosts)}
+        if await self._ask(host, init, INIT_TIMEOUT):
+            self._network.journal.note(self._network.now(), "ready", node=host.node_id)
+
+    async def _ask(self, host: Host, body: Body, timeout: float) -> bool:
+        """Send the node *body* and wait until it has acknowledged it; return False if a fault killed it before that."""
+        client = self._clients.open()
+        try:
+            with host.until_trouble() as trouble:
+                reply = await client.rpc(host.node_id, body, timeout)
+        except RpcError as exc:
+            advice = host.advice if isinstance(exc, RpcTimeout) else ""
+            raise self._failure(host, f"did not answer {body['type']!r}: {exc}{advice}") from None
+        finally:
+            client.close()
+        if trouble.cancelled_caught:
+            if host.trouble is None:
+                return False
+            raise self._failure(host, f"did not answer {body['type']!r}: it {host.trouble}")
+        wanted = body["type"] + "_ok"
+        if reply.get("type") != wanted:
+            raise self._failure(host, f"answered {body['type']!r} with {reply!r:.200} instead of {wanted!r}")
+        return True
+
+    def _failure(self, host: Host, what: str) -> SetUpError:
+        lines = host.log.last(LAST_LINES)
+        log = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
+        return SetUpError(f"node {host.node_id!r} {what}\nthe last it said on stderr:{log}")

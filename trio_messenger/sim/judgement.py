@@ -1,0 +1,120 @@
+"""The judgement of a run: what all checkers together say of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, Final
+
+from .checkers import Results, Valid, worst
+from .checkers.availability import availability
+from .checkers.latencies import latencies
+from .checkers.net import net
+from .checkers.stats import stats
+from .faults import Fault, describe, to_json
+from .journal import Journal
+from .run import Run
+
+_EXCERPT: Final = 160
+"""Characters of a line that stand in a problem: enough to recognise it."""
+
+_ASIDE: Final = ("valid?", "stale-count", "stale", "worst-stale", "stable-latencies", "lost-latencies")
+"""What checkers say of the workload that never makes it invalid."""
+
+_PLACE: Final = ("index", "time", "process", "type")
+"""Where in the history a record of a checker is from; its text is for people, who look for that in ``results.json``."""
+
+_SHOWN: Final = 8
+"""Problems of one kind that are told one by one."""
+
+
+def judge(run: Run) -> Results:
+    """Return the results of *run*, which has ended, as Maelstrom's ``results.edn`` has them, and some of our own.
+
+    ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. Of our own are ``latencies``;
+    ``nodes``, with the ``problems`` that nodes have whatever their clients saw, such as messages to nobody; and
+    ``faults``, with how often each ``took-effect``.
+    """
+    history = run.history
+    results: dict[str, Any] = {
+        "workload": run.workload.check(history),
+        "stats": stats(history),
+        "availability": availability(history, run.options.availability),
+        "net": net(run.journal, history),
+        "latencies": latencies(history),
+        "nodes": _nodes(run),
+        "faults": _faults(run.options.faults, run.network.bites),
+    }
+    parts: list[Valid] = [part["valid?"] for part in results.values() if "valid?" in part]
+    return {"valid?": worst(parts), **results}
+
+
+def reasons(results: Results) -> list[str]:
+    """Return why *results* are not valid, a line for each reason; none, if they are."""
+    workload, nodes, found = results["workload"], results["nodes"], []
+    if workload["valid?"] is not True:
+        figures = {name: value for name, value in workload.items() if name not in _ASIDE and value not in ([], 0, None)}
+        verdict = "invalid" if workload["valid?"] is False else "undecided"
+        found.append(f"the workload's checker says {verdict}: {_brief(figures)}")
+    found += nodes["problems"]
+    for f, part in results["stats"]["by-f"].items():
+        if part["valid?"] is not True:
+            found.append(f"no {f!r} of {part['count']} was ok")
+    if results["availability"]["valid?"] is not True:
+        found.append(f"availability is {results['availability']['ok-fraction']}, which is less than was asked for")
+    return found
+
+
+def warnings(results: Results) -> list[str]:
+    """Return what makes *results* say less than they seem to: faults that touched nothing, a line for each."""
+    inert = [entry for entry in results["faults"]["schedule"] if not entry["took-effect"]]
+    if inert and len(inert) == len(results["faults"]["schedule"]):
+        return ["no fault of the schedule took effect: this run has tested nothing that a run without faults has not"]
+    return [f"fault {entry['index']} ({entry['text']}) took no effect" for entry in inert]
+
+
+def _brief(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in figures.items())
+
+
+def _shown(value: Any) -> str:
+    """Return *value* as JSON, cut; of a list the first few, or the first record, and how many there are."""
+    if isinstance(value, list) and isinstance(value[0], dict):
+        fields = [f"{name} {_cut(json.dumps(field))}" for name, field in value[0].items() if name not in _PLACE]
+        return f"{len(value)}, the first: {', '.join(fields)}"
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return f"{_cut(json.dumps(value[:_SHOWN]))} and {len(value) - _SHOWN} more"
+    return _cut(json.dumps(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
+def _nodes(run: Run) -> Results:
+    problems = [problem for host in run.hosts.values() for problem in host.problems]
+    problems += _shortened(run.malformed, "more malformed replies")
+    problems += _shortened(_misdirected(run.journal), "more messages to nobody")
+    return {"valid?": not problems, "problems": problems}
+
+
+def _misdirected(journal: Journal) -> list[str]:
+    lost = {entry.id for entry in journal if entry.reason == "unknown"}
+    return [
+        f"a message to a node that does not exist: {bytes(entry.message or b'').decode():.{_EXCERPT}}"
+        for entry in journal
+        if entry.event == "send" and entry.id in lost
+    ]
+
+
+def _shortened(problems: list[str], more: str) -> list[str]:
+    rest = len(problems) - _SHOWN
+    return problems if rest <= 0 else [*problems[:_SHOWN], f"{rest} {more}"]
+
+
+def _faults(faults: tuple[Fault, ...], bites: Counter[int]) -> Results:
+    schedule = [
+        {"index": index, "text": describe(fault), "fault": to_json(fault), "took-effect": bites[index]}
+        for index, fault in enumerate(faults)
+    ]
+    return {"schedule": schedule}

@@ -1,0 +1,163 @@
+"""What a run is asked to be: everything it depends on, as a value that can be saved and run again."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, final
+
+import attrs
+import msgspec
+
+from ._streams import Streams
+from .checkers.availability import Availability
+from .faults import Fault, LinkFault, NodeFault, from_json, to_json
+from .latency import Latency
+from .schedules import make_schedule
+from .workloads import TOPOLOGIES, WORKLOADS
+
+NODES: Final = ("n1", "n2", "n3", "n4", "n5")
+"""Maelstrom's nodes, where nothing else is said."""
+
+
+def _ids(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(faults)
+
+
+def _is_known_workload(_: object, __: object, name: str) -> None:
+    if name not in WORKLOADS:
+        raise ValueError(f"there is no workload {name!r:.80}; there are: {', '.join(WORKLOADS)}")
+
+
+def _is_known_topology(_: object, __: object, name: str) -> None:
+    if name not in TOPOLOGIES:
+        raise ValueError(f"there is no topology {name!r:.80}; there are: {', '.join(TOPOLOGIES)}")
+
+
+def _is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{field.name} is {value}; give a probability from 0 to 1")
+
+
+def _is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not (0 <= value < math.inf):
+        raise ValueError(f"{field.name} is {value}; give 0 or more")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Options:
+    """A run, but for the nodes it tests. Names and defaults are Maelstrom's.
+
+    Raises:
+      ValueError: if a value makes no sense; the text names it, and what would.
+    """
+
+    workload: str = attrs.field(validator=_is_known_workload)
+    """The name of the workload."""
+    nodes: tuple[str, ...] = attrs.field(default=NODES, converter=_ids)
+    """The ids of the nodes; none begins with ``c``, which is for clients."""
+    seed: int = attrs.field(default=0)
+    """Of all chance."""
+    concurrency: int = attrs.field()
+    """Clients that ask at the same time, each always the same node; by default as many as there are nodes."""
+    rate: float = attrs.field(default=5.0, validator=_is_duration)
+    """Operations per second, of all clients together."""
+    time_limit: float = attrs.field(default=60.0, validator=_is_duration)
+    """Seconds of the main phase."""
+    latency: Latency = attrs.field(factory=Latency)
+    """Of messages between nodes, and between nodes and services."""
+    loss: float = attrs.field(default=0.0, validator=_is_fraction)
+    """The probability that a message between nodes is lost."""
+    duplicate: float = attrs.field(default=0.0, validator=_is_fraction)
+    """The probability that a message between nodes is duplicated."""
+    topology: str = attrs.field(default="grid", validator=_is_known_topology)
+    """Who is whose neighbour, for the broadcast workload."""
+    availability: Availability = attrs.field(default=None)
+    """Which fraction of operations has to be ok."""
+    nemesis: tuple[str, ...] = attrs.field(default=(), converter=_ids)
+    """Kinds of faults to make a schedule of; see `NEMESES`."""
+    nemesis_interval: float = attrs.field(default=10.0, validator=_is_duration)
+    """Seconds between its changes, on average."""
+    faults: tuple[Fault, ...] = attrs.field(converter=_faults)
+    """The schedule of faults; by default what the nemesis makes of the seed."""
+
+    @concurrency.default
+    def _one_client_per_node(self) -> int:
+        return len(self.nodes)
+
+    @faults.default
+    def _make_schedule(self) -> tuple[Fault, ...]:
+        return self.nemesis_schedule()
+
+    @nodes.validator
+    def _are_ids(self, _: object, nodes: tuple[str, ...]) -> None:
+        if not nodes or len(set(nodes)) < len(nodes):
+            raise ValueError(f"the nodes are {list(nodes)!r:.80}; give one id or more, each once")
+        for node_id in nodes:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", node_id) or node_id in _WELL_KNOWN:
+                raise ValueError(f"a node cannot be named {node_id!r:.80}; use letters, digits, '.', '-' and '_'")
+            if node_id.startswith("c"):
+                raise ValueError(f"a node cannot be named {node_id!r:.80}; ids that begin with 'c' are for clients")
+
+    @concurrency.validator
+    def _is_at_least_one(self, _: object, concurrency: int) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}; give 1 or more")
+
+    @availability.validator
+    def _is_availability(self, _: object, availability: Availability) -> None:
+        if availability not in (None, "total") and not (
+            isinstance(availability, (int, float)) and 0 <= availability <= 1
+        ):
+            raise ValueError(f"availability is {availability!r:.80}; give 'total' or a fraction from 0 to 1")
+
+    @faults.validator
+    def _name_members(self, _: object, faults: tuple[Fault, ...]) -> None:
+        for fault in faults:
+            for name in sorted(_names(fault) - set(self.nodes) - _WELL_KNOWN):
+                raise ValueError(
+                    f"a {fault.kind} names {name!r:.80}, which is neither a node of {list(self.nodes)!r:.80}"
+                    " nor a service nor a group of links"
+                )
+
+    def nemesis_schedule(self) -> tuple[Fault, ...]:
+        """Return the schedule that the nemesis makes, all by itself, of the seed."""
+        chance = Streams(self.seed)
+        return tuple(
+            make_schedule(self.nemesis, self.nodes, chance, interval=self.nemesis_interval, time_limit=self.time_limit)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as a JSON object, from which `from_json` makes them again."""
+        fields = attrs.asdict(self, recurse=False)
+        return {**fields, "latency": attrs.asdict(self.latency), "faults": [to_json(fault) for fault in self.faults]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Options:
+        """Return the options that `to_json` made *value* of.
+
+        Raises:
+          ValueError: if it made no such thing.
+        """
+        fields = {**value, "faults": [from_json(fault) for fault in value.get("faults", [])]}
+        fields["latency"] = msgspec.convert(fields.get("latency", {}), Latency)
+        unknown = fields.keys() - {field.name for field in attrs.fields(cls)}
+        if unknown:
+            raise ValueError(f"there are no options {sorted(unknown)!r:.80}")
+        return cls(**fields)
+
+
+_WELL_KNOWN: Final = {"nodes", "services", "clients", "all", "lin-kv", "seq-kv", "lww-kv", "lin-tso"}
+
+
+def _names(fault: Fault) -> set[str]:
+    if isinstance(fault, LinkFault):
+        return {name for link in fault.links for name in link}
+    assert isinstance(fault, NodeFault)
+    return set(fault.nodes)

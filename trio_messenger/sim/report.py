@@ -1,0 +1,166 @@
+"""The report of a run: its verdict, what it rests on, and how to see it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import attrs
+
+from ._command_lines import command_line
+from .checkers import Results, Valid
+from .faults import Fault, describe
+from .history import History
+from .journal import Journal
+from .judgement import reasons, warnings
+from .options import Options
+from .shrinking import shrink
+
+SHRINK_SECONDS: Final = 20.0
+"""Seconds, by the clock of the machine, that `Report.assert_valid` seeks a smaller schedule for before it fails."""
+
+SHOWN_WARNINGS: Final = 5
+"""Warnings that a summary shows."""
+
+VERDICTS: Final[dict[Valid, str]] = {True: "valid", False: "INVALID", "unknown": "unknown"}
+"""Verdicts in words."""
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Report:
+    """What came of a run."""
+
+    options: Options
+    """What was run."""
+    node: tuple[str, ...]
+    """How the command line names what was tested: ``("--node", "broadcast")``; empty if it cannot."""
+    results: Results
+    """What the checkers found, as ``results.json`` has it."""
+    history: History
+    """What clients did."""
+    journal: Journal
+    """Every message."""
+    logs: dict[str, list[str]]
+    """What each node said, by its id."""
+    rerun: Callable[[Sequence[Fault]], Report] | None = attrs.field(default=None, repr=False)
+    """Runs the same with another schedule of faults; None where that would not be the same, in real time."""
+
+    @property
+    def valid(self) -> Valid:
+        """The verdict: True, False, or ``unknown``."""
+        verdict: Valid = self.results["valid?"]
+        return verdict
+
+    @property
+    def digest(self) -> str:
+        """That of the journal: two runs with the same one exchanged the same messages at the same times."""
+        return self.journal.digest()
+
+    @property
+    def command(self) -> str | None:
+        """The command that runs this again; None if no command line can name what was tested."""
+        return command_line(self.options, self.node) if self.node else None
+
+    def reasons(self) -> list[str]:
+        """Return why the run is not valid, a line for each reason."""
+        return reasons(self.results)
+
+    def warnings(self) -> list[str]:
+        """Return what makes the verdict say less than it seems to, a line for each."""
+        return warnings(self.results)
+
+    def assert_valid(self) -> None:
+        """Do nothing if the run is valid.
+
+        Raises:
+          AssertionError: if it is not, or nobody knows: with the reasons, the seed, how to run it again, and the
+            smallest schedule of faults that still fails, which is sought for up to 20 s.
+        """
+        if self.valid is not True:
+            raise AssertionError(_explanation(self))
+
+    def __str__(self) -> str:
+        return summary(self)
+
+
+def summary(report: Report) -> str:
+    """Return what a person wants to know of a run, in some twenty lines."""
+    sections = [
+        ("because", report.reasons()),
+        *((name, [text]) for name, text in figures(report.results)),
+        ("faults", _fault_lines(report.results)),
+        ("mind", _few(report.warnings())),
+    ]
+    lines = [f"{headline(report.options)}, seed {report.options.seed}: {VERDICTS[report.valid]}"]
+    for heading, texts in sections:
+        lines += [f"  {heading if index == 0 else '':<12}{text}" for index, text in enumerate(_lines_of(texts))]
+    return "\n".join(lines)
+
+
+def headline(options: Options) -> str:
+    """Return what is run, in a few words."""
+    count = len(options.nodes)
+    return f"{options.workload}, {count} node{'s' * (count > 1)}"
+
+
+def _lines_of(texts: Sequence[str]) -> list[str]:
+    return [line for text in texts for line in text.split("\n")]
+
+
+def _few(texts: list[str]) -> list[str]:
+    rest = len(texts) - SHOWN_WARNINGS
+    return texts if rest <= 1 else [*texts[:SHOWN_WARNINGS], f"and {rest} more; results.json has them all"]
+
+
+def figures(results: Results) -> list[tuple[str, str]]:
+    """Return the key figures of a run, each with its name."""
+    counts, net = results["stats"], results["net"]
+    quantiles = ", ".join(f"p{float(q) * 100:g} {ms:.3g}" for q, ms in results["latencies"]["quantiles"].items())
+    per_op = net["servers"].get("msgs-per-op", 0)
+    return [
+        (
+            "operations",
+            f"{counts['count']}: {counts['ok-count']} ok, {counts['fail-count']} fail, {counts['info-count']} info"
+            f" ({results['availability']['ok-fraction']:.1%} ok)",
+        ),
+        ("latency", f"{quantiles} ms" if quantiles else "no operation was ok"),
+        (
+            "messages",
+            f"{net['all']['msg-count']}, of which {net['servers']['msg-count']} among nodes and services:"
+            f" {per_op:.3g} an operation",
+        ),
+    ]
+
+
+def _fault_lines(results: Results) -> list[str]:
+    schedule = results["faults"]["schedule"]
+    effective = [entry for entry in schedule if entry["took-effect"]]
+    if not schedule:
+        return []
+    effects = sum(entry["took-effect"] for entry in schedule)
+    return [f"{len(effective)} of {len(schedule)} took effect, {effects} times in all"]
+
+
+def _explanation(report: Report) -> str:
+    """Return why *report* is not valid, and what to do about it."""
+    again = [f"run it again with: {report.command}"] if report.command else []
+    return "\n".join([summary(report), *again, *_smallest(report)])
+
+
+def _smallest(report: Report) -> list[str]:
+    """Return the smallest schedule found that fails, and how to run that."""
+    rerun = report.rerun
+    if rerun is None or not report.options.faults or report.valid is not False:
+        return []
+    give_up_at = time.monotonic() + SHRINK_SECONDS
+
+    def fails(faults: Sequence[Fault]) -> bool:
+        return time.monotonic() < give_up_at and rerun(faults).valid is False
+
+    found = shrink(report.options.faults, fails)
+    again = rerun(found.faults)
+    lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
+    lines += [f"  from {fault.at:g} s until {fault.until:g} s: {describe(fault)}" for fault in found.faults]
+    return [*lines, *([f"run that with: {again.command}"] if again.command else [])]

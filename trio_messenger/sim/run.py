@@ -1,0 +1,226 @@
+"""A run: nodes, services and clients on one network, from ``init`` to the last read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias, final
+
+import attrs
+import msgspec
+import trio
+
+from trio_messenger import RpcError
+
+from ._clients import Client, Clients
+from ._in_process import capturing_logs
+from ._nemesis import Nemesis
+from ._streams import Streams
+from .cluster import Cluster, SetUpError
+from .history import History, Op, OpType
+from .hosts import Host, NodeLog
+from .journal import Journal
+from .network import Delivery, Network
+from .options import Options
+from .services import SERVICES, Service
+from .workloads import TOPOLOGIES, WORKLOADS, Invocation
+
+RECOVERY: Final = 10.0
+"""Seconds between the end of all faults and the final operations, as in Maelstrom."""
+
+Phase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
+"""Where a run is."""
+
+MakeHost: TypeAlias = Callable[[str, Network, NodeLog, trio.Nursery, Streams], Host]
+"""Makes the host of a node, given its id, the network, its log, a nursery for its tasks, and the run's chance."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@attrs.define(eq=False)
+class _Worker:
+    node_id: str
+    process: int
+    client: Client
+
+
+@final
+class Run:
+    """One run. Its public fields fill while `conduct` runs.
+
+    Args:
+      options: What is to be run.
+      make_host: Makes the nodes' hosts.
+      watch: Called after each operation and each change of `phase`, to show how far it is; must not wait.
+      echo_log: Called with a node's id and each line that it logs.
+      recovery: Seconds between the end of all faults and the final operations.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        make_host: MakeHost,
+        *,
+        watch: Callable[[Run], object] = lambda _: None,
+        echo_log: Callable[[str, str], object] | None = None,
+        recovery: float = RECOVERY,
+    ) -> None:
+        self.options: Final = options
+        """What is run."""
+        self.workload: Final = WORKLOADS[options.workload]()
+        """What clients do."""
+        self.history: Final = History()
+        """What they did."""
+        self.journal: Final = Journal()
+        """Every message."""
+        self.phase: Phase = "set-up"
+        """Where the run is."""
+        self.malformed: Final[list[str]] = []
+        """Replies that did not have the form that the workload demands; a line for each."""
+        self.logs: Final = {node_id: NodeLog(node_id, echo_log) for node_id in options.nodes}
+        """What each node said."""
+        self.hosts: Mapping[str, Host] = {}
+        """Those of the nodes."""
+        self._streams = Streams(options.seed)
+        self.network: Final = Network(
+            self._streams, self.journal, options.latency, loss=options.loss, duplicate=options.duplicate
+        )
+        """What carries the messages, and counts what faults do."""
+        self._clients = Clients(self.network)
+        self._make_host = make_host
+        self._watch = watch
+        self._recovery = recovery
+        self._workers: list[_Worker] = []
+        self._free: list[int] = []
+        self._freed = trio.Event()
+
+    async def conduct(self) -> None:
+        """Run from beginning to end; when this returns or raises, no node is left.
+
+        Raises:
+          SetUpError: if a node did not come up.
+        """
+        failure: SetUpError | None = None
+        with capturing_logs():
+            async with trio.open_nursery() as nursery:
+                self.network.start()
+                self._enter("set-up")
+                nursery.start_soon(self.network.run)
+                for service_id, make_service in SERVICES.items():
+                    self._attach(service_id, make_service(self._streams.stream("service", service_id)))
+                cluster = self._make_cluster(nursery)
+                try:
+                    await self._conduct(cluster, Nemesis(self.options.faults, self.network, cluster, nursery))
+                except SetUpError as exc:
+                    failure = exc  # raised out here it would come in a group
+                finally:
+                    await cluster.aclose()
+                nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        self._enter("done")
+
+    def _make_cluster(self, nursery: trio.Nursery) -> Cluster:
+        self.hosts = {
+            node_id: self._make_host(node_id, self.network, log, nursery, self._streams)
+            for node_id, log in self.logs.items()
+        }
+        return Cluster(self.hosts, self.network, self._clients)
+
+    async def _conduct(self, cluster: Cluster, nemesis: Nemesis) -> None:
+        await cluster.start()
+        request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
+        if request is not None:
+            await cluster.ask_all(request)
+        self._open_workers()
+        self._enter("main")
+        async with trio.open_nursery() as operations:
+            with trio.move_on_after(self.options.time_limit):
+                async with trio.open_nursery() as phase:
+                    phase.start_soon(nemesis.run)
+                    await self._invoke(operations)
+        nemesis.heal()
+        last = self.workload.final_invocation()
+        if last is not None:
+            self._enter("recovery")
+            await trio.sleep(self._recovery)
+            self._enter("final")
+            async with trio.open_nursery() as operations:
+                for index in range(len(self._workers)):
+                    operations.start_soon(self._perform, index, last, True)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._watch(self)
+
+    def _open_workers(self) -> None:
+        nodes = self.options.nodes
+        for index in range(self.options.concurrency):
+            self._workers.append(_Worker(nodes[index % len(nodes)], index, self._clients.open()))
+            self._free.append(index)
+
+    async def _invoke(self, nursery: trio.Nursery) -> None:
+        """Let workers begin operations, at the rate, until cancelled.
+
+        Gaps are evenly distributed from 0 to twice their mean, and the first operation begins at once; where all
+        workers are busy the next ones are late (Jepsen's ``stagger``).
+        """
+        if self.options.rate == 0:
+            await trio.sleep_forever()
+        chance = self._streams.stream("operations")
+        due = trio.current_time()
+        for invocation in self.workload.invocations(self._streams.stream("invocations")):
+            await trio.sleep_until(due)
+            while not self._free:
+                self._freed = trio.Event()
+                await self._freed.wait()
+            index = self._free.pop(chance.randrange(len(self._free)))
+            nursery.start_soon(self._perform, index, invocation, False)
+            due = max(due, trio.current_time()) + chance.uniform(0, 2 / self.options.rate)
+
+    async def _perform(self, index: int, invocation: Invocation, is_final: bool) -> None:
+        worker, (f, value) = self._workers[index], invocation
+        self._record(worker, "invoke", f, value, None, is_final)
+        outcome, value, error = await self._ask(worker, f, value)
+        self._record(worker, outcome, f, value, error, is_final)
+        if outcome == "info":  # it may still happen: this process has not finished, and does nothing else
+            worker.process += len(self._workers)
+            worker.client.close()
+            worker.client = self._clients.open()
+        self._free.append(index)
+        self._freed.set()
+        self._watch(self)
+
+    async def _ask(self, worker: _Worker, f: str, value: Any) -> tuple[OpType, Any, str | None]:
+        """Carry out an operation; return how it ended, its value, and what went wrong."""
+        try:
+            reply = await worker.client.rpc(worker.node_id, self.workload.request(f, value))
+            return "ok", self.workload.completed(f, value, self.workload.parse(f, reply)), None
+        except RpcError as exc:
+            return self.workload.outcome(f, exc), value, str(exc)
+        except msgspec.ValidationError as exc:
+            self.malformed.append(f"node {worker.node_id!r} answered {f!r} with a malformed reply: {exc}")
+            return "info", value, f"malformed reply: {exc}"
+
+    def _record(self, worker: _Worker, kind: OpType, f: str, value: Any, error: str | None, is_final: bool) -> None:
+        self.history.append(
+            Op(
+                index=len(self.history),
+                time=self.network.now(),
+                type=kind,
+                process=worker.process,
+                f=f,
+                value=value,
+                error=error,
+                final=is_final,
+            )
+        )
+
+    def _attach(self, service_id: str, service: Service) -> None:
+        def serve(delivery: Delivery) -> None:
+            message = delivery.message
+            reply = service.handle(message.src, message.body)
+            if reply is not None:
+                body = {**reply, "in_reply_to": message.body.get("msg_id")}
+                self.network.send(_encode({"src": service_id, "dest": message.src, "body": body}))
+
+        self.network.attach(service_id, "services", serve)

@@ -1,0 +1,281 @@
+"""Schedules of faults made by chance, as Maelstrom's nemesis makes them.
+
+A nemesis of one kind begins a fault at once, ends it, begins the next, and so on, with gaps evenly distributed from 0
+to twice the interval. Each time it picks anew whom to befall and how badly. What Maelstrom's partitions and Jepsen's
+targets are is theirs (``jepsen/nemesis.clj``, ``jepsen/nemesis/combined.clj``); the other kinds follow their manner.
+
+Each kind draws from streams of its own: to add one, or to take one away, changes nothing about the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Final, TypeAlias, final
+
+import attrs
+
+from ._streams import Streams
+from .faults import (
+    BETWEEN_NODES,
+    ClockSkew,
+    Duplication,
+    Fault,
+    Kill,
+    Links,
+    Loss,
+    Partition,
+    Pause,
+    Reordering,
+    SlowLinks,
+)
+
+SHORTEST_INTERVAL: Final = 0.001
+"""Seconds that a nemesis' interval has at the least; times are drawn in whole milliseconds, so as to read well."""
+
+RATES: Final = (0.1, 0.5)
+"""Least and greatest probability with which a message is lost, duplicated or held back."""
+
+LONGEST_SKEW: Final = 60.0
+"""Seconds that a clock is wrong at the most; a tenth at the least, and each magnitude as likely as any other."""
+
+PERFECT_RING: Final = 5
+"""Nodes up to which overlapping majorities are consecutive nodes of a ring; for more, Jepsen links them by chance."""
+
+
+@attrs.frozen
+class _Round:
+    """One fault to make."""
+
+    nodes: tuple[str, ...]
+    chance: Random
+    at: float
+    until: float
+
+    def shuffled(self) -> list[str]:
+        return self.chance.sample(self.nodes, len(self.nodes))
+
+    def some(self, count: int) -> list[str]:
+        """Return *count* of the nodes, in their order, which reads best."""
+        chosen = self.shuffled()[:count]
+        return [node for node in self.nodes if node in chosen]
+
+    def rate(self) -> float:
+        return round(self.chance.uniform(*RATES), 2)
+
+
+_Make: TypeAlias = Callable[[_Round], list[Fault]]
+
+
+@final
+@attrs.frozen
+class NemesisKind:
+    """A kind of faults that schedules can be made of."""
+
+    name: str
+    """What ``--nemesis`` calls it."""
+    help: str
+    """What it does, in one line."""
+    _make: _Make = attrs.field(repr=False)
+
+    def faults(self, nodes: Sequence[str], streams: Streams, interval: float, time_limit: float) -> Iterator[Fault]:
+        """Yield the faults of this kind; see `make_schedule`."""
+        chance = streams.stream("nemesis", self.name, "targets")
+        for at, until in _rounds(streams.stream("nemesis", self.name, "times"), interval, time_limit):
+            yield from self._make(_Round(tuple(nodes), chance, at, until))
+
+
+def make_schedule(
+    kinds: Sequence[str], nodes: Sequence[str], streams: Streams, *, interval: float = 10.0, time_limit: float
+) -> list[Fault]:
+    """Return a schedule of faults.
+
+    The first fault of each kind begins at 0. One that would end after the main phase lasts to its end. Where a
+    target is empty, such as a third of three nodes, there is no fault that time.
+
+    Args:
+      kinds: Names in `NEMESES`, in any order.
+      nodes: The ids of all nodes.
+      streams: The chance of the run.
+      interval: Seconds from a beginning to the end, and from the end to the next beginning, on average.
+      time_limit: Seconds of the main phase.
+
+    Returns:
+      The faults in the order in which they begin.
+
+    Raises:
+      ValueError: if there is no such kind, or a figure makes no sense; the text says what would.
+    """
+    known = [kind.name for kind in NEMESES]
+    for name in kinds:
+        if name not in known:
+            raise ValueError(f"there is no nemesis {name!r:.80}; there are: {', '.join(known)}")
+    if not kinds:
+        return []
+    if not SHORTEST_INTERVAL <= interval < math.inf:
+        raise ValueError(f"the nemesis interval is {interval} s; give {SHORTEST_INTERVAL} or more, and a finite number")
+    if not 0 <= time_limit < math.inf:
+        raise ValueError(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
+    faults = [
+        fault for kind in NEMESES if kind.name in kinds for fault in kind.faults(nodes, streams, interval, time_limit)
+    ]
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+def _rounds(chance: Random, interval: float, time_limit: float) -> Iterator[tuple[float, float]]:
+    """Yield when each fault begins and ends."""
+    at = 0.0
+    while at < time_limit:
+        until = round(at + max(chance.uniform(0, 2 * interval), SHORTEST_INTERVAL), 3)
+        yield at, until if until < time_limit else math.inf
+        at = round(until + chance.uniform(0, 2 * interval), 3)
+
+
+# Partitions
+
+
+def _partition(now: _Round) -> list[Fault]:
+    shape = now.chance.choice((_one, _majority, _minority_third, _majorities_ring))
+    return _cut(shape(now), now)
+
+
+def _one_way(now: _Round) -> list[Fault]:
+    links = now.chance.choice((_one, _majority, _minority_third))(now)
+    # `between` lists both ways: first from the smaller side, then to it.
+    half = len(links) // 2
+    return _cut(links[:half] if now.chance.random() < 1 / 2 else links[half:], now)
+
+
+def _single_links(now: _Round) -> list[Fault]:
+    return _cut(_few(now), now)
+
+
+def _cut(links: Links, now: _Round) -> list[Fault]:
+    return [Partition(at=now.at, until=now.until, links=links)] if links else []
+
+
+def _one(now: _Round) -> Links:
+    return _apart(now, 1)
+
+
+def _majority(now: _Round) -> Links:
+    return _apart(now, len(now.nodes) // 2)
+
+
+def _minority_third(now: _Round) -> Links:
+    return _apart(now, (len(now.nodes) - 1) // 3)
+
+
+def _apart(now: _Round, count: int) -> Links:
+    """Return the links, both ways, between *count* of the nodes and the others."""
+    side = now.some(count)
+    return Partition.between(side, [node for node in now.nodes if node not in side]).links
+
+
+def _majorities_ring(now: _Round) -> Links:
+    """Return the links to cut so that each node hears a majority, and no two the same one."""
+    ring = now.shuffled()
+    heard = _perfect_ring(ring) if len(ring) <= PERFECT_RING else _linked_by_chance(ring, now.chance)
+    return tuple((src, dest) for dest in now.nodes for src in now.nodes if src not in heard[dest])
+
+
+def _perfect_ring(ring: Sequence[str]) -> dict[str, set[str]]:
+    """Return whom each node hears: the node in the middle of a majority of consecutive ones hears that."""
+    majority = len(ring) // 2 + 1
+    windows = [[ring[(start + i) % len(ring)] for i in range(majority)] for start in range(len(ring))]
+    return {window[majority // 2]: set(window) for window in windows}
+
+
+def _linked_by_chance(nodes: Sequence[str], chance: Random) -> dict[str, set[str]]:
+    """Return whom each node hears: as long as one hears no majority, the two that hear least are linked."""
+    majority = len(nodes) // 2 + 1
+    heard = {node: {node} for node in nodes}
+    while True:
+        least_first = sorted(chance.sample(nodes, len(nodes)), key=lambda node: len(heard[node]))
+        one = least_first[0]
+        if len(heard[one]) >= majority:
+            return heard
+        other = next(node for node in least_first if node not in heard[one])
+        heard[one].add(other)
+        heard[other].add(one)
+
+
+# Bad links
+
+
+def _loss(now: _Round) -> list[Fault]:
+    links = _some_links(now)
+    return [Loss(at=now.at, until=now.until, links=links, rate=now.rate())] if links else []
+
+
+def _duplicate(now: _Round) -> list[Fault]:
+    links = _some_links(now)
+    return [Duplication(at=now.at, until=now.until, links=links, rate=now.rate())] if links else []
+
+
+def _reorder(now: _Round) -> list[Fault]:
+    links, seconds = _some_links(now), round(now.chance.uniform(0.05, 1), 2)
+    return [Reordering(at=now.at, until=now.until, links=links, rate=now.rate(), seconds=seconds)] if links else []
+
+
+def _slow(now: _Round) -> list[Fault]:
+    # Where there is no latency, a factor does nothing: so there is always something added.
+    links, factor = _some_links(now), now.chance.choice((1.0, 2.0, 10.0))
+    extra = round(now.chance.uniform(0.05, 2.5), 2)
+    return [SlowLinks(at=now.at, until=now.until, links=links, factor=factor, extra=extra)] if links else []
+
+
+def _some_links(now: _Round) -> Links:
+    return now.chance.choice((lambda _: BETWEEN_NODES, _one, _few))(now)
+
+
+def _few(now: _Round) -> Links:
+    """Return one, two or three single links, if there are as many."""
+    links = [(src, dest) for src in now.nodes for dest in now.nodes if src != dest]
+    return tuple(now.chance.sample(links, min(now.chance.randint(1, 3), len(links))))
+
+
+# Bad nodes
+
+
+def _kill(now: _Round) -> list[Fault]:
+    nodes = _some_nodes(now)
+    return [Kill(at=now.at, until=now.until, nodes=nodes)] if nodes else []
+
+
+def _pause(now: _Round) -> list[Fault]:
+    nodes = _some_nodes(now)
+    return [Pause(at=now.at, until=now.until, nodes=nodes)] if nodes else []
+
+
+def _clock(now: _Round) -> list[Fault]:
+    return [ClockSkew(at=now.at, until=now.until, nodes=[node], seconds=_skew(now.chance)) for node in _some_nodes(now)]
+
+
+def _skew(chance: Random) -> float:
+    seconds = round(LONGEST_SKEW * math.pow(0.1 / LONGEST_SKEW, chance.random()), 1)
+    return seconds if chance.random() < 1 / 2 else -seconds
+
+
+def _some_nodes(now: _Round) -> list[str]:
+    """Return one node, a minority, a majority or all, as Jepsen's targets are."""
+    majority = len(now.nodes) // 2 + 1
+    return now.some(now.chance.choice((1, majority - 1, majority, len(now.nodes))))
+
+
+NEMESES: Final = (
+    NemesisKind(
+        "partition", "Maelstrom's: cuts off a node, a third, a half, or leaves overlapping majorities", _partition
+    ),
+    NemesisKind("oneway", "cuts the links from some nodes to the others, or those back, but not both", _one_way),
+    NemesisKind("links", "cuts one to three single links, each one way", _single_links),
+    NemesisKind("loss", "loses a tenth to a half of the messages on all links, or on some", _loss),
+    NemesisKind("duplicate", "delivers a tenth to a half of the messages twice", _duplicate),
+    NemesisKind("reorder", "holds back a tenth to a half of the messages, by up to a second", _reorder),
+    NemesisKind("slow", "makes messages take longer, by up to 2.5 s or ten times as long", _slow),
+    NemesisKind("kill", "kills one node, some or all, and starts them again", _kill),
+    NemesisKind("pause", "lets one node, some or all stand still", _pause),
+    NemesisKind("clock", "sets the clocks of one node, some or all wrong, by 0.1 s to 60 s", _clock),
+)
+"""All kinds."""

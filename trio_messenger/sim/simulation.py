@@ -1,0 +1,148 @@
+"""Simulations: runs of nodes in this process, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from ._in_process import InProcessHost
+from ._streams import Streams
+from ._virtual import run_virtual
+from .checkers.availability import Availability
+from .durable import Build
+from .faults import Fault
+from .hosts import Host, NodeLog
+from .judgement import judge
+from .latency import Distribution, Latency
+from .network import Network
+from .options import Options
+from .report import Report
+from .run import Run
+
+
+def simulate(  # noqa: PLR0913 - the options of a test, by name
+    workload: str,
+    build: Build,
+    *,
+    nodes: int | Sequence[str] = 5,
+    seed: int = 0,
+    faults: Sequence[Fault] | None = None,
+    nemesis: Sequence[str] = (),
+    nemesis_interval: float = 10.0,
+    concurrency: int | None = None,
+    rate: float = 5.0,
+    time_limit: float = 60.0,
+    latency: float = 0.0,
+    latency_dist: Distribution = "constant",
+    loss: float = 0.0,
+    duplicate: float = 0.0,
+    topology: str = "grid",
+    availability: Availability = None,
+) -> Report:
+    """Test nodes in this process, in virtual time, and judge what they did.
+
+    The same arguments give the same run, message by message, if the nodes draw all chance from
+    `~trio_messenger.Node.random`, look at the day's clock by `~trio_messenger.Node.wall_time`, and share nothing with
+    the world. What they log or print is in the report.
+
+    Args:
+      workload: The name of one of `WORKLOADS`.
+      build: Makes a new `~trio_messenger.Node`, for each life of each node; given ``store=``, a `DurableStore`, if it
+        takes one.
+      nodes: How many (``n1``, ``n2`` and so on), or their ids.
+      seed: Of all chance.
+      faults: What goes wrong; by default what *nemesis* says.
+      nemesis: Kinds of faults, of `NEMESES`, to make a schedule of by the seed.
+      nemesis_interval: Seconds between its changes, on average.
+      concurrency: How many clients ask at the same time; by default as many as there are nodes.
+      rate: Operations per second, of all clients together.
+      time_limit: Seconds of the main phase.
+      latency: The mean of that between nodes, and between nodes and services, in milliseconds.
+      latency_dist: How it is distributed.
+      loss: The probability that a message between nodes is lost.
+      duplicate: The probability that a message between nodes is duplicated.
+      topology: Who is whose neighbour, for the broadcast workload: the name of one of `TOPOLOGIES`.
+      availability: Which fraction of operations has to be ok, or ``total``.
+
+    Raises:
+      ValueError: if an argument makes no sense.
+      SetUpError: if a node could not be made or did not answer ``init``.
+      RuntimeError: if called from an async function: a simulation runs Trio itself.
+    """
+    node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes
+    given: dict[str, Any] = {"faults": faults, "concurrency": concurrency}
+    options = Options(
+        workload=workload,
+        nodes=node_ids,
+        seed=seed,
+        nemesis=nemesis,
+        nemesis_interval=nemesis_interval,
+        rate=rate,
+        time_limit=time_limit,
+        latency=Latency(latency, latency_dist),
+        loss=loss,
+        duplicate=duplicate,
+        topology=topology,
+        availability=availability,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return run_simulation(options, build)
+
+
+def run_simulation(
+    options: Options,
+    build: Build,
+    *,
+    node: Sequence[str] | None = None,
+    watch: Callable[[Run], object] = lambda _: None,
+    echo_log: Callable[[str, str], object] | None = None,
+) -> Report:
+    """Do as `simulate`, with the arguments in *options*.
+
+    Args:
+      options: What to run.
+      build: Makes the nodes.
+      node: How the command line names what is tested; by default found out from *build*.
+      watch: See `Run`.
+      echo_log: See `Run`.
+
+    Raises:
+      SetUpError, RuntimeError: as `simulate`.
+    """
+
+    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, streams: Streams) -> Host:
+        return InProcessHost(node_id, network, log, build, nursery, streams)
+
+    def rerun(faults: Sequence[Fault]) -> Report:
+        return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, node=node)
+
+    run = Run(options, make_host, watch=watch, echo_log=echo_log)
+    run_virtual(run.conduct, seed=options.seed)
+    return make_report(run, name_of(build) if node is None else node, rerun)
+
+
+def make_report(run: Run, node: Sequence[str], rerun: Callable[[Sequence[Fault]], Report] | None = None) -> Report:
+    """Judge *run*, which has ended, and return the report; see `Report` for the others."""
+    return Report(
+        options=run.options,
+        node=tuple(node),
+        results=judge(run),
+        history=run.history,
+        journal=run.journal,
+        logs={node_id: log.lines() for node_id, log in run.logs.items()},
+        rerun=rerun,
+    )
+
+
+def name_of(build: Build) -> tuple[str, ...]:
+    """Return how the command line names the nodes that *build* makes; nothing, if it cannot."""
+    module, name = getattr(build, "__module__", None), getattr(build, "__qualname__", "")
+    if not module or not name.isidentifier():
+        return ()
+    ready_made = "trio_messenger.nodes."
+    if module.startswith(ready_made) and name == "build":
+        return "--node", module.removeprefix(ready_made).replace("_", "-")
+    return "--node", f"{module}:{name}"

@@ -1,0 +1,193 @@
+"""The store: the folder that a run leaves, for people to look at and for `replay` and `shrink` to run again.
+
+store/latest                     a link to the folder of the latest run of all
+store/WORKLOAD/latest            and to that of the workload's
+store/WORKLOAD/SEED or TIME/
+  index.html                     the verdict, and links to all of these
+  results.json                   what the checkers found
+  history.jsonl                  what clients did, an `Op` a line
+  journal.jsonl                  every message, an `Entry` a line
+  schedule.json                  what was run: options, faults and seed
+  messages.svg                   who sent what to whom, over time
+  latency.svg                    how long operations took
+  node-logs/NODE.log             what each node logged and printed
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any, Final, final
+
+import attrs
+import msgspec
+
+from ._command_lines import PROGRAM
+from .checkers import Results
+from .history import History, Op
+from .journal import Journal
+from .options import Options
+from .pictures import PageSummary, latency, page, space_time
+from .report import Report, headline
+
+FORMAT: Final = 1
+"""The version of the files' format; a file of another one is refused."""
+
+SCHEDULE: Final = "schedule.json"
+"""The file that says what was run; a folder without it is none of ours."""
+
+
+@final
+@attrs.frozen
+class Stored:
+    """What was run, as the store has it."""
+
+    options: Options
+    """What was run."""
+    node: tuple[str, ...]
+    """How the command line names what was tested."""
+    digest: str
+    """That of the journal."""
+    valid: Any
+    """The verdict."""
+
+
+def save(report: Report, store: Path, name: str) -> Path:
+    """Write all files of a run, and let ``latest`` point to them; those of an earlier run of that name are replaced.
+
+    Args:
+      report: Of the run.
+      store: The folder of all runs; made if it is not there.
+      name: What to call this run among those of its workload: its seed, or the time.
+
+    Returns:
+      The run's own folder.
+
+    Raises:
+      OSError: if that cannot be done.
+    """
+    workload = store / report.options.workload
+    folder = workload / name
+    if (folder / SCHEDULE).exists():
+        shutil.rmtree(folder)
+    (folder / "node-logs").mkdir(parents=True, exist_ok=True)
+    _write_data(report, folder)
+    _write_pictures(report, folder)
+    _point(store / "latest", folder)
+    _point(workload / "latest", folder)
+    return folder
+
+
+def load(folder: Path) -> Stored:
+    """Read what was run from the folder that it left.
+
+    Raises:
+      ValueError: if *folder* is not one that `save` has written, or a later version has.
+    """
+    try:
+        content = json.loads((folder / SCHEDULE).read_bytes())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} has no {SCHEDULE}: give the folder that a run has left, such as store/latest"
+        ) from None
+    except ValueError as exc:
+        raise ValueError(f"{folder / SCHEDULE} is no JSON: {exc}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{folder / SCHEDULE} has not the format {FORMAT}, which is the one that is known here")
+    try:
+        options = Options.from_json(content["options"])
+        return Stored(options, tuple(content["node"]), content["digest"], content["valid?"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
+
+
+def load_journal(folder: Path) -> Journal:
+    """Read the journal of a run. Raises OSError or ValueError if there is none."""
+    return Journal.load(folder / "journal.jsonl")
+
+
+def load_history(folder: Path) -> History:
+    """Read the history of a run. Raises OSError or ValueError if there is none."""
+    decode = msgspec.json.Decoder(Op).decode
+    with (folder / "history.jsonl").open("rb") as file:
+        return History(decode(line) for line in file)
+
+
+def _write_data(report: Report, folder: Path) -> None:
+    _write_json(folder / "results.json", report.results)
+    _write_json(
+        folder / SCHEDULE,
+        {
+            "format": FORMAT,
+            "node": report.node,
+            "seed": report.options.seed,
+            "valid?": report.valid,
+            "digest": report.digest,
+            "options": report.options.to_json(),
+        },
+    )
+    report.journal.save(folder / "journal.jsonl")
+    encode = msgspec.json.Encoder().encode
+    with (folder / "history.jsonl").open("wb") as file:
+        file.writelines(encode(_line(op)) + b"\n" for op in report.history)
+    for node_id, lines in report.logs.items():
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / "node-logs" / f"{node_id}.log").write_text(text, encoding="utf-8", errors="replace")
+
+
+def _line(op: Op) -> dict[str, Any]:
+    """Return *op* as it stands in the file: its fields in their order, without those that say nothing."""
+    return attrs.asdict(
+        op, recurse=False, filter=lambda field, value: field.name == "value" or not (value is None or value is False)
+    )
+
+
+def _write_pictures(report: Report, folder: Path) -> None:
+    title, place = f"{headline(report.options)}, seed {report.options.seed}", shlex.quote(str(folder))
+    diagram = space_time(report.journal, title=title, command=f"{PROGRAM} diagram {place}")
+    (folder / "messages.svg").write_text(diagram, encoding="utf-8")
+    (folder / "latency.svg").write_text(latency(report.history, report.journal, title=title), encoding="utf-8")
+    commands = [("the same again", f"{PROGRAM} replay {place}")]
+    if report.options.faults and report.valid is False:
+        commands.append(("the fewest faults that still fail", f"{PROGRAM} shrink {place}"))
+    if report.command:
+        commands.append(("from its options", report.command))
+    summary = PageSummary(
+        title=headline(report.options),
+        verdict=report.valid,
+        reasons=report.reasons(),
+        warnings=report.warnings(),
+        seed=report.options.seed,
+        commands=commands,
+        figures=_figures(report.results),
+        faults=[(entry["text"], entry["took-effect"]) for entry in report.results["faults"]["schedule"]],
+        results=report.results["workload"],
+        files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
+    )
+    (folder / "index.html").write_text(page(summary), encoding="utf-8")
+
+
+def _figures(results: Results) -> list[tuple[str, str | float]]:
+    """Return the key figures, each short enough for a tile."""
+    counts, net = results["stats"], results["net"]
+    told: list[tuple[str, str | float]] = [
+        (name, counts[key]) for name, key in (("operations", "count"), ("ok", "ok-count"), ("fail", "fail-count"))
+    ]
+    told += [("info", counts["info-count"]), ("available", f"{results['availability']['ok-fraction']:.1%}")]
+    told += [(f"p{float(q) * 100:g} latency", f"{ms:.3g} ms") for q, ms in results["latencies"]["quantiles"].items()]
+    told += [("messages", net["all"]["msg-count"]), ("among nodes and services", net["servers"]["msg-count"])]
+    return [*told, ("of these an operation", f"{net['servers'].get('msgs-per-op', 0):.3g}")]
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _point(link: Path, folder: Path) -> None:
+    """Let *link*, which may be there and point elsewhere, point to *folder*; do nothing where there are no links."""
+    if link.is_symlink():
+        link.unlink()
+    if not link.exists():
+        link.symlink_to(folder.relative_to(link.parent), target_is_directory=True)

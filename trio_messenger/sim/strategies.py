@@ -1,0 +1,162 @@
+"""Schedules of faults for property tests with Hypothesis, which is imported here and nowhere else in the package.
+
+    @given(fault_schedules(["n1", "n2", "n3"], time_limit=10))
+    def test_no_broadcast_is_lost(faults):
+        simulate("broadcast", build, nodes=["n1", "n2", "n3"], time_limit=10, faults=faults).assert_valid()
+
+Hypothesis reduces a schedule that fails by itself: to fewer faults, then to milder ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, TypedDict
+
+from hypothesis import strategies as st
+
+from .faults import (
+    BETWEEN_NODES,
+    KINDS,
+    ClockSkew,
+    Duplication,
+    Fault,
+    Kill,
+    Links,
+    Loss,
+    Partition,
+    Pause,
+    Reordering,
+    SlowLinks,
+)
+
+MAX_SIZE: Final = 5
+"""Faults in a schedule at the most, where nobody says otherwise: more seldom find more, but take longer to reduce."""
+
+_QUARTERS: Final = 4
+"""Times are multiples of a quarter of a second, which are exact in binary."""
+
+_EIGHTHS: Final = 8
+"""And probabilities of an eighth."""
+
+_LONGEST: Final = 8 * _QUARTERS  # of the delays of messages
+_LONGEST_SKEW: Final = 60 * _QUARTERS
+
+
+class _Times(TypedDict):
+    at: float
+    until: float
+
+
+def fault_schedules(
+    nodes: Sequence[str],
+    *,
+    time_limit: float = 60.0,
+    kinds: Sequence[str] = tuple(KINDS),
+    max_size: int = MAX_SIZE,
+) -> st.SearchStrategy[list[Fault]]:
+    """Return a strategy for schedules of faults. The simplest one has none; mild and short faults are simpler.
+
+    Args:
+      nodes: The ids of the nodes that are simulated.
+      time_limit: Seconds of the main phase; no fault lasts longer.
+      kinds: Which kinds of faults, by their names in `KINDS`.
+      max_size: How many faults at the most.
+
+    Raises:
+      ValueError: if there is no such kind, or no node, or not a quarter of a second.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"there is no fault of kind {kind!r:.80}; there are: {', '.join(KINDS)}")
+    if not nodes:
+        raise ValueError("there are no nodes; give the id of one or more")
+    if not 1 / _QUARTERS <= time_limit < math.inf:
+        raise ValueError(f"time_limit is {time_limit} s; give {1 / _QUARTERS} or more, and a finite number")
+    times = _times(math.floor(time_limit * _QUARTERS))
+    makers = {**_link_faults(times, _links(nodes)), **_node_faults(times, _some(nodes))}
+    # Hypothesis replaces a part of what it has drawn by the simplest one in a single step, but cannot leave out one of
+    # this size. So the simplest fault is none at all.
+    some = st.lists(st.one_of(st.none(), *(makers[kind] for kind in kinds)), max_size=max_size)
+    return some.map(lambda drawn: [fault for fault in drawn if fault is not None])
+
+
+# Of two schedules, that which takes fewer choices is simpler to Hypothesis, and of as many, smaller ones. So whatever
+# stands in one place is made of the same number of choices: else it would prefer, say, all links to a single one.
+
+
+def _times(quarters: int) -> st.SearchStrategy[_Times]:
+    """Return a strategy for beginnings and ends."""
+
+    def times(drawn: tuple[int, int]) -> _Times:
+        at, duration = drawn
+        return _Times(at=at / _QUARTERS, until=min(at + duration, quarters) / _QUARTERS)
+
+    return st.tuples(st.integers(0, quarters - 1), st.integers(1, quarters)).map(times)
+
+
+def _links(nodes: Sequence[str]) -> st.SearchStrategy[Links]:
+    """Return a strategy for links: a single one, or those between two sides, one way or both, or all."""
+    if len(nodes) == 1:
+        return st.just(BETWEEN_NODES)
+    single = [(src, dest) for src in nodes for dest in nodes if src != dest]
+    sides = 2 ** len(nodes) - 2
+
+    def links(drawn: tuple[str, int]) -> Links:
+        shape, which = drawn
+        if shape == "single":
+            return (single[which % len(single)],)
+        side = _subset(nodes, which % sides + 1)
+        out = tuple((src, dest) for src in side for dest in nodes if dest not in side)
+        back = tuple((dest, src) for src, dest in out)
+        return {"from": out, "to": back, "both": out + back, "all": BETWEEN_NODES}[shape]
+
+    shapes = st.sampled_from(("single", "from", "to", "both", "all"))
+    return st.tuples(shapes, st.integers(0, max(len(single), sides) - 1)).map(links)
+
+
+def _some(nodes: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    """Return a strategy for one node, or for any number of them."""
+    one = st.integers(0, len(nodes) - 1).map(lambda index: (nodes[index],))
+    return st.one_of(one, st.integers(1, 2 ** len(nodes) - 1).map(lambda bits: _subset(nodes, bits)))
+
+
+def _subset(nodes: Sequence[str], bits: int) -> tuple[str, ...]:
+    return tuple(node for index, node in enumerate(nodes) if bits >> index & 1)
+
+
+def _link_faults(
+    times: st.SearchStrategy[_Times], links: st.SearchStrategy[Links]
+) -> dict[str, st.SearchStrategy[Fault]]:
+    rates = st.integers(1, _EIGHTHS).map(lambda rate: rate / _EIGHTHS)
+    delays = st.integers(1, _LONGEST).map(lambda delay: delay / _QUARTERS)
+    factors = st.integers(1, 10).map(float)
+    return {
+        "partition": _build(lambda when, where: Partition(**when, links=where), times, links),
+        "loss": _build(lambda when, where, rate: Loss(**when, links=where, rate=rate), times, links, rates),
+        "duplicate": _build(lambda when, where, rate: Duplication(**when, links=where, rate=rate), times, links, rates),
+        "reorder": _build(
+            lambda when, where, rate, seconds: Reordering(**when, links=where, rate=rate, seconds=seconds),
+            *(times, links, rates, delays),
+        ),
+        "slow": _build(
+            lambda when, where, factor, extra: SlowLinks(**when, links=where, factor=factor, extra=extra),
+            *(times, links, factors, delays),  # never without some delay: where there is no latency, no factor counts
+        ),
+    }
+
+
+def _node_faults(
+    times: st.SearchStrategy[_Times], nodes: st.SearchStrategy[tuple[str, ...]]
+) -> dict[str, st.SearchStrategy[Fault]]:
+    ahead = st.integers(1, _LONGEST_SKEW).map(lambda skew: skew / _QUARTERS)
+    skews = st.one_of(ahead, ahead.map(lambda skew: -skew))
+    return {
+        "kill": _build(lambda when, who: Kill(**when, nodes=who), times, nodes),
+        "pause": _build(lambda when, who: Pause(**when, nodes=who), times, nodes),
+        "clock": _build(lambda when, who, skew: ClockSkew(**when, nodes=who, seconds=skew), times, nodes, skews),
+    }
+
+
+def _build(make: Callable[..., Fault], *parts: st.SearchStrategy[object]) -> st.SearchStrategy[Fault]:
+    return st.tuples(*parts).map(lambda drawn: make(*drawn))
