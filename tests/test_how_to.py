@@ -1,4 +1,8 @@
-"""The how-to pages are true: each program runs as it stands, and prints what its page shows."""
+"""The how-to pages are true: what they have their reader type and run prints what they show.
+
+A page is of one of two kinds. It has one program, beside it and under its name, which runs in the clone; or it is a
+session: files to type, from the folder with its name, and commands to run (see `harness_pages`).
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness_pages import fences, follow, included
 from harness_process import run
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "how-to"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index")
+PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
+SESSIONS = [page for page in PAGES if page not in PROGRAMS]
+
+
+def text_of(page: str) -> str:
+    """Return the page's source."""
+    return (FOLDER / f"{page}.md").read_text()
 
 
 def blocks(page: str, kind: str) -> list[str]:
     """Return the contents of the fenced blocks of one kind on a page."""
-    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```$", (FOLDER / f"{page}.md").read_text(), re.M | re.S)
+    return ["".join(f"{line}\n" for line in lines) for _, found, lines in fences(text_of(page)) if found == kind]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PROGRAMS)
 async def test_program_prints_what_its_page_shows(page: str) -> None:
     """The program of a page, run as a reader would, ends at once and without failure, and its output is the page's."""
     # A reader's Python finds what is beside the program; nox forbids that, to test the wheel and not the checkout.
@@ -31,33 +43,52 @@ async def test_program_prints_what_its_page_shows(page: str) -> None:
     assert (status, "Traceback" in errors) == (0, False)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PROGRAMS)
 def test_page_shows_its_whole_program(page: str) -> None:
     """A page includes the file that is run, whole."""
-    text = (FOLDER / f"{page}.md").read_text()
-    assert text.count(f"```{{literalinclude}} {page}.py\n:caption: docs/how-to/{page}.py\n```\n") == 1
+    assert text_of(page).count(f"```{{literalinclude}} {page}.py\n:caption: docs/how-to/{page}.py\n```\n") == 1
+
+
+@pytest.mark.parametrize("page", SESSIONS)
+async def test_commands_print_what_their_page_shows(page: str, tmp_path: Path) -> None:
+    """Typed and run in an empty directory, each command of a page prints what the page says it does."""
+    assert await follow(FOLDER / f"{page}.md", tmp_path) > 0
+
+
+@pytest.mark.parametrize("page", SESSIONS)
+def test_page_shows_every_file_in_its_folder(page: str) -> None:
+    """A program or an input that no page shows is one that nobody reads, and none is of another page."""
+    assert set(included(text_of(page))) == {f"{page}/{path.name}" for path in files_of(page)}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_says_what_there_is_to_say(page: str) -> None:
     """Units, cancellation, errors, and the mistake that everyone makes are on each page."""
-    text = (FOLDER / f"{page}.md").read_text()
     for words in ("**The mistake that everyone makes**", "- **Units**:", "- **Cancellation**:", "- **Errors**:"):
-        assert text.count(words) == 1, words
+        assert text_of(page).count(words) == 1, words
 
 
 def test_index_names_every_page() -> None:
     """The list and the table of contents have all pages, in the same order, and there is no program without a page."""
-    text = (FOLDER / "index.md").read_text()
-    listed = re.findall(r"^- \[.*\]\((.*)\.md\)$", text, re.M)
+    listed = re.findall(r"^- \[.*\]\((.*)\.md\)$", text_of("index"), re.M)
     assert sorted(listed) == PAGES
     [toctree] = blocks("index", "{toctree}")
     assert toctree.split() == [":hidden:", *listed]
-    assert sorted(path.stem for path in FOLDER.glob("*.py")) == sorted([*PAGES, "network"])
+    assert sorted(path.stem for path in FOLDER.glob("*.py")) == sorted([*PROGRAMS, "network"])
+    assert sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and files_of(path.name)) == SESSIONS
 
 
-def test_programs_are_short() -> None:
-    """A page is a screen or two."""
-    for page in PAGES:
+def test_pages_are_short() -> None:
+    """A page with a program is a screen or two, a session a few; so is each file that the reader types."""
+    for page in PROGRAMS:
         assert len((FOLDER / f"{page}.py").read_text().splitlines()) <= 64
-        assert len((FOLDER / f"{page}.md").read_text().splitlines()) <= 64
+        assert len(text_of(page).splitlines()) <= 64
+    for page in SESSIONS:
+        assert len(text_of(page).splitlines()) <= 150
+        for path in files_of(page):
+            assert len(path.read_text().splitlines()) <= 64
+
+
+def files_of(page: str) -> list[Path]:
+    """Return the files of a session."""
+    return [path for path in (FOLDER / page).iterdir() if path.is_file()]

@@ -1,0 +1,44 @@
+from trio_messenger import Body, Node, Request
+
+PATIENCE = 0.5
+
+
+def build() -> Node:
+    node = Node()
+    notes: list[int] = []
+
+    def pin(note: int) -> None:
+        if note not in notes:
+            notes.append(note)
+
+    @node.on("topology")
+    def topology() -> Body:
+        return {}
+
+    @node.on("read")
+    def read() -> Body:
+        return {"messages": notes}
+
+    @node.on("tell")
+    def tell(request: Request) -> Body:
+        pin(request.body["note"])
+        return {}
+
+    @node.on("broadcast")
+    async def broadcast(request: Request) -> Body:
+        note = request.body["message"]
+        pin(note)
+        await node.rpc_all(node.peers, {"type": "tell", "note": note}, timeout=PATIENCE)
+        return {}
+
+    @node.on("remind")
+    def remind(request: Request) -> None:
+        for note in request.body["notes"]:
+            pin(note)
+
+    async def remind_peers() -> None:
+        for peer in node.peers:
+            await node.send(peer, {"type": "remind", "notes": notes})
+
+    node.every(2.0, remind_peers)
+    return node

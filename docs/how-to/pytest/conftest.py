@@ -1,0 +1,1 @@
+pytest_plugins = ["trio_messenger.testing.fixtures"]

@@ -1,0 +1,394 @@
+"""Pictures of the architecture, from the code and from a node that runs: its floors, its tasks, the path of a message.
+
+- ``floors.svg``: the floors of the package and what really imports what, by the functions that check it, of
+  ``tests/test_structure.py``.
+- ``task_tree.svg``: the nurseries of a node that serves, each with its tasks and what they wait in, as Trio tells them.
+- ``path.svg``: each step that a task makes from a request to its reply, as a Trio instrument sees it.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import itertools
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, ModuleType
+
+import attrs
+import msgspec
+import trio
+import trio.testing
+
+from trio_messenger import Body, Message, Node, Request
+from trio_messenger.testing import Network, running
+from trio_messenger.transports import Transport
+
+ROOT = Path(__file__).parents[2]
+
+WIDTH = 540
+"""Pixels: narrower than a page's text, so that it can still be read on a telephone."""
+
+STYLE = """
+text { font: 12px ui-sans-serif, system-ui, sans-serif; fill: #1f2328 }
+.code { font: 11px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
+.strong { font-weight: 600 }
+.muted { fill: #59636e }
+.right { text-anchor: end }
+.middle { text-anchor: middle }
+.paper { fill: #ffffff }
+.box { fill: #8c959f; fill-opacity: .07; stroke: #8c959f }
+.chip { fill: #ffffff; stroke: #8c959f }
+.own { fill: #0969da; fill-opacity: .12; stroke: #0969da }
+.line { stroke: #d1d9e0; fill: none }
+.wakes { stroke: #59636e; stroke-width: 1.25; fill: none }
+.tip { fill: #59636e }
+.step { fill: #0969da }
+@media (prefers-color-scheme: dark) {
+text { fill: #f0f6fc }
+.muted { fill: #9198a1 }
+.paper { fill: #0d1117 }
+.chip { fill: #151b23; stroke: #656c76 }
+.own { stroke: #58a6ff; fill: #58a6ff; fill-opacity: .16 }
+.line { stroke: #3d444d }
+.wakes { stroke: #9198a1 }
+.tip { fill: #9198a1 }
+.step { fill: #58a6ff }
+}
+"""
+
+
+def text(x: float, y: float, words: str, kind: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{html.escape(words, quote=False)}</text>'
+
+
+def box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="5" class="{kind}"/>'
+
+
+def picture(height: float, label: str, content: list[str]) -> str:
+    size = f'width="{WIDTH}" height="{height:g}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" {size} role="img"'
+        f' aria-label="{html.escape(label)}">',
+        f"<style>{STYLE}</style>",
+        f'<rect {size} class="paper"/>',
+        *content,
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def code_width(words: str) -> float:
+    """Return about how many pixels *words* take as code."""
+    return len(words) * 6.7
+
+
+# The floors
+
+
+def floors() -> str:
+    """Draw the floors with their modules, the highest at the top, and from which ones each really imports."""
+    structure = load(ROOT / "tests" / "test_structure.py")
+    titles = re.findall(r"^ +# (\d), (.*)$", (ROOT / "tests" / "test_structure.py").read_text(encoding="utf-8"), re.M)
+    content = []
+    y = 12.0
+    for number, title in sorted(titles, reverse=True):
+        floor = int(number)
+        names = [name for name, its_floor in structure.FLOORS.items() if its_floor == floor]
+        imported = sorted({structure.floor(name) for module in members(structure, floor) for name in module})
+        rows = list(in_rows([name or "trio_messenger" for name in names], WIDTH - 60))
+        height = 34 + 30 * len(rows)
+        content += [
+            box(12, y, WIDTH - 24, height, "box"),
+            text(24, y + 20, number, "strong"),
+            text(44, y + 20, title),
+            text(WIDTH - 24, y + 20, "imports from " + ", ".join(map(str, imported)), "muted right"),
+        ]
+        for line, row in enumerate(rows):
+            x = 44.0
+            for name in row:
+                folder = (structure.PACKAGE / name).is_dir()
+                width = code_width(name + "/" * folder) + 16
+                content.append(box(x, y + 30 + 30 * line, width, 22, "chip"))
+                content.append(text(x + 8, y + 45 + 30 * line, name + "/" * folder, "code"))
+                x += width + 8
+        y += height + 8
+    return picture(y + 4, "The floors of the package; each imports from itself and from those below", content)
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def members(structure: ModuleType, floor: int) -> Iterator[set[str]]:
+    """Yield what each module of *floor* imports of the package."""
+    for module in structure.ALL:
+        if structure.floor(module) == floor:
+            yield structure.own_imports(module)
+
+
+def in_rows(names: list[str], width: float) -> Iterator[list[str]]:
+    row: list[str] = []
+    for name in names:
+        if row and sum(code_width(each) + 32 for each in [*row, name]) > width:
+            yield row
+            row = []
+        row.append(name)
+    yield row
+
+
+# A node that serves
+
+
+def a_node() -> Node:
+    """Return a node with a plain handler, one that waits for a reply, and a background task."""
+    node = Node(seed=1)
+
+    @node.on("echo")
+    def echo(request: Request) -> Body:
+        return {"echo": request.require("echo")}
+
+    @node.on("relay")
+    async def relay() -> Body:
+        return {"value": (await node.rpc("n2", {"type": "read"}))["value"]}
+
+    @node.background
+    async def gossip() -> None:
+        for peer in itertools.cycle(node.peers):
+            await trio.sleep(1)
+            await node.send(peer, {"type": "gossip"})
+
+    return node
+
+
+# Its tasks
+
+
+def task_tree() -> str:
+    """Draw the nurseries of a node, one in another, while a handler waits for a reply and another one has ended."""
+    return run(look_at_tasks)
+
+
+async def look_at_tasks() -> str:
+    async with running(a_node()) as network:
+        await relay_twice_and_answer_one(network)
+        (serving,) = [task for task in all_tasks(trio.lowlevel.current_root_task()) if task.name.endswith("Node.serve")]
+        content: list[str] = []
+        y = 16.0
+        content += task_line(serving, 12, y)
+        y = nested(serving, list(serving.child_nurseries), 12, y + 32, content)
+    return picture(y + 8, "The nurseries of a node, one in another, with their tasks", content)
+
+
+async def relay_twice_and_answer_one(network: Network) -> None:
+    for msg_id in (1, 2):
+        await network.send("c1", {"type": "relay", "msg_id": msg_id})
+    first, _ = [await network.receive() for _ in range(2)]
+    await network.reply(first, {"type": "read_ok", "value": 7})
+    await network.receive()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+def all_tasks(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
+    yield task
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from all_tasks(child)
+
+
+def nested(task: trio.lowlevel.Task, nurseries: list[trio.Nursery], x: float, y: float, content: list[str]) -> float:
+    """Add the boxes of *nurseries*, which *task* has opened one in another, and return where they end."""
+    if not nurseries:
+        return y
+    nursery, *inner = nurseries
+    opened_in, name = next(
+        (frame.f_code.co_qualname, name)
+        for frame in frames(task)
+        for name, value in frame.f_locals.items()
+        if value is nursery
+    )
+    place = len(content)
+    content += [
+        text(x + 10, y + 19, name, "strong"),
+        text(WIDTH - x - 10, y + 19, f"opened in {opened_in}", "code muted right"),
+    ]
+    bottom = y + 30
+    for child in sorted(nursery.child_tasks, key=lambda child: (child.name, -len(list(frames(child))))):
+        content += task_line(child, x + 10, bottom)
+        bottom += 30
+    bottom = nested(task, inner, x + 10, bottom + 4, content)
+    content.insert(place, box(x, y, WIDTH - 2 * x, bottom - y, "box"))
+    return bottom + 10
+
+
+def task_line(task: trio.lowlevel.Task, x: float, y: float) -> list[str]:
+    """Return the chip of a task: the functions it is in, the one it began with first."""
+    names = [frame.f_code.co_qualname.rpartition("<locals>.")[2] for frame in frames(task) if is_ours(frame)]
+    first, rest = names[0], "".join(f" > {name}" for name in names[1:])
+    return [
+        box(x, y, code_width(first + rest) + 16, 24, "own"),
+        f'<text x="{x + 8:g}" y="{y + 16:g}" class="code"><tspan class="strong">{html.escape(first)}</tspan>'
+        f'<tspan class="muted">{html.escape(rest)}</tspan></text>',
+    ]
+
+
+def frames(task: trio.lowlevel.Task) -> Iterator[FrameType]:
+    """Yield the frames of *task*, from the function it began with to where it waits."""
+    awaited = task.coro
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+
+
+def is_ours(frame: FrameType) -> bool:
+    return frame.f_globals["__name__"].partition(".")[0] in (__name__, "trio_messenger")
+
+
+def run(async_fn: Callable[..., object], *args: object) -> str:
+    return trio.run(async_fn, *args, clock=trio.testing.MockClock())
+
+
+# The path of a message
+
+LANES = {"_read": "reader", "serve": "router", "_work": "handler", "_write": "writer"}
+"""The tasks in the picture, by the function that each began with. ``serve`` reads batches and routes them itself."""
+
+LANE_X = dict(zip(LANES.values(), (60, 140, 220, 300), strict=True))
+
+
+@attrs.define
+class Step:
+    """What a task does from one wait to its next."""
+
+    lane: str
+    does: list[str] = attrs.field(factory=list)
+    wakes: list[str] = attrs.field(factory=list)
+
+
+class Tracer(trio.abc.Instrument):
+    """Notes the steps of the tasks in `LANES`, whom each wakes or starts, and what the table and the network see."""
+
+    def __init__(self, node: Node) -> None:
+        self.steps: list[Step] = []
+        self._node = node
+        self._pending = 0
+        self._runs = False  # one of the tasks in the picture, and none of those that play the peers
+
+    def note(self, what: str) -> None:
+        self.steps[-1].does.append(what)
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        lane = lane_of(task)
+        if lane and self._runs:
+            self.steps[-1].wakes.append(lane)
+            if lane == "handler":
+                self.note("wakes the handler" if task.coro.cr_await else "starts the handler")
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._pending = len(self._node.pending)
+        lane = lane_of(task)
+        self._runs = lane is not None
+        if lane:
+            self.steps.append(Step(lane))
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        change = len(self._node.pending) - self._pending
+        if lane_of(task) and change:
+            self.steps[-1].does.insert(0, "opens a record" if change > 0 else "settles it")
+
+
+def lane_of(task: trio.lowlevel.Task) -> str | None:
+    return LANES.get(task.name.rpartition(".")[2])
+
+
+class Wire(Transport):
+    """A transport that tells *tracer* what passes, and sends at once what it can, as that on stdout does."""
+
+    def __init__(self) -> None:
+        self.tracer: Tracer | None = None
+        self.to_node, self._from_peers = trio.open_memory_channel[list[Message]](1)
+
+    async def receive(self) -> list[Message]:
+        batch = await self._from_peers.receive()
+        if self.tracer:
+            self.tracer.note(f"reads {batch[0].body['type']} from {batch[0].src}")
+        return batch
+
+    async def send(self, value: list[bytes]) -> None:
+        self.send_now(value)
+
+    def send_now(self, value: list[bytes]) -> list[bytes]:
+        if self.tracer:
+            for message in map(msgspec.json.Decoder(Message).decode, value):
+                self.tracer.note(f"writes {message.body['type']} to {message.dest}")
+        return []
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def trace(batches: list[Message]) -> list[Step]:
+    """Serve *batches*, each after the node has come to rest, and return the steps that the node made."""
+    node, wire = a_node(), Wire()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, wire)
+        init = {"type": "init", "msg_id": 1, "node_id": "n1", "node_ids": ["n1", "n2"]}
+        await wire.to_node.send([Message("c0", "n1", init)])
+        await trio.testing.wait_all_tasks_blocked()
+        wire.tracer = Tracer(node)
+        trio.lowlevel.add_instrument(wire.tracer)
+        for message in batches:
+            await wire.to_node.send([message])
+            await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(wire.tracer)
+        nursery.cancel_scope.cancel()
+    return wire.tracer.steps
+
+
+def path() -> str:
+    """Draw the steps of an echo and those of a request whose handler asks another node."""
+    echo = Message("c1", "n1", {"type": "echo", "echo": "hi", "msg_id": 1})
+    relay = Message("c1", "n1", {"type": "relay", "msg_id": 2})
+    reply = Message("n2", "n1", {"type": "read_ok", "value": 7, "in_reply_to": 1, "msg_id": 9})
+    content: list[str] = []
+    y = draw_steps("A plain handler", run(trace, [echo]), 24, content)
+    y = draw_steps("A handler that asks another node", run(trace, [relay, reply]), y + 24, content)
+    return picture(y, "The steps of the tasks from a request to its reply", content)
+
+
+def draw_steps(title: str, steps: list[Step], y: float, content: list[str]) -> float:
+    content += [text(12, y, title, "strong")]
+    content += [text(x, y + 26, lane, "middle muted") for lane, x in LANE_X.items()]
+    top, bottom = y + 34, y + 34 + 30 * len(steps)
+    content += [f'<path d="M{x} {top:g}V{bottom:g}" class="line"/>' for x in LANE_X.values()]
+    for index, step in enumerate(steps):
+        row = top + 16 + 30 * index
+        for woken in step.wakes:
+            later = next((n for n in range(index + 1, len(steps)) if steps[n].lane == woken), None)
+            if later is not None:
+                content.append(arrow(LANE_X[step.lane], row, LANE_X[woken], top + 16 + 30 * later))
+        content.append(f'<circle cx="{LANE_X[step.lane]}" cy="{row:g}" r="6" class="step"/>')
+        content.append(text(340, row + 4, ", ".join(step.does or [f"wakes the {woken}" for woken in step.wakes])))
+    return bottom + 8
+
+
+def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
+    length = math.hypot(x2 - x1, y2 - y1)
+    dx, dy = (x2 - x1) / length, (y2 - y1) / length
+    x, y = x2 - 7 * dx, y2 - 7 * dy
+    points = [(x, y), (x - 8 * dx - 4 * dy, y - 8 * dy + 4 * dx), (x - 8 * dx + 4 * dy, y - 8 * dy - 4 * dx)]
+    tip = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    return f'<path d="M{x1:g} {y1:g}L{x:.1f} {y:.1f}" class="wakes"/><polygon points="{tip}" class="tip"/>'
+
+
+PICTURES = {"floors.svg": floors, "task_tree.svg": task_tree, "path.svg": path}

@@ -1,0 +1,28 @@
+# Don't copy: it tells nobody.
+from trio_messenger import Node, Request
+
+node = Node()
+messages = []
+
+
+@node.on("broadcast")
+def broadcast(request: Request):
+    messages.append(request.body["message"])
+    for peer in node.peers:
+        node.rpc(peer, {"type": "tell", "message": request.body["message"]})
+    return {}
+
+
+@node.on("tell")
+def tell(request: Request):
+    messages.append(request.body["message"])
+    return {}
+
+
+@node.on("read")
+def read():
+    return {"messages": messages}
+
+
+if __name__ == "__main__":
+    node.run()
