@@ -48,6 +48,8 @@ class Reaper:
         reaped = 0
         while expired := self._table.expire_slice(now):
             reaped += expired
+            if self._table.next_due() > now:
+                break  # at once: what is reported is how things stood before anyone could act on it
             await trio.lowlevel.checkpoint()
         return reaped
 

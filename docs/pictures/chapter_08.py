@@ -1,6 +1,6 @@
 """The picture of the tutorial's chapter 8, from the run that its readers shrink to: one seed, and one partition.
 
-``lost.svg``: a note that is told six times into a partition, the last time 0.1 s too early, and then never again.
+``lost.svg``: a note that is told six times into a partition, the last time 0.2 s too early, and then never again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from trio_messenger.sim import Journal, Partition, simulate
 from trio_messenger.sim.pictures import space_time
 
 BOARD = Path(__file__).parents[1] / "tutorial" / "08" / "board_wrong.py"
-FAULT = Partition(at=3.5, until=10.0, links=[("n1", "n3"), ("n2", "n3")])
-NOTE = 8
-READ_AT = 10.5  # seconds; the next read of n3 shows that the note is not there
+FAULT = Partition(at=7.75, until=14.0, links=[("n3", "n1")])
+NOTE = 17
+READ_AT = 14.5  # seconds; the next read of n1 shows that the note is not there
 
 
 def build() -> Node:
@@ -26,11 +26,11 @@ def build() -> Node:
 
 
 def lost() -> str:
-    """Draw what was said of the note, and the first read of `n3` after the partition; no other messages."""
+    """Draw what was said of the note, and the first read of `n1` after the partition; no other messages."""
     report = simulate("broadcast", build, nodes=3, seed=14, latency=100, time_limit=30, faults=[FAULT])
     wanted = set(about_the_note(report.journal))
     entries = [entry for entry in report.journal if entry.id is None or entry.id in wanted]
-    return space_time(entries, since=4.0, until=11.0, scripted=False)
+    return space_time(entries, since=7.5, until=16.0, scripted=False)
 
 
 def about_the_note(journal: Journal) -> Iterator[int]:
@@ -42,7 +42,7 @@ def about_the_note(journal: Journal) -> Iterator[int]:
             continue
         message = json.loads(bytes(entry.message))
         src, dest, body = message["src"], message["dest"], message["body"]
-        first_read = not was_read and entry.t > READ_AT * 1e9 and (dest, body["type"]) == ("n3", "read")
+        first_read = not was_read and entry.t > READ_AT * 1e9 and (dest, body["type"]) == ("n1", "read")
         if first_read or body.get("message") == NOTE:
             was_read |= first_read
             asked.add((src, dest, body["msg_id"]))

@@ -349,13 +349,15 @@ async def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPat
 
 async def test_a_cancelled_request_leaves_a_child_that_takes_no_more() -> None:
     """Its result might else be taken for that of the next one."""
+    states = []
     async with open_interpreter() as interpreter:
-        assert interpreter.is_alive
+        states.append(interpreter.is_alive)
         assert (await interpreter.make(run_as_told, OPTIONS, [])).valid is True
-        assert interpreter.is_alive
+        states.append(interpreter.is_alive)
         with trio.move_on_after(0.1):
             await interpreter.make(run_as_told, OPTIONS, ["0:1000"])
-        assert not interpreter.is_alive
+        states.append(interpreter.is_alive)
+    assert states == [True, True, False]
     assert interpreter._process.returncode == -signal.SIGTERM, "it has ended itself, at the end of its input"
 
 

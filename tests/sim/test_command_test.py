@@ -133,7 +133,7 @@ def test_a_run_without_faults_is_not_to_be_shrunk() -> None:
 
 def test_a_run_that_says_too_little_ends_with_status_2() -> None:
     """Where nothing was broadcast nobody knows whether it would have been lost: neither valid nor invalid."""
-    found = outcome("test", "-w", "broadcast", "--time-limit", "0", "--rate", "0", "--nemesis", "kill")
+    found = outcome("test", "-w", "broadcast", "--time-limit", "3", "--rate", "0", "--nemesis", "loss")
     assert found.status == 2
     assert found.output.splitlines()[0] == "broadcast, 5 nodes, seed 0: unknown"
     assert "replay" in found.output

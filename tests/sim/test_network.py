@@ -244,6 +244,20 @@ def test_a_message_to_nobody_is_dropped() -> None:
     assert stage.fates() == [(0, "drop", "unknown", None), (1, "deliver", None, None)]
 
 
+def test_who_joins_later_is_what_it_is_then() -> None:
+    """What was sent to an id before anybody had it settles nothing: whoever joins as a client has no latency."""
+
+    async def script(stage: Stage) -> None:
+        stage.join("n1")
+        stage.say("n1", "c1", "early")
+        stage.join("c1")
+        stage.say("n1", "c1", "late")
+        assert stage.values() == ["late"]
+        await stage.until(2)
+
+    assert staged(script, latency=Latency(1000)).values() == ["late"]
+
+
 def test_who_has_left_hears_nothing_more() -> None:
     """What is sent to one who has left is dropped; so is what was on its way, even if the receiver is back by then."""
 
@@ -484,6 +498,19 @@ def test_reordering_lets_later_ones_overtake() -> None:
     assert len(held) == stage.bites[0]
     assert 15 < len(held) < 45
     assert 0.8 < max(held) < 1
+
+
+def test_a_message_is_held_back_once() -> None:
+    """Of several faults that would hold a message back, the first to have begun does so, and the others do not."""
+    faults = [Reordering(at=1, rate=1, seconds=2), Reordering(rate=0.5, seconds=1)]
+    stage = staged(play(every(1 / 64, "n1", "n2", 100, start=1.5)), faults=faults)
+    assert sum(stage.bites.values()) == 100
+    assert 30 < stage.bites[1] < 70
+    draws = [Streams(0).draws("n1", "n2", n) for n in range(100)]
+    longest = {0: 2, 1: 1}
+    late = {heard.value: heard.at - 1.5 - heard.value / 64 for heard in stage.heard}
+    for number, draw in enumerate(draws):
+        assert late[number] == pytest.approx(draw.delay * longest[draw.reorder < 0.5])
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])

@@ -78,6 +78,7 @@ class Report:
           AssertionError: if it is not, or nobody knows: with the reasons, the seed, how to run it again, and the
             smallest schedule of faults that still fails, which is sought for up to 20 s.
         """
+        __tracebackhide__ = True  # pytest shows the caller's line, not this one
         if self.valid is not True:
             raise AssertionError(_explanation(self))
 

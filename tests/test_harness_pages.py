@@ -1,0 +1,98 @@
+"""The runner of pages: one that passes everything would prove nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness_pages import Command, TypedFile, difference, follow, included, is_shown_by, steps
+
+FOLDER = Path("/docs")
+
+PAGE = """
+```{literalinclude} 01/echo.py
+:caption: echo.py
+:emphasize-lines: 2
+```
+
+```{literalinclude} 01/echo.py
+:lines: 1-3
+```
+
+```{code-block} console
+$ java
+```
+
+```console
+$ echo one; echo two >&2
+one
+two
+$ true
+```
+"""
+
+
+def test_steps_are_read_from_a_page() -> None:
+    """Files with a caption and commands are steps, each with its line on the page; what is only looked at is none."""
+    assert steps(PAGE, FOLDER) == [
+        TypedFile(2, "echo.py", FOLDER / "01" / "echo.py"),
+        Command(16, "echo one; echo two >&2", "one\ntwo\n"),
+        Command(19, "true", ""),
+    ]
+
+
+def test_included_files_are_read_from_a_page() -> None:
+    """What a page includes is known with the options of the last time."""
+    assert included(PAGE) == {"01/echo.py": {"lines": "1-3"}}
+
+
+@pytest.mark.parametrize(
+    ("shown", "output", "same"),
+    [
+        ("", "", True),
+        ("a\n", "a\n", True),
+        ("a\n", "", False),
+        ("", "a\n", False),
+        ("a\n", "a\nb\n", False),
+        ("a.c\n", "abc\n", False),
+        ("a\n...\nz\n", "a\nz\n", True),
+        ("a\n...\nz\n", "a\nb\nc\nz\n", True),
+        ("a\n...\nz\n", "a\nb\nz\nc\n", False),
+        ("a ...\n", "a b\n", False),
+        ("2 passed in 0.31s\n", "2 passed in 12.07s\n", True),
+        ("2 passed in 0.31s\n", "1 passed in 0.31s\n", False),
+        ("within 0.4 s\n", "within 0.5 s\n", False),
+    ],
+)
+def test_output_is_compared_whole(shown: str, output: str, same: bool) -> None:
+    """What is shown is everything there is, to the letter, except for three dots and for how long pytest took."""
+    assert is_shown_by(shown, output) is same
+
+
+def test_difference_names_the_line_of_the_page() -> None:
+    """Who reads the failure knows where to look, and what to write there."""
+    text = difference(Path("01-a-message.md"), Command(16, "echo b", "a\n"), "b\n")
+    assert text.startswith("01-a-message.md, line 16: $ echo b\n")
+    assert text.endswith("\n-a\n+b\n")
+
+
+async def test_page_is_followed_in_its_order(tmp_path: Path) -> None:
+    """Files are there when the command below them runs, under the name of the caption, and later ones replace them."""
+    reader = tmp_path / "reader"
+    reader.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"{name}\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```{literalinclude} a\n:caption: it\n```\n```console\n$ cat it; pwd\na\n/home/you/board\n```\n"
+        "```{literalinclude} b\n:caption: it\n```\n```console\n$ printf %s $COLUMNS; cat it\n80b\n```\n"
+    )
+    assert await follow(page, reader) == 2
+
+
+async def test_page_that_shows_something_else_fails(tmp_path: Path) -> None:
+    """The first command that prints something else fails the test."""
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ echo a\nb\n```\n")
+    with pytest.raises(pytest.fail.Exception, match=r"^page\.md, line 2: \$ echo a\n(.*\n)*-b\n\+a\n$"):
+        await follow(page, tmp_path)
