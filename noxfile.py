@@ -6,15 +6,23 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import nox
 
 nox.needs_version = ">=2025.2.9"  # first with requires= and nox.project.dependency_groups
-nox.options.sessions = ["lint", "typing", "tests", "cover", "docs"]
-# A Python that is not installed is skipped, under CI=true too: `cover` runs the tests on nox's own anyway.
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = nox.project.python_versions(PYPROJECT)
+
+# `cover` runs the tests on nox's own Python, so `tests` need not.
+nox.options.sessions = ["lint", "typing", *(f"tests-{python}" for python in PYTHONS if python != OWN), "cover", "docs"]
+# A Python that is not installed is skipped, under CI=true too.
 nox.options.error_on_missing_interpreters = False
 
-PYPROJECT = nox.project.load_toml("pyproject.toml")
+# More processes than cores, for many tests wait for a node's process. `-n 0` runs all in one, for a debugger.
+PARALLEL = ("-n", "4")
 
 WHICH_PACKAGE = """
 import sys, trio_messenger
@@ -78,11 +86,11 @@ def typing(session: nox.Session) -> None:
     session.run("pyright", "--verifytypes", "trio_messenger", "--ignoreexternal")
 
 
-@nox.session(requires=["build"], python=nox.project.python_versions(PYPROJECT))
+@nox.session(requires=["build"], python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(requires=["build"])
@@ -90,7 +98,7 @@ def cover(session: nox.Session) -> None:
     """Run the tests and demand that they reach every line and branch."""
     install(session, "cover")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

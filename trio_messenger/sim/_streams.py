@@ -55,7 +55,7 @@ class Streams:
     def draws(self, src: str, dest: str, n: int) -> Draws:
         """Return the draws for the *n*-th message from *src* to *dest*.
 
-        A hash and no generator: to seed one for each message would take ten times as long as all else about it.
+        A hash and no generator: to seed one for each message takes twice as long.
         """
         digest = hashlib.blake2b(f"{src}\0{dest}\0{n}".encode(), digest_size=40, key=self._key).digest()
         return Draws(*[(int.from_bytes(digest[i : i + 8], "big") >> 11) * _SCALE for i in range(0, 40, 8)])

@@ -187,7 +187,7 @@ class Pause(NodeFault):
 @final
 @attrs.frozen(kw_only=True)
 class ClockSkew(NodeFault):
-    """The nodes' clocks of the day (`~trio_messenger.Node.wall_time`) are wrong. Timers are not: they run on a monotonic clock."""
+    """The nodes' clocks of the day (`~trio_messenger.Node.wall_time`) are wrong. Timers are not: theirs never jumps."""
 
     kind: ClassVar[str] = "clock"
     seconds: float = attrs.field(validator=_is_finite)

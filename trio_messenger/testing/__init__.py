@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from trio_messenger import Body, MalformedMessage, Message, Node, RpcError
-from trio_messenger.transports.memory import LINE_LIMIT, MemoryTransport, memory_transport_pair
+from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -103,7 +103,7 @@ async def running(
     node_id: str = "n1",
     node_ids: Sequence[str] = ("n1", "n2", "n3"),
     init: bool = True,
-    line_limit: int = LINE_LIMIT,
+    line_limit: int | None = None,
 ) -> AsyncIterator[Network]:
     """Serve *node* while inside; on leaving, end its input and wait for it to end.
 
@@ -112,12 +112,12 @@ async def running(
       node_id: Who it is.
       node_ids: Who is there, the node among them, as far as it knows.
       init: Whether to send ``init``, as ``c0``, and to wait for ``init_ok``.
-      line_limit: Bytes of the longest line that is taken, either way.
+      line_limit: Bytes of the longest line that is taken, either way; by default what a node on stdin takes.
 
     Raises:
       AssertionError: if the answer to ``init`` is another one.
     """
-    there, here = memory_transport_pair(line_limit=line_limit)
+    there, here = memory_transport_pair() if line_limit is None else memory_transport_pair(line_limit=line_limit)
     async with here, trio.open_nursery() as nursery:
         nursery.start_soon(node.serve, there)
         network = Network(node, here, node_id)

@@ -7,7 +7,7 @@ from typing import Final, final
 import trio
 
 from .._message import Message
-from .._wire import LINE_LIMIT as LINE_LIMIT, LineDecoder
+from .._wire import LINE_LIMIT, LineDecoder
 from . import Transport
 
 BATCHES: Final = 16
