@@ -32,6 +32,8 @@ nitpick_ignore_regex = [
     (r"py:.*", "|".join(dir(builtins))),
     (r"py:class", r"trio_messenger\.\w+\._[A-Z]\w*"),  # type variables in signatures
 ]
+# The built-in `type` in a signature could be any attribute of that name; Sphinx has no other warning of this kind.
+suppress_warnings = ["ref.python"]
 nitpick_ignore = [
     # PendingRpc refers to itself, so attrs leaves the names in the signature of its __init__ unresolved.
     ("py:class", "Callback"),

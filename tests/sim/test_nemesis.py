@@ -238,6 +238,7 @@ def test_a_kill_that_begins_when_another_ends_keeps_the_node_dead() -> None:
         faults = [Kill(at=1, until=2, nodes=["n1"]), Kill(at=2, until=3, nodes=["n1"])]
         stage, _ = acted(script, faults, seed=seed)
         assert stage.hosts["n1"].problems == []
+        assert stage.bites == {0: 1, 1: 1}
 
 
 def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
@@ -261,6 +262,7 @@ def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
         *((0, "start", "n1"), (1, "ready", "n1")),
         *((2, "kill", "n1"), (3, "start", "n1"), (3.5, "kill", "n1"), (4, "start", "n1"), (5, "ready", "n1")),
     ]
+    assert stage.bites == {0: 1, 1: 1}
     assert stage.hosts["n1"].problems == []
 
 
@@ -405,6 +407,50 @@ def test_a_paused_node_that_is_killed_loses_what_was_held() -> None:
     assert [(heard.at, heard.value) for heard in stage.heard] == [(3.5, 3.5)]
     assert befell(stage) == [(1, "pause", "n1"), (2, "kill", "n1"), (3, "start", "n1"), (3, "ready", "n1")]
     assert stage.bites == {0: 2, 1: 1}
+
+
+def test_what_an_earlier_life_held_back_never_leaves() -> None:
+    """What a node would have sent while it was paused is lost with its life, also if its next life is paused."""
+    lives = 0
+
+    def build() -> Node:
+        nonlocal lives
+        lives += 1
+        node, life = Node(), lives
+
+        @node.background
+        async def tick() -> None:
+            while True:
+                node.send_nowait("c", {"type": "tick", "value": life})
+                await trio.sleep(0.5)
+
+        return node
+
+    async def script(stage: Stage) -> None:
+        await stage.until(4.25)
+
+    pauses = [Pause(at=0.75, until=5, nodes=["n1"]), Pause(at=3.25, until=3.75, nodes=["n1"])]
+    faults = [*pauses, Kill(at=2.25, until=3, nodes=["n1"])]
+    stage = staged(script, faults=faults, nodes=["n1"], build=build, members=["c"])
+    assert [(heard.at, heard.value) for heard in stage.heard] == [(0, 1), (0.5, 1), (3, 2), (3.75, 2), (4, 2)]
+    assert stage.bites == {0: 3, 1: 1, 2: 1}
+
+
+def test_a_paused_node_that_ends_of_itself_is_not_resumed() -> None:
+    """A node that has ended while it was paused stays as it is when the pause ends."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.background
+        async def die() -> None:
+            await trio.sleep(1.5)
+            node.shutdown()
+
+        return node
+
+    stage = staged(nothing, faults=[Pause(at=1, until=2, nodes=["n1"])], nodes=["n1"], build=build)
+    assert [event for _, event, _ in stage.lives()] == ["start", "ready", "pause", "exit"]
 
 
 def test_a_pause_of_the_next_life_is_its_own() -> None:

@@ -100,6 +100,19 @@ def test_faults_that_touch_nothing_are_told() -> None:
     assert "1 of 2 took effect" in str(both)
 
 
+def test_a_nemesis_that_did_nothing_is_told() -> None:
+    """Where chance made no fault at all, the run is no better than one without; its command still has the nemesis."""
+    report = simulate("broadcast", broadcast.build, nodes=1, nemesis=["partition"], time_limit=5)
+    assert report.options.faults == ()
+    assert report.warnings() == [
+        "the nemesis (partition) made no fault by this seed: take another one, or a longer time"
+    ]
+    assert "--nemesis partition" in (report.command or "")
+    without = simulate("broadcast", broadcast.build, nodes=1, time_limit=5)
+    assert without.warnings() == []
+    assert "nemesis" not in (without.command or "")
+
+
 def test_availability_is_a_reason() -> None:
     """Too few operations that are ok make a run invalid, if it was asked for."""
     faults = [Kill(nodes=["n1"], at=0)]

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from trio_messenger.sim._streams import Streams
 from trio_messenger.sim.faults import (
     BETWEEN_NODES,
     ClockSkew,
@@ -42,7 +41,7 @@ def made(
     kind: str, nodes: int = 5, *, seed: int = 0, interval: float = 10.0, time_limit: float = 10_000.0
 ) -> list[Fault]:
     """Return a schedule of one kind."""
-    return make_schedule([kind], ids(nodes), Streams(seed), interval=interval, time_limit=time_limit)
+    return make_schedule([kind], ids(nodes), seed, interval=interval, time_limit=time_limit)
 
 
 def cut(fault: Fault) -> frozenset[tuple[str, str]]:
@@ -91,7 +90,7 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
     """An unknown name is an error that lists those there are."""
     text = re.escape(f"there is no nemesis 'fire'; there are: {', '.join(KINDS)}")
     with pytest.raises(ValueError, match=f"^{text}$"):
-        make_schedule(["kill", "fire"], ids(3), Streams(0), time_limit=10)
+        make_schedule(["kill", "fire"], ids(3), 0, time_limit=10)
 
 
 @pytest.mark.parametrize("interval", [0, -1, 0.0009, math.inf, math.nan])
@@ -99,7 +98,7 @@ def test_an_interval_that_makes_no_sense_is_refused(interval: float) -> None:
     """Intervals are finite and a millisecond or more."""
     text = re.escape(f"the nemesis interval is {interval} s; give 0.001 or more, and a finite number")
     with pytest.raises(ValueError, match=f"^{text}$"):
-        make_schedule(["kill"], ids(3), Streams(0), interval=interval, time_limit=10)
+        make_schedule(["kill"], ids(3), 0, interval=interval, time_limit=10)
 
 
 @pytest.mark.parametrize("time_limit", [-1, math.inf, math.nan])
@@ -107,13 +106,13 @@ def test_a_time_limit_that_makes_no_sense_is_refused(time_limit: float) -> None:
     """A main phase without end has no schedule."""
     text = re.escape(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
     with pytest.raises(ValueError, match=f"^{text}$"):
-        make_schedule(["kill"], ids(3), Streams(0), time_limit=time_limit)
+        make_schedule(["kill"], ids(3), 0, time_limit=time_limit)
 
 
 def test_no_kinds_or_no_time_is_no_schedule() -> None:
     """Where there is nothing to make, nothing is made, and nothing else is looked at."""
-    assert make_schedule([], ids(3), Streams(0), interval=0, time_limit=math.inf) == []
-    assert make_schedule(KINDS, ids(3), Streams(0), time_limit=0) == []
+    assert make_schedule([], ids(3), 0, interval=0, time_limit=math.inf) == []
+    assert make_schedule(KINDS, ids(3), 0, time_limit=0) == []
 
 
 def test_the_least_interval() -> None:
@@ -178,15 +177,15 @@ def test_another_interval_finds_the_same_victims() -> None:
 
 def test_schedules_depend_on_the_seed() -> None:
     """The same seed makes the same schedule, another one another."""
-    schedules = [make_schedule(KINDS, ids(5), Streams(seed), time_limit=60) for seed in (1, 1, 2)]
+    schedules = [make_schedule(KINDS, ids(5), seed, time_limit=60) for seed in (1, 1, 2)]
     assert schedules[0] == schedules[1] != schedules[2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_shifts_nothing_in_the_others(kind: str) -> None:
     """To add a kind, or take it away, leaves the others' faults as they are, in whatever order kinds are named."""
-    every = make_schedule(KINDS, ids(5), Streams(3), time_limit=60)
-    without = make_schedule([name for name in KINDS[::-1] if name != kind], ids(5), Streams(3), time_limit=60)
+    every = make_schedule(KINDS, ids(5), 3, time_limit=60)
+    without = make_schedule([name for name in KINDS[::-1] if name != kind], ids(5), 3, time_limit=60)
     alone = made(kind, seed=3, time_limit=60)
     assert Counter(every) == Counter(without) + Counter(alone)
     assert [fault for fault in every if fault not in alone] == [fault for fault in without if fault not in alone]
@@ -195,16 +194,20 @@ def test_a_kind_shifts_nothing_in_the_others(kind: str) -> None:
 
 def test_a_kind_named_twice_is_one() -> None:
     """To name a kind twice is to name it once."""
-    assert make_schedule(["kill", "kill"], ids(3), Streams(0), time_limit=60) == made("kill", 3, time_limit=60)
+    assert make_schedule(["kill", "kill"], ids(3), 0, time_limit=60) == made("kill", 3, time_limit=60)
 
 
 def test_kinds_have_chances_of_their_own() -> None:
     """Different kinds do not begin at the same times, nor pick the same victims."""
     kills, pauses = made("kill"), made("pause")
     assert [fault.at for fault in kills][1:3] != [fault.at for fault in pauses][1:3]
-    assert [fault.nodes for fault in kills if isinstance(fault, NodeFault)] != [
-        fault.nodes for fault in pauses if isinstance(fault, NodeFault)
-    ]
+    who = [[fault.nodes for fault in faults if isinstance(fault, NodeFault)] for faults in (kills, pauses)]
+    assert who[0][:10] != who[1][:10]
+
+
+def test_when_does_not_depend_on_whom() -> None:
+    """A larger cluster is befallen at the same times."""
+    assert [fault.at for fault in made("kill", 5)] == [fault.at for fault in made("kill", 9)]
 
 
 # Partitions
@@ -272,6 +275,17 @@ def test_five_nodes_hear_their_neighbours() -> None:
     """Of five nodes in a ring, each hears the two beside it: any order of the ring is possible."""
     rings = {cut(fault) for fault in made("partition", 5) if sides(fault, ids(5)) is None}
     assert len(rings) == 12  # 4! orders of a ring of five, each in two directions that are the same
+
+
+def test_eight_nodes_hear_majorities_of_many_shapes() -> None:
+    """Of more than five nodes, those that hear least are linked by chance: not in one shape alone."""
+    nodes = ids(8)
+    triangles = Counter(
+        sum(b in hears[a] and c in hears[b] and a in hears[c] for a, b, c in itertools.combinations(nodes, 3))
+        for fault in made("partition", 8)
+        if sides(fault, nodes) is None and (hears := heard(fault, nodes))
+    )
+    assert len(triangles) > 3
 
 
 def test_sides_are_drawn_evenly() -> None:

@@ -104,6 +104,14 @@ def test_few_runs_suffice() -> None:
     assert found.runs <= 2 + 2 * 6
 
 
+@pytest.mark.parametrize(("needed", "runs"), [([3, 60], 45), ([10, 30, 50], 80), ([1, 20, 40, 60], 115)])
+def test_few_runs_suffice_for_several(needed: list[int], runs: int) -> None:
+    """Faults that are far apart are found without trying each one: after a piece is left out, pieces stay as small."""
+    found = shrink([token(number) for number in range(64)], lambda faults: set(needed) <= set(numbers(faults)))
+    assert numbers(found.faults) == needed
+    assert found.runs <= runs
+
+
 @settings(deadline=None)
 @given(
     st.integers(1, 6).flatmap(

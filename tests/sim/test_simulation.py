@@ -235,6 +235,20 @@ def test_what_nodes_log_and_print_is_kept(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "before\n"
 
 
+def test_what_others_log_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """What nodes log is not in the log of the test, where nothing would say which node it was; what others log is."""
+
+    def build() -> Node:
+        node = echo.build()
+        node.on_init(lambda: logging.getLogger("mine").warning("of the node"))
+        return node
+
+    logging.getLogger("mine").warning("before")
+    simulate("echo", build, nodes=1, time_limit=1)
+    logging.getLogger("mine").warning("after")
+    assert [record.getMessage() for record in caplog.records] == ["before", "after"]
+
+
 def test_a_node_that_ends_is_a_defect() -> None:
     """A node that closes in the middle makes the run invalid; what is sent to it is dropped."""
 

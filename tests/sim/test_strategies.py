@@ -49,6 +49,7 @@ def test_every_schedule_makes_sense(
         assert (fault.at * 4).is_integer()
         assert (fault.until * 4).is_integer()
         if isinstance(fault, LinkFault):
+            assert fault.links
             assert fault.links == BETWEEN_NODES or all(a != b and {a, b} <= set(nodes) for a, b in fault.links)
         else:
             assert isinstance(fault, NodeFault)

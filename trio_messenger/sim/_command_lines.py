@@ -49,9 +49,9 @@ def _given(options: Options) -> dict[str, str]:
 
 
 def _faults(options: Options) -> dict[str, Any]:
-    if not options.faults:
-        return {}
     if options.faults == options.nemesis_schedule():
+        if not options.nemesis:
+            return {}
         interval = {"nemesis-interval": options.nemesis_interval}
         is_usual = options.nemesis_interval == attrs.fields(Options).nemesis_interval.default
         return {"nemesis": ",".join(options.nemesis), **({} if is_usual else interval)}

@@ -8,7 +8,7 @@ import io
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, final
 
 import trio
@@ -177,13 +177,21 @@ class _SimTransport(Transport):
 
 @final
 class _LogHandler(logging.Handler):
-    """Puts what the tasks of a node log into that node's log."""
+    """Puts what the tasks of a node log into that node's log, and leaves what others log to *others*."""
+
+    def __init__(self, others: Sequence[logging.Handler]) -> None:
+        super().__init__()
+        self._others = others
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add *record*, if it is a node's."""
+        """Take *record*."""
         log = current_log.get()
         if log is not None:
             log.add(f"{trio.current_time():.6f} {self.format(record)}")
+            return
+        for handler in self._others:
+            if record.levelno >= handler.level:
+                handler.handle(record)
 
 
 @final
@@ -214,12 +222,13 @@ class _PrintedByNodes(io.TextIOBase):
 @contextlib.contextmanager
 def capturing_logs() -> Iterator[None]:
     """While inside, put what the nodes of this process log or print into their logs."""
-    handler = _LogHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     root = logging.getLogger()
-    root.addHandler(handler)
+    others = root.handlers[:]
+    handler = _LogHandler(others)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root.handlers[:] = [handler]
     try:
         with contextlib.redirect_stdout(_PrintedByNodes(sys.stdout)):
             yield
     finally:
-        root.removeHandler(handler)
+        root.handlers[:] = others

@@ -42,7 +42,7 @@ class Nemesis:
         self._paused: defaultdict[str, dict[int, int]] = defaultdict(dict)
         # By node, the pauses that keep this life of it still, and what it had held back when each began.
         self._skewed_reads: dict[tuple[int, str], int] = {}  # how often a node had looked at its clock
-        self._restarts: dict[str, trio.CancelScope] = {}  # the last of each node
+        self._restarts: dict[str, trio.CancelScope] = {}  # by node, those under way
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Apply the schedule, whose time 0 is now; returns when all has ended that ends of itself.
@@ -53,9 +53,8 @@ class Nemesis:
         changes = [(start + fault.at, True, index) for index, fault in enumerate(self._faults)]
         changes += [(start + fault.until, False, index) for index, fault in enumerate(self._faults)]
         for change in sorted(changes):  # what ends goes before what begins at the same moment
-            of_its_kind = self._of_links if isinstance(self._faults[change[2]], LinkFault) else self._of_nodes
-            if change[0] < math.inf:
-                of_its_kind.append(change)
+            of_links = isinstance(self._faults[change[2]], LinkFault)
+            (self._of_links if of_links else self._of_nodes).append(change)
         self._network.plan(start, lambda: self._change(self._of_links))
         while (then := self._catch_up()) < math.inf:
             task_status.started()
@@ -130,20 +129,21 @@ class Nemesis:
 
     def _kill(self, index: int, host: Host) -> None:
         node_id = host.node_id
-        if node_id in self._restarts:
-            self._restarts.pop(node_id).cancel()  # or else that would wait for ``init_ok``, and blame the node
+        restart = self._restarts.pop(node_id, None)
+        if restart is not None:
+            restart.cancel()  # or else it would wait for ``init_ok``, and blame the node
         for pause in list(self._paused[node_id]):
             self._count_held(pause, host)  # the next life is not paused
+        self._network.bites[index] += host.is_alive or restart is not None
         if host.is_alive:
-            self._network.bites[index] += 1
             host.kill()
             self._network.journal.note(self._network.now(), "kill", node=node_id, fault=index)
 
     def _revive(self, host: Host) -> None:
         others = self._on(host, Kill)
-        for index in others:
-            self._network.bites[index] += not host.is_alive  # they keep it dead
-        if not others and not host.is_alive:
+        for index in others:  # which keep it dead
+            self._network.bites[index] += 1
+        if not others:
             scope = self._restarts[host.node_id] = trio.CancelScope()
             self._nursery.start_soon(self._restart, host, scope)
 
@@ -151,6 +151,7 @@ class Nemesis:
         with scope:
             await trio.lowlevel.checkpoint_if_cancelled()  # it may have been killed again by now
             await self._cluster.restart(host)
+            del self._restarts[host.node_id]
 
     def _resume(self, index: int, host: Host) -> None:
         paused = self._paused[host.node_id]

@@ -240,6 +240,6 @@ def from_json(value: dict[str, Any]) -> Fault:
     for name in fields:
         if name not in known:
             raise ValueError(f"a fault of kind {kind!r} has no {name!r:.80}; it has: {', '.join(known)}")
-    if fields.get("until", 0) is None:
+    if fields.get("until") is None:
         fields["until"] = math.inf
     return msgspec.convert(fields, KINDS[kind])

@@ -11,8 +11,9 @@ from .checkers.availability import availability
 from .checkers.latencies import latencies
 from .checkers.net import net
 from .checkers.stats import stats
-from .faults import Fault, describe, to_json
+from .faults import describe, to_json
 from .journal import Journal
+from .options import Options
 from .run import Run
 
 _EXCERPT: Final = 160
@@ -43,7 +44,7 @@ def judge(run: Run) -> Results:
         "net": net(run.journal, history),
         "latencies": latencies(history),
         "nodes": _nodes(run),
-        "faults": _faults(run.options.faults, run.network.bites),
+        "faults": _faults(run.options, run.network.bites),
     }
     parts: list[Valid] = [part["valid?"] for part in results.values() if "valid?" in part]
     return {"valid?": worst(parts), **results}
@@ -67,8 +68,11 @@ def reasons(results: Results) -> list[str]:
 
 def warnings(results: Results) -> list[str]:
     """Return what makes *results* say less than they seem to: faults that touched nothing, a line for each."""
-    inert = [entry for entry in results["faults"]["schedule"] if not entry["took-effect"]]
-    if inert and len(inert) == len(results["faults"]["schedule"]):
+    nemesis, schedule = results["faults"]["nemesis"], results["faults"]["schedule"]
+    if nemesis and not schedule:
+        return [f"the nemesis ({', '.join(nemesis)}) made no fault by this seed: take another one, or a longer time"]
+    inert = [entry for entry in schedule if not entry["took-effect"]]
+    if inert and len(inert) == len(schedule):
         return ["no fault of the schedule took effect: this run has tested nothing that a run without faults has not"]
     return [f"fault {entry['index']} ({entry['text']}) took no effect" for entry in inert]
 
@@ -112,9 +116,9 @@ def _shortened(problems: list[str], more: str) -> list[str]:
     return problems if rest <= 0 else [*problems[:_SHOWN], f"{rest} {more}"]
 
 
-def _faults(faults: tuple[Fault, ...], bites: Counter[int]) -> Results:
+def _faults(options: Options, bites: Counter[int]) -> Results:
     schedule = [
         {"index": index, "text": describe(fault), "fault": to_json(fault), "took-effect": bites[index]}
-        for index, fault in enumerate(faults)
+        for index, fault in enumerate(options.faults)
     ]
-    return {"schedule": schedule}
+    return {"nemesis": list(options.nemesis), "schedule": schedule}

@@ -10,7 +10,6 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
-from ._streams import Streams
 from .checkers.availability import Availability
 from .faults import Fault, LinkFault, NodeFault, from_json, to_json
 from .latency import Latency
@@ -128,10 +127,8 @@ class Options:
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes, all by itself, of the seed."""
-        chance = Streams(self.seed)
-        return tuple(
-            make_schedule(self.nemesis, self.nodes, chance, interval=self.nemesis_interval, time_limit=self.time_limit)
-        )
+        interval, time_limit = self.nemesis_interval, self.time_limit
+        return tuple(make_schedule(self.nemesis, self.nodes, self.seed, interval=interval, time_limit=time_limit))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as a JSON object, from which `from_json` makes them again."""

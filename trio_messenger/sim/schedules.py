@@ -87,7 +87,7 @@ class NemesisKind:
 
 
 def make_schedule(
-    kinds: Sequence[str], nodes: Sequence[str], streams: Streams, *, interval: float = 10.0, time_limit: float
+    kinds: Sequence[str], nodes: Sequence[str], seed: int, *, interval: float = 10.0, time_limit: float
 ) -> list[Fault]:
     """Return a schedule of faults.
 
@@ -97,7 +97,7 @@ def make_schedule(
     Args:
       kinds: Names in `NEMESES`, in any order.
       nodes: The ids of all nodes.
-      streams: The chance of the run.
+      seed: Of the run.
       interval: Seconds from a beginning to the end, and from the end to the next beginning, on average.
       time_limit: Seconds of the main phase.
 
@@ -117,6 +117,7 @@ def make_schedule(
         raise ValueError(f"the nemesis interval is {interval} s; give {SHORTEST_INTERVAL} or more, and a finite number")
     if not 0 <= time_limit < math.inf:
         raise ValueError(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
+    streams = Streams(seed)
     faults = [
         fault for kind in NEMESES if kind.name in kinds for fault in kind.faults(nodes, streams, interval, time_limit)
     ]

@@ -23,7 +23,7 @@ BUDGET: Final = 500
 """Runs that are made at the most. With five nodes and a minute each that is some minutes of the machine's time."""
 
 SHORTEST: Final = 0.25
-"""Seconds: times are reduced to multiples of it, of more if possible. A power of two, so that they stay exact."""
+"""Seconds: times are reduced to multiples of it. A power of two, so that they stay exact."""
 
 LONGEST: Final = 64.0
 """Seconds: a fault without an end is tried with up to this duration, and with a beginning up to then."""
@@ -249,7 +249,7 @@ def _milder_figures(figure: float, without_effect: float) -> Iterator[float]:
     if distance:
         yield without_effect
     for nearer in (_in_two_digits(distance / 2), _in_two_digits(distance * 3 / 4), _in_one_digit(distance)):
-        milder = round(without_effect + nearer, 6)
+        milder = without_effect + nearer
         if abs(nearer) >= SMALLEST and abs(milder - without_effect) < abs(distance):
             yield milder
 

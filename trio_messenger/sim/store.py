@@ -187,7 +187,8 @@ def _write_json(path: Path, value: object) -> None:
 
 def _point(link: Path, folder: Path) -> None:
     """Let *link*, which may be there and point elsewhere, point to *folder*; do nothing where there are no links."""
-    if link.is_symlink():
-        link.unlink()
-    if not link.exists():
-        link.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
+    if link.is_symlink() or not link.exists():
+        new = link.with_name(f".{folder.name}-{link.name}")  # two processes may keep a run at the same moment
+        new.unlink(missing_ok=True)
+        new.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
+        new.replace(link)

@@ -5,7 +5,8 @@
         report = simulate("broadcast", build, nodes=["n1", "n2", "n3"], time_limit=10, faults=faults)
         assert report.valid is True, str(report)
 
-Not `Report.assert_valid`, which looks for a smaller schedule each time; here that is Hypothesis' work: it reduces a schedule that fails by itself: to fewer faults, then to milder ones.
+Not `Report.assert_valid`, which looks for a smaller schedule each time: here that is Hypothesis' work. It reduces a
+schedule that fails to fewer faults, then to milder ones.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def fault_schedules(
     Args:
       nodes: The ids of the nodes that are simulated.
       time_limit: Seconds of the main phase; no fault lasts longer.
-      kinds: Which kinds of faults, by their names in `KINDS`.
+      kinds: Which kinds of faults, by their names, such as ``partition``.
       max_size: How many faults at the most.
 
     Raises:
