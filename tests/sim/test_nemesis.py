@@ -11,7 +11,7 @@ from harness_stage import Script, Stage, staged
 
 from trio_messenger import Node, Request
 from trio_messenger.sim._in_process import EPOCH
-from trio_messenger.sim.faults import ClockSkew, Fault, Kill, Partition, Pause
+from trio_messenger.sim.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
 from trio_messenger.sim.latency import Latency
 
 NODES = ("n1", "n2")
@@ -264,6 +264,17 @@ def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
     ]
     assert stage.bites == {0: 1, 1: 1}
     assert stage.hosts["n1"].problems == []
+
+
+def test_a_node_may_be_killed_just_when_it_has_come_up() -> None:
+    """That its answer to init comes at the moment at which it is killed again confuses nobody, whatever the seed."""
+    late = SlowLinks(extra=1, links=[("nodes", "clients")])
+    kills = [Kill(at=1, until=2, nodes=["n1"]), Kill(at=3, until=4, nodes=["n1"])]
+    for seed in range(20):
+        stage = staged(nothing, faults=[late, *kills], nodes=["n1"], build=Node, seed=seed)
+        assert stage.hosts["n1"].problems == []
+        assert stage.hosts["n1"].lives == 3
+        assert [stage.bites[index] for index in (1, 2)] == [1, 1]
 
 
 def test_a_node_that_does_not_come_up_again_is_to_blame() -> None:

@@ -151,6 +151,7 @@ class Nemesis:
         with scope:
             await trio.lowlevel.checkpoint_if_cancelled()  # it may have been killed again by now
             await self._cluster.restart(host)
+        if self._restarts.get(host.node_id) is scope:  # it was not killed again, not even just now
             del self._restarts[host.node_id]
 
     def _resume(self, index: int, host: Host) -> None:
