@@ -23,6 +23,9 @@ from trio_messenger import Body, Node
 LAP: Final = 4.0
 """Seconds in which a node asks each other node once; within as many, what is added is everywhere."""
 
+GAP: Final = 0.5
+"""Seconds between two messages at the most, so that few nodes have tries enough where many messages are lost."""
+
 ANSWERED_WITHIN: Final = 10.0
 """Seconds for an answer to come: on slow links it is late, but as good as ever."""
 
@@ -83,7 +86,7 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
     @node.background
     async def gossip() -> None:
         for peer in itertools.cycle(node.random.sample(node.peers, len(node.peers))):
-            await trio.sleep(LAP / len(node.peers))
+            await trio.sleep(min(LAP / len(node.peers), GAP))
             await node.wait_for_room()
             lengths = {name: len(log) for name, log in logs.items()}
             body = {"type": "ask", "lengths": lengths}

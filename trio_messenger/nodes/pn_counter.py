@@ -17,6 +17,9 @@ from trio_messenger import Body, Node
 LAP: Final = 4.0
 """Seconds in which a node tells each other node once; within as many, an addition is known everywhere."""
 
+GAP: Final = 0.5
+"""Seconds between two messages at the most, so that few nodes have tries enough where many messages are lost."""
+
 
 @attrs.frozen
 class Add:
@@ -68,7 +71,7 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
     @node.background
     async def gossip() -> None:
         for peer in itertools.cycle(node.random.sample(node.peers, len(node.peers))):
-            await trio.sleep(LAP / len(node.peers))
+            await trio.sleep(min(LAP / len(node.peers), GAP))
             await node.send(peer, {"type": "gossip", "counts": counts})
 
     return node
