@@ -55,8 +55,8 @@ class Link:
     """What one neighbour has not acknowledged yet."""
 
     def __init__(self, messages: Iterable[int]) -> None:
-        self.unacknowledged = dict.fromkeys(messages)
-        self.silent_until = -math.inf  # on Trio's clock
+        self.unacknowledged: dict[int, None] = dict.fromkeys(messages)
+        self.silent_until: float = -math.inf  # on Trio's clock
 
     def acknowledge(self, messages: Iterable[int]) -> None:
         """Take note that the neighbour has *messages*."""

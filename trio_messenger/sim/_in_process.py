@@ -73,23 +73,23 @@ class InProcessHost(Host):
         return self.wall_time()
 
     def _hand_over(self, delivery: Delivery) -> None:
-        if self._life is not None:
-            self._life.transport.hand_over(delivery.message)
+        assert self._life is not None  # who is dead is not in the network
+        self._life.transport.hand_over(delivery.message)
 
     async def _live(self, life: _Life) -> None:
         current_log.set(self.log)
-        with life.scope:
-            try:
+        how = "ended of itself, though nobody had ended its input"
+        try:
+            with life.scope:
                 await life.node.serve(life.transport)
-                how = "ended of itself, though nobody had ended its input"
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the node ends of it and the run goes on
-                self.log.add("".join(traceback.format_exception(exc)))
-                how = f"died: {traceback.format_exception_only(exc)[0].strip()}"
-            if self._life is life:
-                self._note_failures(life)
-                self._life = None
-                life.end()
-                self._note_exit(how)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the node ends of it and the run goes on
+            self.log.add("".join(traceback.format_exception(exc)))
+            how = f"died: {traceback.format_exception_only(exc)[0].strip()}"
+        if self._life is life:  # else it was killed
+            self._note_failures(life)
+            self._life = None
+            life.end()
+            self._note_exit(how)
 
     def _note_failures(self, life: _Life) -> None:
         failures = life.node.stats.handler_failures

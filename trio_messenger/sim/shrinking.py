@@ -182,7 +182,8 @@ def _narrow(fault: Fault, fails_with: _FailsWith, nodes: Sequence[str]) -> None:
     """Let *fault* befall fewer nodes or links."""
     if isinstance(fault, NodeFault):
         ddmin(fault.nodes, lambda fewer: fails_with(attrs.evolve(fault, nodes=fewer)))
-    elif isinstance(fault, LinkFault):
+    else:
+        assert isinstance(fault, LinkFault)
         ddmin(single_links(fault.links, nodes), lambda fewer: fails_with(attrs.evolve(fault, links=fewer)))
 
 

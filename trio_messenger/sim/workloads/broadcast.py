@@ -29,8 +29,8 @@ class Broadcast(Workload):
 
     name = "broadcast"
     summary = "what one node is told, all nodes know before long"
-    replies: ClassVar = {"broadcast": Reply, "read": _ReadOk}
-    idempotent = frozenset({"read"})
+    replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
+    idempotent: ClassVar[frozenset[str]] = frozenset({"read"})
 
     def setup(self, node_ids: Sequence[str], topology: Topology) -> Body:
         """Return the topology; see `Workload.setup`."""

@@ -24,7 +24,7 @@ class _Counter(Workload):
     Every error ends as ``info``, also of reads, as Maelstrom has it.
     """
 
-    replies: ClassVar = {"add": Reply, "read": _ReadOk}
+    replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
     errors_are_indefinite = True
     least_delta: ClassVar[int]
 

@@ -24,7 +24,7 @@ class Echo(Workload):
 
     name = "echo"
     summary = "nodes give back what they are given"
-    replies: ClassVar = {"echo": _EchoOk}
+    replies: ClassVar[dict[str, type[Reply]]] = {"echo": _EchoOk}
 
     def invocations(self, random: Random) -> Iterator[Invocation]:
         """Yield what clients do; see `Workload.invocations`."""

@@ -28,7 +28,7 @@ class GSet(Workload):
 
     name = "g-set"
     summary = "a set that only grows"
-    replies: ClassVar = {"add": Reply, "read": _ReadOk}
+    replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
     errors_are_indefinite = True
 
     def invocations(self, random: Random) -> Iterator[Invocation]:

@@ -24,7 +24,7 @@ class UniqueIds(Workload):
 
     name = "unique-ids"
     summary = "nodes give ids, none of them twice"
-    replies: ClassVar = {"generate": _GenerateOk}
+    replies: ClassVar[dict[str, type[Reply]]] = {"generate": _GenerateOk}
 
     def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is left to chance
         """Yield what clients do; see `Workload.invocations`."""

@@ -1,0 +1,155 @@
+"""Simulations at their edges: nodes that die oddly, logs that overflow, and a Trio that cannot be seeded."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+import trio
+
+from trio_messenger import Body, Node, Request
+from trio_messenger.nodes import echo
+from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, simulate
+from trio_messenger.sim.hosts import LOG_LINES, NodeLog
+from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim.workloads.unique_ids import UniqueIds
+from trio_messenger.transports import Transport
+
+
+def test_a_node_that_dies_is_a_defect() -> None:
+    """What leaves `serve` ends the node; the problem names it, and its log has the traceback."""
+
+    def build() -> Node:
+        node = Node(strict=True)
+
+        @node.on("echo")
+        def fail(request: Request) -> Body:
+            raise ZeroDivisionError("by nothing")
+
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=5)
+    assert report.valid is False
+    assert any(problem.startswith("node 'n1' died: ") for problem in report.results["nodes"]["problems"])
+    assert any("ZeroDivisionError: by nothing" in line for line in report.logs["n1"])
+
+
+def test_a_dead_node_cannot_reach_its_transport() -> None:
+    """Not even what holds on to the transport itself gets anything out after the kill."""
+
+    def build() -> Node:
+        kept: list[Transport] = []
+
+        def keep(transport: Transport) -> Transport:
+            kept.append(transport)
+            return transport
+
+        node = Node(wrap_transport=keep)
+
+        @node.background
+        async def linger() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                assert kept[0].send_now([b'{"src": "n1", "dest": "n1", "body": {"type": "ghost"}}']) == []
+
+        return node
+
+    report = simulate("echo", build, nodes=1, rate=0, time_limit=5, faults=[Kill(nodes=["n1"], at=2, until=4)])
+    assert not any(b"ghost" in bytes(entry.message) for entry in report.journal if entry.message is not None)
+
+
+def test_a_message_that_a_service_does_not_answer() -> None:
+    """Services do not answer errors, so that nobody can play ping-pong with one."""
+
+    def build() -> Node:
+        node = echo.build()
+        node.on_init(lambda: node.send_nowait("lin-kv", {"type": "error", "code": 1, "text": "what?"}))
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=5)
+    assert report.valid is True
+    assert not any(b'"src":"lin-kv"' in bytes(entry.message) for entry in report.journal if entry.message is not None)
+
+
+def test_a_workload_may_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has only so many operations does those, and no more."""
+
+    class Three(UniqueIds):  # type: ignore[misc]  # final for users; here it saves a whole workload
+        def invocations(self, random: Random) -> Iterator[Invocation]:
+            return itertools.islice(super().invocations(random), 3)
+
+    def build() -> Node:
+        node = Node()
+        numbers = itertools.count()
+        node.on("generate")(lambda: {"id": f"{node.id}-{next(numbers)}"})
+        return node
+
+    monkeypatch.setitem(WORKLOADS, "three", Three)
+    report = simulate("three", build, time_limit=20)
+    assert [op.type for op in report.history] == ["invoke", "ok"] * 3
+    assert report.valid is True
+
+
+def test_what_others_log_goes_where_it_went() -> None:
+    """Handlers that were there get what is logged beside the nodes, as far as it is of their level."""
+
+    class Keep(logging.Handler):
+        def __init__(self, level: int) -> None:
+            super().__init__(level)
+            self.texts: list[str] = []
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.texts.append(record.getMessage())
+
+    low, high = Keep(logging.INFO), Keep(logging.ERROR)
+    root = logging.getLogger()
+    root.addHandler(low)
+    root.addHandler(high)
+    try:
+        options = Options(workload="echo", nodes=["n1"], time_limit=0)
+        run_simulation(options, echo.build, watch=lambda run: logging.getLogger("mine").warning("in %s", run.phase))
+    finally:
+        root.removeHandler(low)
+        root.removeHandler(high)
+    assert "in main" in low.texts
+    assert high.texts == []
+
+
+def test_a_store_is_a_mapping() -> None:
+    """What is deleted is gone, what is left is counted, and a detached store takes no more writes."""
+    disk: dict[str, bytes] = {}
+    store = DurableStore(disk)
+    store["a"], store["b"] = [1], {"x": None}
+    assert (len(store), list(store), store["a"]) == (2, ["a", "b"], [1])
+    del store["a"]
+    assert (len(store), "a" in store) == (1, False)
+    store.detach()
+    store["c"] = 1
+    del store["b"]
+    assert list(disk) == ["b"]
+
+
+def test_the_log_of_a_node_that_talks_on_has_both_ends() -> None:
+    """Of a flood the first lines and the last are kept, and how many are left out between."""
+    log = NodeLog("n1")
+    count = 3 * LOG_LINES
+    for number in range(count):
+        log.add(f"line {number}")
+    lines = log.lines()
+    [gap] = [line for line in lines if line.startswith("...")]
+    assert lines[0] == "line 0"
+    assert lines[-1] == f"line {count - 1}"
+    assert gap == f"... {count - (len(lines) - 1)} lines left out ..."
+    assert len(lines) <= 1.5 * LOG_LINES + 1
+
+
+@pytest.mark.parametrize("name", ["_r", "_ALLOW_DETERMINISTIC_SCHEDULING"])
+def test_a_trio_that_cannot_be_seeded_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Trio has not the names that seed its scheduler, nothing is run that nobody could repeat."""
+    monkeypatch.delattr(f"trio._core._run.{name}")
+    with pytest.raises(RuntimeError, match=r"^trio .* keeps no _ALLOW_DETERMINISTIC_SCHEDULING and _r in trio\._core"):
+        simulate("echo", echo.build)
