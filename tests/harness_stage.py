@@ -11,7 +11,7 @@ import msgspec
 import trio
 import trio.testing
 
-from trio_messenger import Body
+from trio_messenger import Body, Node
 from trio_messenger.sim._clients import Clients
 from trio_messenger.sim._in_process import InProcessHost, capturing_logs
 from trio_messenger.sim._nemesis import Nemesis
@@ -99,14 +99,15 @@ def staged(
     *,
     faults: Sequence[Fault] = (),
     nodes: Sequence[str] = (),
-    build: Build | None = None,
+    build: Build = Node,
+    make_host: Callable[[str, Network], Host] | None = None,
     members: Sequence[str] = (),
     seed: int = 0,
     latency: Latency = Latency(),  # noqa: B008 - a frozen value
     loss: float = 0.0,
     duplicate: float = 0.0,
 ) -> Stage:
-    """Run *script* in virtual time, on a network under *faults*, with *nodes* from *build*; return what is left.
+    """Run *script* in virtual time, on a network under *faults*, with *nodes*; return what is left.
 
     The *members* listen before there are nodes. The faults are healed when the script ends; what is on its way then
     stays there.
@@ -122,8 +123,9 @@ def staged(
                 nursery.start_soon(network.run)
                 hosts: dict[str, Host] = {
                     node_id: InProcessHost(node_id, network, NodeLog(node_id), build, nursery, streams)
+                    if make_host is None
+                    else make_host(node_id, network)
                     for node_id in nodes
-                    if build is not None
                 }
                 cluster = Cluster(hosts, network, clients)
                 stage = Stage(network, journal, Nemesis(faults, network, cluster, nursery), hosts)

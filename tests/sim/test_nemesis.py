@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from harness_stage import Script, Stage, staged
@@ -12,7 +13,9 @@ from harness_stage import Script, Stage, staged
 from trio_messenger import Node, Request
 from trio_messenger.sim._in_process import EPOCH
 from trio_messenger.sim.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
+from trio_messenger.sim.hosts import Host, NodeLog
 from trio_messenger.sim.latency import Latency
+from trio_messenger.sim.network import Delivery, Network
 
 NODES = ("n1", "n2")
 
@@ -213,7 +216,9 @@ def test_a_kill_of_a_dead_node_counts_if_it_keeps_it_dead() -> None:
     outlasts = [Kill(at=1, until=3, nodes=["n1"]), Kill(at=2, until=4, nodes=["n1"])]
     within = [Kill(at=1, until=4, nodes=["n1"]), Kill(at=2, until=3, nodes=["n1"])]
     assert acted(nothing, outlasts)[0].bites == {0: 1, 1: 1}
-    assert +acted(nothing, within)[0].bites == {0: 2}
+    assert +acted(nothing, within)[0].bites == {0: 1}
+    together = [Kill(at=1, until=4, nodes=["n1"]), Kill(at=2, until=4, nodes=["n1"])]
+    assert +acted(nothing, together)[0].bites == {0: 1}
 
 
 def test_a_kill_of_several_counts_each() -> None:
@@ -224,7 +229,7 @@ def test_a_kill_of_several_counts_each() -> None:
 
 
 def test_a_kill_that_begins_when_another_ends_keeps_the_node_dead() -> None:
-    """The node may be started in between or not, but it is dead while the second lasts, whatever the seed."""
+    """The node is not started in between, and both count, whatever the seed."""
 
     async def script(stage: Stage) -> None:
         await stage.until(2)
@@ -239,6 +244,7 @@ def test_a_kill_that_begins_when_another_ends_keeps_the_node_dead() -> None:
         stage, _ = acted(script, faults, seed=seed)
         assert stage.hosts["n1"].problems == []
         assert stage.bites == {0: 1, 1: 1}
+        assert befell(stage) == [(1, "kill", "n1"), (3, "start", "n1"), (3, "ready", "n1")]
 
 
 def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
@@ -266,12 +272,42 @@ def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
     assert stage.hosts["n1"].problems == []
 
 
+class SlowHost(Host):
+    """Runs a node that answers nothing but init, and takes a second to start, as a process may."""
+
+    def __init__(self, node_id: str, network: Network) -> None:
+        super().__init__(node_id, network, NodeLog(node_id))
+
+    async def start(self) -> None:
+        await trio.sleep(1)
+        self._begin_life()
+
+    def kill(self) -> None:
+        if self.is_alive:
+            self._end_life()
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        message = delivery.message
+        body = {"type": "init_ok", "in_reply_to": message.body["msg_id"]}
+        self._send(msgspec.json.encode({"src": self.node_id, "dest": message.src, "body": body}))
+
+
+def test_a_node_that_is_being_started_can_be_killed() -> None:
+    """A kill that begins while a node is being started prevents that, and counts; it is started when that ends."""
+    kills = [Kill(at=1, until=2, nodes=["n1"]), Kill(at=2.5, until=3.5, nodes=["n1"])]
+    stage = staged(nothing, faults=kills, nodes=["n1"], make_host=SlowHost)
+    # The cluster came up at 1 s, when the schedule began.
+    assert stage.lives()[2:] == [(2, "kill", "n1"), (5.5, "start", "n1"), (5.5, "ready", "n1")]
+    assert stage.bites == {0: 1, 1: 1}
+    assert stage.hosts["n1"].problems == []
+
+
 def test_a_node_may_be_killed_just_when_it_has_come_up() -> None:
     """That its answer to init comes at the moment at which it is killed again confuses nobody, whatever the seed."""
     late = SlowLinks(extra=1, links=[("nodes", "clients")])
     kills = [Kill(at=1, until=2, nodes=["n1"]), Kill(at=3, until=4, nodes=["n1"])]
     for seed in range(20):
-        stage = staged(nothing, faults=[late, *kills], nodes=["n1"], build=Node, seed=seed)
+        stage = staged(nothing, faults=[late, *kills], nodes=["n1"], seed=seed)
         assert stage.hosts["n1"].problems == []
         assert stage.hosts["n1"].lives == 3
         assert [stage.bites[index] for index in (1, 2)] == [1, 1]
@@ -373,7 +409,7 @@ def test_what_a_paused_node_s_timers_send_leaves_at_the_end() -> None:
 
 @pytest.mark.parametrize("inner", [False, True])
 def test_a_node_stands_still_as_long_as_one_fault_says_so(inner: bool) -> None:
-    """Where pauses overlap, the node goes on when the last one ends; each counts what was held while it lasted."""
+    """Where pauses overlap, the node goes on when the last one ends; each counts what it held, or kept back."""
 
     async def script(stage: Stage) -> None:
         for at in (1.5, 2.5, 3.5):
@@ -385,7 +421,35 @@ def test_a_node_stands_still_as_long_as_one_fault_says_so(inner: bool) -> None:
     stage, troupe = acted(script, [Pause(at=1, until=first, nodes=["n1"]), Pause(at=2, until=second, nodes=["n1"])])
     assert [at for at, *_ in troupe.heard] == [4, 4, 4]
     assert befell(stage) == [(1, "pause", "n1"), (2, "pause", "n1"), (4, "resume", "n1")]
-    assert stage.bites == ({0: 3, 1: 1} if inner else {0: 2, 1: 2})
+    assert stage.bites == ({0: 3, 1: 1} if inner else {0: 2, 1: 3})  # the second keeps back what the first had held
+
+
+def test_pauses_that_end_together() -> None:
+    """The node goes on once, and each counts what was held while it lasted."""
+
+    async def script(stage: Stage) -> None:
+        for at in (1.5, 2.5):
+            await stage.until(at)
+            ask(stage, "n1", "say", at)
+        await stage.until(4)
+
+    stage, troupe = acted(script, [Pause(at=1, until=3, nodes=["n1"]), Pause(at=2, until=3, nodes=["n1"])])
+    assert [at for at, *_ in troupe.heard] == [3, 3]
+    assert stage.bites == {0: 2, 1: 1}
+
+
+def test_a_pause_that_begins_when_another_ends() -> None:
+    """The node does not go on in between; what the first held leaves when the second ends, and both count it."""
+
+    async def script(stage: Stage) -> None:
+        await stage.until(1.5)
+        ask(stage, "n1", "say", "held")
+        await stage.until(4)
+
+    stage, troupe = acted(script, [Pause(at=1, until=2, nodes=["n1"]), Pause(at=2, until=3, nodes=["n1"])])
+    assert [(at, value) for at, _, _, value in troupe.heard] == [(3, "held")]
+    assert befell(stage) == [(1, "pause", "n1"), (2, "pause", "n1"), (3, "resume", "n1")]
+    assert stage.bites == {0: 1, 1: 1}
 
 
 def test_a_pause_of_a_dead_node_does_nothing() -> None:
@@ -447,8 +511,9 @@ def test_what_an_earlier_life_held_back_never_leaves() -> None:
     assert stage.bites == {0: 3, 1: 1, 2: 1}
 
 
-def test_a_paused_node_that_ends_of_itself_is_not_resumed() -> None:
-    """A node that has ended while it was paused stays as it is when the pause ends."""
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_paused_node_that_ends_of_itself_stays_dead(holds: bool) -> None:
+    """A node that has ended while it was paused is neither resumed nor started when the pause ends."""
 
     def build() -> Node:
         node = Node()
@@ -460,8 +525,29 @@ def test_a_paused_node_that_ends_of_itself_is_not_resumed() -> None:
 
         return node
 
-    stage = staged(nothing, faults=[Pause(at=1, until=2, nodes=["n1"])], nodes=["n1"], build=build)
+    async def script(stage: Stage) -> None:
+        await stage.until(1.25)
+        if holds:
+            ask(stage, "n1", "say")
+        await stage.until(5)
+
+    stage = staged(script, faults=[Pause(at=1, until=2, nodes=["n1"])], nodes=["n1"], build=build)
     assert [event for _, event, _ in stage.lives()] == ["start", "ready", "pause", "exit"]
+    assert stage.bites[0] == holds
+
+
+def test_a_kill_that_begins_when_a_pause_ends() -> None:
+    """What the pause had held is lost with the node, which does not go on in between."""
+
+    async def script(stage: Stage) -> None:
+        await stage.until(1.5)
+        ask(stage, "n1", "say", "held")
+        await stage.until(4)
+
+    stage, troupe = acted(script, [Pause(at=1, until=2, nodes=["n1"]), Kill(at=2, until=3, nodes=["n1"])])
+    assert troupe.values("n1") == []
+    assert befell(stage) == [(1, "pause", "n1"), (2, "kill", "n1"), (3, "start", "n1"), (3, "ready", "n1")]
+    assert stage.bites == {0: 1, 1: 1}
 
 
 def test_a_pause_of_the_next_life_is_its_own() -> None:
@@ -603,8 +689,9 @@ def test_faults_at_0_begin_before_anything_else() -> None:
         assert not stage.hosts["n1"].is_alive
         stage.say("n1", "n2")
 
-    stage = staged(script, faults=[Kill(nodes=["n1"]), Partition()], nodes=["n1"], build=Node)
-    assert [(entry.reason, entry.fault) for entry in stage.entries("drop")] == [("partition", 1)]
+    for seed in range(10):
+        stage = staged(script, faults=[Kill(nodes=["n1"]), Partition()], nodes=["n1"], seed=seed)
+        assert [(entry.reason, entry.fault) for entry in stage.entries("drop")] == [("partition", 1)]
 
 
 def test_a_schedule_of_nothing() -> None:

@@ -124,24 +124,33 @@ def test_faults_that_do_not_matter_are_taken_away() -> None:
     assert (fault.at, fault.until) == (0, 5.25)
 
 
-@pytest.mark.parametrize(
-    "links",
-    [
-        set(BETWEEN_NODES),
-        {("n1", "n2"), ("n2", "n1"), ("n1", "n3"), ("n3", "n1")},
-        {("n2", "n1"), ("n3", "n1")},
-        {("n2", "n1"), ("n2", "n3")},
-    ],
-)
-def test_shapes_of_partitions(links: set[tuple[str, str]]) -> None:
-    """All links, and those of one side, one way or both, are among what is drawn, and shrink to themselves."""
-    [found] = simplest(
-        lambda faults: any(set(fault.links) == links for fault in faults if isinstance(fault, Partition)),
-        kinds=["partition"],
-        time_limit=1,
-    )
-    assert isinstance(found, Partition)
-    assert set(found.links) == links
+def drawn(kind: str) -> set[Fault]:
+    """Return all faults of *kind* that there are in the first quarter of a second."""
+    found: set[Fault] = set()
+
+    @settings(max_examples=1000, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    @given(fault_schedules(NODES, kinds=[kind], time_limit=0.25, max_size=1))
+    def draw(faults: list[Fault]) -> None:
+        found.update(faults)
+
+    draw()
+    return found
+
+
+def test_all_partitions() -> None:
+    """Single links are cut, and those from one side to another, one way or both, and all; and nothing else."""
+    single = {frozenset({(a, b)}) for a in NODES for b in NODES if a != b}
+    deaf = {frozenset((a, b) for a in NODES if a != b) for b in NODES}
+    mute = {frozenset((b, a) for a in NODES if a != b) for b in NODES}
+    apart = {frozenset((a, b) for a in NODES for b in NODES if (a == one) != (b == one)) for one in NODES}
+    found = {frozenset(fault.links) for fault in drawn("partition") if isinstance(fault, Partition)}
+    assert found == single | deaf | mute | apart | {frozenset(BETWEEN_NODES)}
+
+
+def test_all_kills() -> None:
+    """Any one node is killed, and any number of them."""
+    some = [("n1",), ("n2",), ("n3",), ("n1", "n2"), ("n1", "n3"), ("n2", "n3"), ("n1", "n2", "n3")]
+    assert drawn("kill") == {Kill(until=0.25, nodes=nodes) for nodes in some}
 
 
 def test_one_node_has_links_to_itself() -> None:
@@ -213,7 +222,7 @@ def build() -> Node:
 
 
 def run(faults: Sequence[Fault], **options: Any) -> Report:
-    return simulate("broadcast", build, nodes=NODES, time_limit=5, rate=8, faults=faults, **options)
+    return simulate("broadcast", build, nodes=NODES, time_limit=5, faults=faults, **{"rate": 8, **options})
 
 
 def dead_and_paused(journal: Journal) -> tuple[list[int], list[int]]:
@@ -270,6 +279,48 @@ def test_a_run_under_any_schedule_keeps_the_rules(faults: list[Fault], seed: int
     if not any(isinstance(fault, Kill) for fault in faults):  # it forgets what it knew
         assert report.results["workload"]["lost-count"] == 0
     assert report.logs == {node_id: [] for node_id in NODES}
+
+
+def messages(report: Report, indexes: Sequence[int]) -> list[object]:
+    """Return all that happened but for the beginnings and ends of faults, which are called by their *indexes*."""
+    return [
+        (entry.t, entry.event, entry.id, bytes(entry.message or b""), entry.reason, entry.node, fault)
+        for entry in report.journal
+        for fault in (None if entry.fault is None else indexes[entry.fault],)
+        if entry.event not in ("begin", "end", "pause", "resume")
+    ]
+
+
+@pytest.mark.parametrize(
+    "inert",
+    [
+        Partition(at=1.125, until=1.5),
+        Loss(at=1.125, until=1.5, rate=1),
+        SlowLinks(at=1.125, until=1.5),
+        Pause(at=1.125, until=1.5, nodes=NODES),
+        ClockSkew(at=1.125, until=1.5, nodes=NODES, seconds=3),
+        Partition(at=1.5, until=2, links=[("services", "n1")]),
+        Kill(at=2.25, until=2.5, nodes=["n2"]),
+        Pause(at=2.125, until=2.5, nodes=["n1"]),
+    ],
+)
+def test_a_fault_without_effect_may_be_taken_away(inert: Fault) -> None:
+    """A fault that touches nothing changes nothing, though it begins or ends just when all nodes send something."""
+    others = [Kill(at=2, until=3, nodes=["n2"]), Pause(at=2, until=4, nodes=["n1"])]
+    for seed in range(3):
+        report, fewer = run([*others, inert], seed=seed, rate=0), run(others, seed=seed, rate=0)
+        assert messages(report, range(3)) == messages(fewer, range(2))
+
+
+@settings(deadline=None, max_examples=20, phases=[Phase.generate])
+@given(fault_schedules(NODES, time_limit=5), st.integers(0, 3), st.sampled_from([0, 250]))
+def test_faults_without_effect_may_be_taken_away(faults: list[Fault], seed: int, latency: float) -> None:
+    """To remove what took no effect changes nothing else, though nodes are busy just when faults begin and end."""
+    report = run(faults, seed=seed, latency=latency)
+    effects = [entry["took-effect"] for entry in report.results["faults"]["schedule"]]
+    effective = [index for index, effect in enumerate(effects) if effect]
+    fewer = run([faults[index] for index in effective], seed=seed, latency=latency)
+    assert messages(report, range(len(faults))) == messages(fewer, effective)
 
 
 def test_the_same_schedule_is_the_same_run() -> None:

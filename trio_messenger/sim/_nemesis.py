@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final, TypeAlias, TypeVar, final
+from typing import Final, TypeVar, final
 
 import trio
 
@@ -16,8 +16,14 @@ from .network import Network
 
 _NodeFaultT = TypeVar("_NodeFaultT", bound=NodeFault)
 
-_Change: TypeAlias = tuple[float, bool, int]
-# When a fault begins (True) or ends, by Trio's clock, and its index.
+AHEAD: Final = 1e-10
+"""Seconds by which faults begin and end early: before anything else that happens at that moment, and alone.
+
+Else it would depend on the order of tasks who is touched by a fault that begins just then. And Trio draws lots for that
+order among those that wake together: one more changes all draws behind it, so that to remove a fault, even one that
+touches nothing, would change the whole run. In nanoseconds, as the journal has it, the time is the same. What makes
+nodes do something happens at the moment itself, or their timers, too, would go off so much early.
+"""
 
 
 @final
@@ -37,10 +43,15 @@ class Nemesis:
         self._cluster = cluster
         self._nursery = nursery
         self._in_force: dict[int, Fault] = {}
-        self._of_links: deque[_Change] = deque()  # those still to come
-        self._of_nodes: deque[_Change] = deque()
+        self._changes: list[tuple[float, bool, int]] = []
+        # Those still to come, the next one last: when, whether a fault begins or ends, and which.
+        self._to_start: set[str] = set()  # nodes, at `_settle_at`
+        self._to_resume: set[str] = set()
+        self._settle_at = math.inf
+        self._killed: set[tuple[int, str]] = set()  # kills, and nodes that they made or kept dead
         self._paused: defaultdict[str, dict[int, int]] = defaultdict(dict)
         # By node, the pauses that keep this life of it still, and what it had held back when each began.
+        self._held: dict[str, int] = {}  # and when the first of them did
         self._skewed_reads: dict[tuple[int, str], int] = {}  # how often a node had looked at its clock
         self._restarts: dict[str, trio.CancelScope] = {}  # by node, those under way
 
@@ -50,39 +61,51 @@ class Nemesis:
         Started once the faults that begin at 0 have begun.
         """
         start = trio.current_time()
-        changes = [(start + fault.at, True, index) for index, fault in enumerate(self._faults)]
-        changes += [(start + fault.until, False, index) for index, fault in enumerate(self._faults)]
-        for change in sorted(changes):  # what ends goes before what begins at the same moment
-            of_links = isinstance(self._faults[change[2]], LinkFault)
-            (self._of_links if of_links else self._of_nodes).append(change)
-        self._network.plan(start, lambda: self._change(self._of_links))
-        while (then := self._catch_up()) < math.inf:
-            task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
-            await trio.sleep_until(then)
+        beginnings = [(start + fault.at, True, index) for index, fault in enumerate(self._faults)]
+        ends = [(start + fault.until, False, index) for index, fault in enumerate(self._faults)]
+        self._changes = sorted(beginnings + ends, reverse=True)
+        self._catch_up()
         task_status.started()
+        while (then := self._next()) < math.inf:
+            await trio.sleep_until(then)
+            self._catch_up()
 
     def heal(self) -> None:
         """End all that is in force, and let nothing more begin."""
-        self._of_links.clear()
-        self._of_nodes.clear()
+        self._changes.clear()
         for index in list(self._in_force):
             self._end(index)
+        self._settle()
 
-    def _catch_up(self) -> float:
-        """Let faults begin and end whose time has come; return when the next ones do."""
-        self._network.catch_up()
-        of_nodes = self._change(self._of_nodes)
-        return min(of_nodes, self._of_links[0][0] if self._of_links else math.inf)
+    def _next(self) -> float:
+        """Return when there is something to do."""
+        return min(self._changes[-1][0] - AHEAD, self._settle_at) if self._changes else self._settle_at
 
-    def _change(self, changes: deque[_Change]) -> float:
-        while changes and changes[0][0] <= trio.current_time():
-            _, is_beginning, index = changes.popleft()
+    def _catch_up(self) -> None:
+        """Do what the time has come for."""
+        now = trio.current_time()
+        if self._settle_at <= now:
+            self._settle()
+        while self._changes and self._changes[-1][0] - AHEAD <= now:
+            at, is_beginning, index = self._changes.pop()
             if is_beginning:
                 self._begin(index)
             else:
                 self._end(index)
-        return changes[0][0] if changes else math.inf
+            if self._to_start or self._to_resume:
+                self._settle_at = at
+
+    def _settle(self) -> None:
+        """Let nodes be started or go on that no fault prevents any more."""
+        self._settle_at = math.inf
+        for node_id, host in self._cluster.hosts.items():
+            if node_id in self._to_resume:
+                self._resume(host)
+            elif node_id in self._to_start:
+                scope = self._restarts[node_id] = trio.CancelScope()
+                self._nursery.start_soon(self._restart, host, scope)
+        self._to_resume.clear()
+        self._to_start.clear()
 
     def _begin(self, index: int) -> None:
         fault = self._in_force[index] = self._faults[index]
@@ -109,9 +132,7 @@ class Nemesis:
             self._kill(index, host)
         elif isinstance(fault, Pause):
             if host.is_alive:
-                self._paused[host.node_id][index] = host.held
-                host.pause()
-                self._network.journal.note(self._network.now(), "pause", node=host.node_id, fault=index)
+                self._pause(index, host)
         else:
             assert isinstance(fault, ClockSkew)
             self._skewed_reads[index, host.node_id] = host.skewed_reads
@@ -119,9 +140,15 @@ class Nemesis:
 
     def _release(self, index: int, fault: NodeFault, host: Host) -> None:
         if isinstance(fault, Kill):
-            self._revive(host)
+            others = self._on(host, Kill)
+            for other, kill in others.items():
+                if kill.until > fault.until:
+                    self._count_death(other, host)  # it keeps the node dead
+            if not others:
+                self._to_start.add(host.node_id)
         elif isinstance(fault, Pause):
-            self._resume(index, host)
+            if index in self._paused[host.node_id]:  # or else it was dead then, or has died since
+                self._end_pause(index, host)
         else:
             assert isinstance(fault, ClockSkew)
             self._network.bites[index] += host.skewed_reads - self._skewed_reads.pop((index, host.node_id))
@@ -131,35 +158,49 @@ class Nemesis:
         node_id = host.node_id
         restart = self._restarts.pop(node_id, None)
         if restart is not None:
-            restart.cancel()  # or else it would wait for ``init_ok``, and blame the node
+            restart.cancel()  # or else it would have to die once it has come up
+        keeps_dead = restart is not None or node_id in self._to_start
+        self._to_start.discard(node_id)
         for pause in list(self._paused[node_id]):
             self._count_held(pause, host)  # the next life is not paused
-        self._network.bites[index] += host.is_alive or restart is not None
+        if host.is_alive or keeps_dead:
+            self._count_death(index, host)
         if host.is_alive:
             host.kill()
             self._network.journal.note(self._network.now(), "kill", node=node_id, fault=index)
 
-    def _revive(self, host: Host) -> None:
-        others = self._on(host, Kill)
-        for index in others:  # which keep it dead
-            self._network.bites[index] += 1
-        if not others:
-            scope = self._restarts[host.node_id] = trio.CancelScope()
-            self._nursery.start_soon(self._restart, host, scope)
-
     async def _restart(self, host: Host, scope: trio.CancelScope) -> None:
         with scope:
-            await trio.lowlevel.checkpoint_if_cancelled()  # it may have been killed again by now
             await self._cluster.restart(host)
         if self._restarts.get(host.node_id) is scope:  # it was not killed again, not even just now
             del self._restarts[host.node_id]
 
-    def _resume(self, index: int, host: Host) -> None:
-        paused = self._paused[host.node_id]
-        if index not in paused:
-            return  # it was dead then, or has died since
+    def _count_death(self, index: int, host: Host) -> None:
+        self._network.bites[index] += (index, host.node_id) not in self._killed
+        self._killed.add((index, host.node_id))
+
+    def _pause(self, index: int, host: Host) -> None:
+        paused, keeps_still = self._paused[host.node_id], host.node_id in self._to_resume
+        self._to_resume.discard(host.node_id)
+        if not paused and not keeps_still:
+            self._held[host.node_id] = host.held
+        paused[index] = self._held[host.node_id] if keeps_still else host.held  # it keeps back what another had held
+        host.pause()
+        self._network.journal.note(self._network.now(), "pause", node=host.node_id, fault=index)
+
+    def _end_pause(self, index: int, host: Host) -> None:
         self._count_held(index, host)
-        if not paused and host.is_alive:
+        paused = self._paused[host.node_id]
+        for other in paused:
+            if self._faults[other].until > self._faults[index].until:
+                paused[other] = self._held[host.node_id]  # this one, too
+        if not paused and host.held > self._held[host.node_id]:
+            self._to_resume.add(host.node_id)
+        elif not paused:
+            self._resume(host)  # which nobody will notice
+
+    def _resume(self, host: Host) -> None:
+        if host.is_alive:
             self._network.journal.note(self._network.now(), "resume", node=host.node_id)  # before what it held leaves
             host.resume()
 

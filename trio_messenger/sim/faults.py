@@ -67,9 +67,9 @@ class Fault(ABC):
     """The name of its kind, as the command line and the schedule's file have it."""
 
     at: float = attrs.field(default=0.0, validator=_is_at_least_zero)
-    """Seconds of the main phase at which it begins."""
+    """Seconds of the main phase at which it begins: before all else that happens at that moment."""
     until: float = attrs.field(default=math.inf)
-    """Seconds of the main phase at which it ends; ``math.inf`` for when the main phase does."""
+    """Seconds of the main phase at which it ends, before all else, too; ``math.inf`` for when the main phase does."""
 
     @until.validator
     def _comes_after_its_beginning(self, _: object, until: float) -> None:

@@ -97,8 +97,6 @@ class Network:
         self._members: dict[str, _Member] = {}
         self._links: dict[tuple[str, str], _Link] = {}
         self._queue: list[tuple[float, int, _Flight]] = []
-        self._change_at = math.inf
-        self._change: Callable[[], float] = lambda: math.inf
         self._next_id = 0
         self._pushed = 0
         self._nap = trio.CancelScope()
@@ -126,23 +124,6 @@ class Network:
         """Let *member_id* receive nothing more, nor what is on its way; its id stays known."""
         self._members[member_id].deliver = None
 
-    def plan(self, at: float, change: Callable[[], float]) -> None:
-        """Let link faults begin and end in time: before anything else that happens at the same moment.
-
-        Without this it would depend on the order of tasks, and so on faults elsewhere, whether a message is touched
-        that comes just when a fault begins or ends.
-
-        Args:
-          at: When the next one begins or ends, by Trio's clock; ``math.inf`` for never.
-          change: Called then, or a little later; lets what is due begin and end, and returns when to be called next.
-        """
-        self._change_at, self._change = at, change
-
-    def catch_up(self) -> None:
-        """Do what was planned for now or earlier."""
-        if self._change_at <= trio.current_time():
-            self._change_at = self._change()
-
     def begin(self, index: int, fault: LinkFault) -> None:
         """Put *fault*, the one at *index* of the schedule, in force."""
         self.faults.begin(index, fault)
@@ -161,7 +142,6 @@ class Network:
           msgspec.ValidationError, msgspec.DecodeError: if it is no message.
         """
         message = _decode(line)
-        self.catch_up()
         delivery = Delivery(message, line, self._next_id)
         self._next_id += 1
         self.journal.note(self.now(), "send", id=delivery.id, message=msgspec.Raw(line))
@@ -181,7 +161,6 @@ class Network:
             due = self._queue[0][0] if self._queue else math.inf
             with trio.CancelScope(deadline=due) as self._nap:
                 await trio.sleep_forever()
-            self.catch_up()
             now = trio.current_time()
             while self._queue and self._queue[0][0] <= now:
                 self._arrive(heapq.heappop(self._queue)[2])
