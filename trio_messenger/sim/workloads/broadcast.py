@@ -12,7 +12,8 @@ from trio_messenger import Body
 from ..checkers import Results
 from ..checkers.set_full import set_full
 from ..history import History
-from .base import Invocation, Reply, Workload
+from .adding import Adding
+from .base import Reply
 from .topologies import Topology
 
 
@@ -21,7 +22,7 @@ class _ReadOk(Reply, kw_only=True):
 
 
 @final
-class Broadcast(Workload):
+class Broadcast(Adding):
     """``broadcast`` with a number, answered by ``broadcast_ok``; ``read``, answered with all ``messages``.
 
     First of all each node is told the ``topology``: the neighbours of each node, which it may heed or not.
@@ -31,28 +32,17 @@ class Broadcast(Workload):
     summary = "what one node is told, all nodes know before long"
     replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
     idempotent: ClassVar[frozenset[str]] = frozenset({"read"})
+    add = "broadcast"
+    field = "message"
+    read_field = "messages"
 
     def setup(self, node_ids: Sequence[str], topology: Topology) -> Body:
         """Return the topology; see `Workload.setup`."""
         return {"type": "topology", "topology": topology(node_ids)}
 
-    def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do; see `Workload.invocations`."""
-        numbers = itertools.count()
-        while True:
-            yield ("broadcast", next(numbers)) if random.random() < 0.5 else ("read", None)  # noqa: PLR2004 - even odds
-
-    def final_invocation(self) -> Invocation:
-        """Return a read; see `Workload.final_invocation`."""
-        return "read", None
-
-    def request(self, f: str, value: Any) -> Body:
-        """Return the request; see `Workload.request`."""
-        return {"type": f, "message": value} if f == "broadcast" else {"type": f}
-
-    def completed(self, f: str, value: Any, reply: Any) -> Any:
-        """Return what was read, or was broadcast; see `Workload.completed`."""
-        return reply.messages if f == "read" else value
+    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is left to chance
+        """Yield 0, 1, 2 and so on; see `Adding.values`."""
+        return itertools.count()
 
     def check(self, history: History) -> Results:
         """Judge the history."""

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, ClassVar, final
 
-from trio_messenger import Body
-
 from ..checkers import Results
 from ..checkers.set_full import set_full
 from ..history import History
-from .base import Invocation, Reply, Workload
+from .adding import Adding
+from .base import Reply
 
 
 class _ReadOk(Reply, kw_only=True):
@@ -20,7 +19,7 @@ class _ReadOk(Reply, kw_only=True):
 
 
 @final
-class GSet(Workload):
+class GSet(Adding):
     """``add`` with an ``element``, answered by ``add_ok``; ``read``, answered with the set as a list, ``value``.
 
     No element is added twice. Every error ends as ``info``, also of reads, as Maelstrom has it.
@@ -30,24 +29,11 @@ class GSet(Workload):
     summary = "a set that only grows"
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
     errors_are_indefinite = True
+    field = "element"
 
-    def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do; see `Workload.invocations`."""
-        elements = itertools.count()
-        while True:
-            yield ("add", next(elements)) if random.random() < 0.5 else ("read", None)  # noqa: PLR2004 - even odds
-
-    def final_invocation(self) -> Invocation:
-        """Return a read; see `Workload.final_invocation`."""
-        return "read", None
-
-    def request(self, f: str, value: Any) -> Body:
-        """Return the request; see `Workload.request`."""
-        return {"type": f, "element": value} if f == "add" else {"type": f}
-
-    def completed(self, f: str, value: Any, reply: Any) -> Any:
-        """Return what was read, or was added; see `Workload.completed`."""
-        return reply.value if f == "read" else value
+    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is left to chance
+        """Yield 0, 1, 2 and so on; see `Adding.values`."""
+        return itertools.count()
 
     def check(self, history: History) -> Results:
         """Judge the history."""
