@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from trio_messenger.nodes import broadcast
@@ -52,6 +53,16 @@ def test_what_was_run_can_be_loaded(report: Report, tmp_path: Path) -> None:
     assert load(save(report, tmp_path, "7")) == Stored(
         report.options, ("--node", "broadcast"), report.digest, report.valid
     )
+
+
+def test_shrink_is_offered_where_it_can_be_done(tmp_path: Path) -> None:
+    """The page of a run that failed offers it, if there are faults to take away and the run can be made again."""
+    failed = simulate("echo", broadcast.build, nodes=1, time_limit=2, faults=[Kill(nodes=["n1"], at=1, until=2)])
+    assert failed.valid is False
+    offered = f"trio-messenger shrink {tmp_path}"
+    assert offered in (save(failed, tmp_path, "1") / "index.html").read_text()
+    in_real_time = attrs.evolve(failed, rerun=None)
+    assert offered not in (save(in_real_time, tmp_path, "2") / "index.html").read_text()
 
 
 def test_latest_points_to_the_latest(report: Report, tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Final
 
+from ..sim._command_lines import folder_command
 from ..sim.pictures import LIMIT, space_time
 from ..sim.report import headline
 from ..sim.store import load, load_journal
 from .ending import concluding
-from .outcome import command
 from .output import Console
 from .parsing import Parser, UsageError
 
@@ -64,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
         options, journal = load(folder).options, load_journal(folder)
     except (OSError, ValueError) as exc:
         raise UsageError(f"{exc}") from None
-    again = [command("diagram", folder), *(f"--only {shlex.quote(word)}" for word in arguments.only or ())]
+    only = [part for word in arguments.only or () for part in ("--only", word)]
     picture = space_time(
         journal,
         since=arguments.since,
@@ -72,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         limit=arguments.limit,
         title=f"{headline(options)}, seed {options.seed}",
-        command=" ".join(again),
+        command=folder_command("diagram", folder, *only),
     )
     try:
         output.write_text(picture, encoding="utf-8")

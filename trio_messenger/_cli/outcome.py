@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from ..sim._command_lines import folder_command
 from ..sim.checkers import Valid
 from ..sim.report import VERDICTS, Report
 from ..sim.store import save
@@ -68,15 +68,10 @@ def _ways_on(report: Report, folder: Path | None, is_smallest: bool) -> list[tup
     if report.valid is True:
         return ways
     if folder is not None:
-        ways.append(("replay", command("replay", folder)))
-        if report.rerun is not None and report.options.faults and report.valid is False and not is_smallest:
-            ways.append(("shrink", command("shrink", folder)))
+        ways.append(("replay", folder_command("replay", folder)))
+        if report.can_shrink and not is_smallest:
+            ways.append(("shrink", folder_command("shrink", folder)))
     return [*ways, ("command", f"{report.command}")]
-
-
-def command(name: str, folder: Path) -> str:
-    """Return the command line that does *name* with the run in *folder*."""
-    return f"trio-messenger {name} {shlex.quote(str(folder))}"
 
 
 def as_json(report: Report, folder: Path | None) -> dict[str, Any]:

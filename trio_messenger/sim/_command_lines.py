@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -29,6 +30,11 @@ def command_line(options: Options, node: Sequence[str]) -> str:
         words += [f"--{name}", value]
     words += node if "--bin" in node else []
     return shlex.join(words)
+
+
+def folder_command(name: str, folder: Path, *words: str) -> str:
+    """Return the command line that does *name*, such as ``replay``, with the run in *folder*."""
+    return shlex.join([PROGRAM, name, str(folder), *words])
 
 
 def _given(options: Options) -> dict[str, str]:

@@ -63,6 +63,11 @@ class Report:
         """The command that runs this again; None if no command line can name what was tested."""
         return command_line(self.options, self.node) if self.node else None
 
+    @property
+    def can_shrink(self) -> bool:
+        """Whether the run fails, has faults to take away, and can be run again without some of them."""
+        return self.valid is False and bool(self.options.faults) and self.rerun is not None
+
     def reasons(self) -> list[str]:
         """Return why the run is not valid, a line for each reason."""
         return reasons(self.results)
@@ -153,14 +158,14 @@ def _explanation(report: Report) -> str:
 def _smallest(report: Report) -> list[str]:
     """Return the smallest schedule found that fails, and how to run that."""
     rerun = report.rerun
-    if rerun is None or not report.options.faults or report.valid is not False:
+    if rerun is None or not report.can_shrink:
         return []
     give_up_at = time.monotonic() + SHRINK_SECONDS
 
     def fails(faults: Sequence[Fault]) -> bool:
         return time.monotonic() < give_up_at and rerun(faults).valid is False
 
-    found = shrink(report.options.faults, fails)
+    found = shrink(report.options.faults, fails, nodes=report.options.nodes)
     again = rerun(found.faults)
     lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
     lines += [f"  from {fault.at:g} s until {fault.until:g} s: {describe(fault)}" for fault in found.faults]

@@ -16,7 +16,6 @@ store/WORKLOAD/SEED or TIME/
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any, Final, final
@@ -24,7 +23,7 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
-from ._command_lines import PROGRAM
+from ._command_lines import folder_command
 from .checkers import Results
 from .history import History, Op
 from .journal import Journal
@@ -145,13 +144,13 @@ def _line(op: Op) -> dict[str, Any]:
 
 
 def _write_pictures(report: Report, folder: Path) -> None:
-    title, place = f"{headline(report.options)}, seed {report.options.seed}", shlex.quote(str(folder))
-    diagram = space_time(report.journal, title=title, command=f"{PROGRAM} diagram {place}")
+    title = f"{headline(report.options)}, seed {report.options.seed}"
+    diagram = space_time(report.journal, title=title, command=folder_command("diagram", folder))
     (folder / "messages.svg").write_text(diagram, encoding="utf-8")
     (folder / "latency.svg").write_text(latency(report.history, report.journal, title=title), encoding="utf-8")
-    commands = [("the same again", f"{PROGRAM} replay {place}")]
-    if report.options.faults and report.valid is False:
-        commands.append(("the fewest faults that still fail", f"{PROGRAM} shrink {place}"))
+    commands = [("the same again", folder_command("replay", folder))]
+    if report.can_shrink:
+        commands.append(("the fewest faults that still fail", folder_command("shrink", folder)))
     if report.command:
         commands.append(("from its options", report.command))
     summary = PageSummary(
