@@ -449,6 +449,8 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
         ({"availability": 2}, r"^availability is 2; give 'total' or a fraction from 0 to 1$"),
         ({"nemesis": ["partitoin"]}, r"^there is no nemesis 'partitoin'; there are: partition, "),
         ({"faults": [Kill(nodes=["n7"])]}, r"^a kill names 'n7', which is neither a node of "),
+        ({"faults": [Kill(nodes=["lin-kv"])]}, r"^a kill names 'lin-kv', which is no node; name nodes only$"),
+        ({"faults": [Partition(links=[["n1", "n7"]])]}, r"^a partition names 'n7', .* nor a group of links$"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(given: dict[str, Any], text: str) -> None:

@@ -19,6 +19,8 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 import attrs
 import msgspec
 
+from ._validators import is_at_least_zero, is_finite, is_fraction
+
 Links: TypeAlias = tuple[tuple[str, str], ...]
 """Pairs of a sender and a receiver: ids, or the groups ``nodes``, ``services``, ``clients`` and ``all``."""
 
@@ -27,21 +29,6 @@ GROUPS: Final = ("nodes", "services", "clients", "all")
 
 BETWEEN_NODES: Final[Links] = (("nodes", "nodes"),)
 """All links from one node to another or to itself: where faults of links are, unless they say otherwise."""
-
-
-def _is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{field.name} is {value}; give a probability from 0 to 1")
-
-
-def _is_at_least_zero(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{field.name} is {value}; give 0 or more, and a finite number")
-
-
-def _is_finite(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not math.isfinite(value):
-        raise ValueError(f"{field.name} is {value}; give a finite number")
 
 
 def _pairs(links: Iterable[Sequence[str]]) -> Links:
@@ -66,7 +53,7 @@ class Fault(ABC):
     kind: ClassVar[str]
     """The name of its kind, as the command line and the schedule's file have it."""
 
-    at: float = attrs.field(default=0.0, validator=_is_at_least_zero)
+    at: float = attrs.field(default=0.0, validator=is_at_least_zero)
     """Seconds of the main phase at which it begins: before all else that happens at that moment."""
     until: float = attrs.field(default=math.inf)
     """Seconds of the main phase at which it ends, before all else, too; ``math.inf`` for when the main phase does."""
@@ -122,7 +109,7 @@ class Loss(LinkFault):
     """Messages on the links are lost, each with the same probability."""
 
     kind: ClassVar[str] = "loss"
-    rate: float = attrs.field(validator=_is_fraction)
+    rate: float = attrs.field(validator=is_fraction)
     """The probability that a message is lost, from 0 to 1."""
 
 
@@ -132,7 +119,7 @@ class Duplication(LinkFault):
     """Messages on the links are delivered twice, each with the same probability; the copy a little later."""
 
     kind: ClassVar[str] = "duplicate"
-    rate: float = attrs.field(validator=_is_fraction)
+    rate: float = attrs.field(validator=is_fraction)
     """The probability that a message is duplicated, from 0 to 1."""
 
 
@@ -142,9 +129,9 @@ class Reordering(LinkFault):
     """Messages on the links are held back, each with the same probability, so that later ones overtake them."""
 
     kind: ClassVar[str] = "reorder"
-    rate: float = attrs.field(validator=_is_fraction)
+    rate: float = attrs.field(validator=is_fraction)
     """The probability that a message is held back, from 0 to 1."""
-    seconds: float = attrs.field(default=0.1, validator=_is_at_least_zero)
+    seconds: float = attrs.field(default=0.1, validator=is_at_least_zero)
     """How long at the most."""
 
 
@@ -154,9 +141,9 @@ class SlowLinks(LinkFault):
     """Messages that are sent on the links take longer."""
 
     kind: ClassVar[str] = "slow"
-    factor: float = attrs.field(default=10.0, validator=_is_at_least_zero)
+    factor: float = attrs.field(default=10.0, validator=is_at_least_zero)
     """What their latency is multiplied by. (Jepsen's ``slow!`` has 10.)"""
-    extra: float = attrs.field(default=0.0, validator=_is_at_least_zero)
+    extra: float = attrs.field(default=0.0, validator=is_at_least_zero)
     """Seconds that are added after that."""
 
 
@@ -190,7 +177,7 @@ class ClockSkew(NodeFault):
     """The nodes' clocks of the day (`~trio_messenger.Node.wall_time`) are wrong. Timers are not: theirs never jumps."""
 
     kind: ClassVar[str] = "clock"
-    seconds: float = attrs.field(validator=_is_finite)
+    seconds: float = attrs.field(validator=is_finite)
     """By how much they are ahead; negative if they are behind."""
 
 

@@ -10,14 +10,18 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
+from ._validators import is_fraction
 from .checkers.availability import Availability
-from .faults import Fault, LinkFault, NodeFault, from_json, to_json
+from .faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
 from .latency import Latency
 from .schedules import make_schedule
+from .services import SERVICES
 from .workloads import TOPOLOGIES, WORKLOADS
 
 NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 """Maelstrom's nodes, where nothing else is said."""
+
+_NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
 
 def _ids(values: Iterable[str]) -> tuple[str, ...]:
@@ -36,11 +40,6 @@ def _is_known_workload(_: object, __: object, name: str) -> None:
 def _is_known_topology(_: object, __: object, name: str) -> None:
     if name not in TOPOLOGIES:
         raise ValueError(f"there is no topology {name!r:.80}; there are: {', '.join(TOPOLOGIES)}")
-
-
-def _is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{field.name} is {value}; give a probability from 0 to 1")
 
 
 def _is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
@@ -71,9 +70,9 @@ class Options:
     """Seconds of the main phase."""
     latency: Latency = attrs.field(factory=Latency)
     """Of messages between nodes, and between nodes and services."""
-    loss: float = attrs.field(default=0.0, validator=_is_fraction)
+    loss: float = attrs.field(default=0.0, validator=is_fraction)
     """The probability that a message between nodes is lost."""
-    duplicate: float = attrs.field(default=0.0, validator=_is_fraction)
+    duplicate: float = attrs.field(default=0.0, validator=is_fraction)
     """The probability that a message between nodes is duplicated."""
     topology: str = attrs.field(default="grid", validator=_is_known_topology)
     """Who is whose neighbour, for the broadcast workload."""
@@ -99,7 +98,7 @@ class Options:
         if not nodes or len(set(nodes)) < len(nodes):
             raise ValueError(f"the nodes are {list(nodes)!r:.80}; give one id or more, each once")
         for node_id in nodes:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", node_id) or node_id in _WELL_KNOWN:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", node_id) or node_id in _NOT_NODES:
                 raise ValueError(f"a node cannot be named {node_id!r:.80}; use letters, digits, '.', '-' and '_'")
             if node_id.startswith("c"):
                 raise ValueError(f"a node cannot be named {node_id!r:.80}; ids that begin with 'c' are for clients")
@@ -119,11 +118,16 @@ class Options:
     @faults.validator
     def _name_members(self, _: object, faults: tuple[Fault, ...]) -> None:
         for fault in faults:
-            for name in sorted(_names(fault) - set(self.nodes) - _WELL_KNOWN):
-                raise ValueError(
-                    f"a {fault.kind} names {name!r:.80}, which is neither a node of {list(self.nodes)!r:.80}"
-                    " nor a service nor a group of links"
-                )
+            for name in _names(fault):
+                if name in self.nodes:
+                    continue
+                if name not in _NOT_NODES:
+                    raise ValueError(
+                        f"a {fault.kind} names {name!r:.80}, which is neither a node of {list(self.nodes)!r:.80}"
+                        " nor a service nor a group of links"
+                    )
+                if not isinstance(fault, LinkFault):
+                    raise ValueError(f"a {fault.kind} names {name!r}, which is no node; name nodes only")
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes, all by itself, of the seed."""
@@ -150,11 +154,8 @@ class Options:
         return cls(**fields)
 
 
-_WELL_KNOWN: Final = {"nodes", "services", "clients", "all", "lin-kv", "seq-kv", "lww-kv", "lin-tso"}
-
-
-def _names(fault: Fault) -> set[str]:
+def _names(fault: Fault) -> list[str]:
     if isinstance(fault, LinkFault):
-        return {name for link in fault.links for name in link}
+        return [name for link in fault.links for name in link]
     assert isinstance(fault, NodeFault)
-    return set(fault.nodes)
+    return list(fault.nodes)
