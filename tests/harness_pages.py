@@ -31,6 +31,14 @@ HOME: Final = "/home/you/board"
 TYPED_WHOLE: Final = {"caption", "emphasize-lines", "language"}
 """Options of a file to type; others would show a part of it, or something else."""
 
+NOT_THE_READERS: Final = {
+    "BUILD_NUMBER",  # like CI
+    "CI",  # has pytest write its summary's lines whole, however wide the terminal
+    "PYTEST_ADDOPTS",  # of the tests that run this
+    "PYTHONSAFEPATH",  # nox sets it, to test the wheel and not the checkout; a reader's Python finds what is beside it
+}
+"""Variables that may be set where the tests run, and would change what a page's commands do."""
+
 _TIME_TAKEN: Final = re.compile(r"\bin \d+\.\d\ds\b")
 
 
@@ -120,11 +128,14 @@ def difference(page: Path, command: Command, output: str) -> str:
     return f"{page.name}, line {command.line}: $ {command.text}\n{''.join(diff)}"
 
 
+def inherited() -> dict[str, str]:
+    """Return the environment of the tests without what a reader's does not have."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_THE_READERS}
+
+
 def environment(columns: int) -> dict[str, str]:
     """Return the reader's environment: the package is installed, ``python`` is its Python; so wide is the terminal."""
-    # A reader's Python finds what is beside the program; nox forbids that, to test the wheel and not the checkout.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    return inherited | {
+    return inherited() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",  # on a terminal each line is seen as it is written
         "NO_COLOR": "1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness_pages import inherited
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "explanation"
@@ -63,11 +63,10 @@ def test_the_check_for_determinism_says_what_the_page_shows(tmp_path: Path) -> N
     beginning, cut, rest = shown.partition("...\n")
     assert (cut, rest) == ("...\n", "")
     shutil.copy(FOLDER / "greeting.py", tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
         [sys.executable, "-m", "trio_messenger", *command.split()],
         cwd=tmp_path,
-        env=environment,
+        env=inherited(),
         capture_output=True,
         text=True,
         check=False,

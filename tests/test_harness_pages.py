@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness_pages import Command, TypedFile, difference, follow, included, is_shown_by, steps
+from harness_pages import NOT_THE_READERS, Command, TypedFile, difference, follow, included, is_shown_by, steps
 
 FOLDER = Path("/docs")
 
@@ -88,6 +88,15 @@ async def test_page_is_followed_in_its_order(tmp_path: Path) -> None:
         "```{literalinclude} b\n:caption: it\n```\n```console\n$ printf %s $COLUMNS; cat it\n80b\n```\n"
     )
     assert await follow(page, reader) == 2
+
+
+async def test_reader_is_nobodys_ci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page shows does not depend on where the tests run: under a CI, with options for pytest, from nox."""
+    for name in NOT_THE_READERS:
+        monkeypatch.setenv(name, "true")
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ printenv CI BUILD_NUMBER PYTEST_ADDOPTS PYTHONSAFEPATH || echo none\nnone\n```\n")
+    assert await follow(page, tmp_path) == 1
 
 
 async def test_page_that_shows_something_else_fails(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ session: files to type, from the folder with its name, and commands to run (see 
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from harness_pages import fences, follow, included
+from harness_pages import fences, follow, included, inherited
 from harness_process import run
 
 ROOT = Path(__file__).parents[1]
@@ -35,9 +34,7 @@ def blocks(page: str, kind: str) -> list[str]:
 @pytest.mark.parametrize("page", PROGRAMS)
 async def test_program_prints_what_its_page_shows(page: str) -> None:
     """The program of a page, run as a reader would, ends at once and without failure, and its output is the page's."""
-    # A reader's Python finds what is beside the program; nox forbids that, to test the wheel and not the checkout.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    status, output, errors = await run(sys.executable, FOLDER / f"{page}.py", cwd=FOLDER, env=environment)
+    status, output, errors = await run(sys.executable, FOLDER / f"{page}.py", cwd=FOLDER, env=inherited())
     [shown] = blocks(page, "text")
     assert output.decode() == shown, errors
     assert (status, "Traceback" in errors) == (0, False)
