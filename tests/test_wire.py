@@ -19,7 +19,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from trio_messenger import LocalProtocolError, MalformedMessage, Message
-from trio_messenger._wire import LINE_LIMIT, LineDecoder, _cached_envelope, _cached_reply_head, encode, encode_reply
+from trio_messenger._wire import (
+    LINE_LIMIT,
+    LineDecoder,
+    _envelopes,
+    _field_heads,
+    _reply_heads,
+    encode,
+    encode_reply,
+)
 
 BIG = 123_456_789_012_345_678_901_234_567_890
 
@@ -192,6 +200,8 @@ def test_a_number_that_is_none_is_refused_wherever_it_is(value: object, where: s
     for body in ({"type": "t", "v": value}, {"v": value, "n": None, "s": "null"}):
         with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):
             encode("a", "b", body)
+    with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):
+        encode_reply("a", "b", "t", {"v": value}, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +241,9 @@ def test_what_json_cannot_carry_is_refused(value: object, reason: str) -> None:
     """The error names the type of the body, the addressee, and what the encoder has against it."""
     with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
         encode("n1", "n2", {"type": "t", "v": value})
+    for more in ({}, {"w": 1}):
+        with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
+            encode_reply("n1", "n2", "t", {"v": value} | more, 2, 3)
 
 
 def test_a_key_that_is_a_number_leaves_as_a_string() -> None:
@@ -262,33 +275,33 @@ def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
 @pytest.fixture
 def caches() -> Iterator[None]:
     """Let the caches of names be empty at first, and at the end."""
-    for cache in (_cached_envelope, _cached_reply_head):
-        cache.cache_clear()
+    for cache in (_envelopes, _reply_heads, _field_heads):
+        cache.clear()
     yield
-    for cache in (_cached_envelope, _cached_reply_head):
-        cache.cache_clear()
+    for cache in (_envelopes, _reply_heads, _field_heads):
+        cache.clear()
 
 
-def cached() -> tuple[int, int]:
-    """Return how many envelopes and heads of replies are cached."""
-    return _cached_envelope.cache_info().currsize, _cached_reply_head.cache_info().currsize
+def cached() -> tuple[int, int, int]:
+    """Return how many envelopes, heads of replies, and heads with a field are cached."""
+    return len(_envelopes), len(_reply_heads), len(_field_heads)
 
 
 @pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize(
     ("src", "dest", "msg_type", "expected"),
     [
-        ("n1", "c1", "t", (1, 1)),
-        ("n1", "c" * 198, "t", (1, 1)),
-        ("n1", "c" * 199, "t", (0, 1)),
-        ("n" * 150, "c" * 51, "t", (0, 1)),
-        ("n1", "c" * 200, "t", (0, 1)),
-        ("n1", "c" * 201, "t", (0, 0)),
-        ("n1", "c" * 1_000_000, "t", (0, 0)),
-        ("n1", "ä" * 1_000_000, '"' * 1000, (0, 0)),
+        ("n1", "c1", "t", (1, 1, 1)),
+        ("n1", "c" * 196, "t", (1, 1, 1)),
+        ("n1", "c" * 197, "t", (1, 1, 0)),
+        ("n1", "c" * 198, "t", (1, 0, 0)),
+        ("n1", "c" * 199, "t", (0, 0, 0)),
+        ("n" * 150, "c" * 51, "t", (0, 0, 0)),
+        ("n1", "c" * 1_000_000, "t", (0, 0, 0)),
+        ("n1", "ä" * 1_000_000, '"' * 1000, (0, 0, 0)),
     ],
 )
-def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, expected: tuple[int, int]) -> None:
+def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, expected: tuple[int, int, int]) -> None:
     """Of what peers choose 200 characters are cached and no more, however often it comes; what is sent is the same."""
     for _ in range(2):
         body = {"type": msg_type, "x": 1, "in_reply_to": 2, "msg_id": 3}
@@ -296,6 +309,33 @@ def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, ex
         assert json.loads(reply) == {"src": src, "dest": dest, "body": body}
         assert sorted(json.loads(encode(src, dest, body))["body"]) == sorted(body)
         assert cached() == expected
+
+
+@pytest.mark.usefixtures("caches")
+def test_many_names_are_sent_and_not_kept() -> None:
+    """However many names peers choose, no more than 1,024 of a kind are kept; what is sent is the same."""
+    for number in range(3000):
+        reply = encode_reply("n1", f"c{number}", "t", {"x": number}, 2, 3)
+        assert json.loads(reply)["dest"] == f"c{number}"
+        assert max(cached()) <= 1024
+    assert encode_reply("n1", "c2999", "t", {"x": 1}, 2, 3).count(b"c2999") == 1
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=3), st.text(), st.integers(), st.integers())
+def test_a_reply_is_the_message_it_would_be(fields: dict[str, Any], dest: str, in_reply_to: int, msg_id: int) -> None:
+    """Put together from its parts, however many fields it has and whatever they are, a reply is the same line."""
+    fields = {key: value for key, value in fields.items() if key not in ("type", "in_reply_to", "msg_id")}
+    body = {"type": "t_ok", **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
+    assert encode_reply("n1", dest, "t_ok", fields, in_reply_to, msg_id) == encode("n1", dest, body)
+
+
+@pytest.mark.parametrize("fields", [{}, {"v": "a"}, {"v": 1.5}, {"v": [1, 2]}, {1: "a"}, {"v": 1, "w": "b"}], ids=repr)
+def test_a_reply_of_few_fields_is_spaced_as_json_dumps_does(fields: dict[Any, Any]) -> None:
+    """The bare acknowledgement, one field of any type, and more, leave byte for byte as the standard library has it."""
+    body = {"type": "t_ok", **fields, "in_reply_to": 0, "msg_id": 7}
+    expected = json.dumps({"src": "n1", "dest": "c1", "body": body})
+    assert encode_reply("n1", "c1", "t_ok", fields, 0, 7).decode() == expected
 
 
 @pytest.mark.parametrize(

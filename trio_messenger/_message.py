@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeGuard, final
+from typing import Any, TypeAlias, TypeGuard, cast, final
 
 import attrs
 import msgspec
@@ -95,9 +95,9 @@ def as_body(value: object) -> Mapping[str, Any]:
     Raises:
       LocalProtocolError: if it is neither.
     """
-    if isinstance(value, Mapping):
-        return value
     record_class: type[Any] = type(value)
+    if record_class is dict or isinstance(value, Mapping):  # to ask whether a dict is a Mapping takes a while
+        return cast("Mapping[str, Any]", value)
     if attrs.has(record_class):
         return {field.name: getattr(value, field.name) for field in attrs.fields(record_class)}
     raise LocalProtocolError(f"a body is a dict or an attrs record, not {record_class.__name__}: {value!r:.80}")
@@ -150,13 +150,13 @@ def reply_body(value: object, default_type: str, in_reply_to: int, msg_id: int) 
     Raises:
       LocalProtocolError: if *value* is no body, or its ``type`` is no string.
     """
-    fields = as_body(value)
-    if "in_reply_to" in fields or "msg_id" in fields:
-        fields = _without_reserved(fields)
+    fields = _without_reserved(as_body(value))
     if "type" in fields and not isinstance(fields["type"], str):
         raise LocalProtocolError(f"the 'type' of a body is a string, not {fields['type']!r:.80}")
     return {"type": default_type, **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
 
 
 def _without_reserved(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key: value for key, value in fields.items() if key not in ("in_reply_to", "msg_id")}
+    if "in_reply_to" in fields or "msg_id" in fields:
+        return {key: value for key, value in fields.items() if key not in ("in_reply_to", "msg_id")}
+    return fields

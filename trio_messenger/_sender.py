@@ -68,7 +68,7 @@ class Sender:
         if request.msg_id is None:
             return
         src, dest, msg_type = self.src or request.dest, request.src, request.type + "_ok"
-        if type(body) is dict and body and not ("type" in body or "in_reply_to" in body or "msg_id" in body):
+        if type(body) is dict and not ("type" in body or "in_reply_to" in body or "msg_id" in body):
             line = encode_reply(src, dest, msg_type, body, request.msg_id, self.next_msg_id)
         else:
             answer = reply_body(body, msg_type, request.msg_id, self.next_msg_id)
