@@ -74,13 +74,13 @@ class Calls:
             await self._outbox.wait_for_room()
         channels = self._spare.pop() if self._spare else trio.open_memory_channel[PendingRpc](1)
         send_channel, receive_channel = channels
+        rpc = None
         try:
             rpc = self.open(dest, body, timeout, send_channel)
-            try:
-                await receive_channel.receive()
-            finally:
-                self._table.forget(rpc)
+            await receive_channel.receive()  # the table has let go of what comes through
         except BaseException:
+            if rpc is not None:
+                self._table.forget(rpc)
             # Cancelled as its outcome came, perhaps: what is in the channel must not meet the next RPC.
             send_channel.close()
             receive_channel.close()

@@ -72,7 +72,7 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     """When it was registered, in seconds on Trio's clock."""
     timeout: float
     """Seconds from then until it expires; ``math.inf`` for never."""
-    _state: trio.MemorySendChannel[PendingRpc] | Outcome | type[Exception] | None = None
+    _state: trio.MemorySendChannel[PendingRpc] | Body | type[Exception] | None = None
     # While it is pending, the channel it goes into when it has ended; then how it ended. A slot saved is 16 bytes.
     callback: Callback | None = None
     """What to call with the outcome; None if a task waits for it."""
@@ -87,11 +87,14 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None while it is pending. The error of one that expired is made anew each time."""
-        if self._state is RpcTimeout:
+        state = self._state
+        if isinstance(state, dict):
+            return state
+        if state is RpcTimeout:
             return RpcTimeout(self.dest, self.msg_id, self.timeout)
-        if self._state is trio.ClosedResourceError:  # kept here it would, raised, be in a cycle that nobody collects
+        if state is trio.ClosedResourceError:  # kept here it would, raised, be in a cycle that nobody collects
             return trio.ClosedResourceError(f"the node closed before {self.dest!r} replied to msg_id {self.msg_id}")
-        return None if isinstance(self._state, (trio.MemorySendChannel, type)) else self._state
+        return None
 
     def _end(self, result: Body | type[Exception]) -> None:
         channel = self._state
