@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from ..history import History, Op
@@ -42,9 +43,19 @@ def reachable(start: int, deltas: Iterable[int]) -> Ranges:
     """Return all sums of *start* and some of *deltas*: none, all, or any selection."""
     sums: Ranges = [(start, start)]
     # From the smallest on, for these close the gaps between ranges, and the fewer ranges the less work.
-    for delta in sorted(deltas, key=abs):
-        sums = _union(sums, [(low + delta, high + delta) for low, high in sums])
+    for delta, count in sorted(Counter(deltas).items(), key=lambda each: abs(each[0])):
+        for times in _parts(count):
+            sums = _union(sums, [(low + times * delta, high + times * delta) for low, high in sums])
     return sums
+
+
+def _parts(count: int) -> Iterator[int]:
+    """Yield a few numbers of which some, none or all add up to each number from 0 to *count*, and to no other."""
+    part = 1
+    while count:
+        yield min(part, count)
+        count -= min(part, count)
+        part *= 2
 
 
 def _union(some: Ranges, others: Ranges) -> Ranges:
