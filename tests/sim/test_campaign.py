@@ -313,6 +313,16 @@ def test_child_serves_requests_until_there_are_no_more(signals: list[int], tmp_p
     assert signals == [signal.SIGTERM]
 
 
+def test_child_ends_in_the_midst_of_a_request() -> None:
+    """A request of which only a part has come is none: it is the end, as where its parent was killed meanwhile."""
+    whole = requests((0, "x" * 100_000)).getvalue()
+    code = f"import sys; sys.path[:] = {sys.path!r}; from trio_messenger.sim.interpreters import main; main()"
+    child = subprocess.run(
+        [sys.executable, "-c", code], input=whole[: len(whole) // 2], capture_output=True, timeout=60, check=False
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (-signal.SIGTERM, b"", b"")
+
+
 def test_child_ends_when_nobody_reads_its_results(signals: list[int]) -> None:
     """A parent that is gone is no error."""
 

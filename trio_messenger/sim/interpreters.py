@@ -187,7 +187,8 @@ def serve(requests: BinaryIO, results: BinaryIO) -> None:
 
 
 def _read(requests: BinaryIO, waiting: queue.SimpleQueue[_Request | None]) -> None:
-    with contextlib.suppress(EOFError):
+    # Truncated: the parent has died, or was interrupted, in the midst of a request.
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
             waiting.put(pickle.load(requests))
     waiting.put(None)
