@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from functools import partial
 
@@ -79,6 +80,23 @@ def test_a_failed_run_shows_the_smallest_schedule(failed: Report) -> None:
     again = failed.command
     assert again is not None
     assert f"run it again with: {again}" in text
+
+
+def test_a_failure_that_does_not_come_again_is_a_failure() -> None:
+    """Where the same run then passes, `assert_valid` still fails, and says that the seed does not decide."""
+    lives = itertools.count()
+
+    def build() -> Node:
+        node, is_first = Node(), next(lives) == 0
+        node.on("echo")(lambda request: {"echo": None if is_first else request.body["echo"]})
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=5, faults=[Loss(rate=0.5)])
+    with pytest.raises(AssertionError, match=r"^echo, 1 node, seed 0: INVALID\n") as caught:
+        report.assert_valid()
+    assert str(caught.value).endswith(
+        "\nrun again, it did not fail: something else than the seed decides; --check-determinism may say what"
+    )
 
 
 def test_what_nobody_knows_is_not_valid() -> None:

@@ -15,7 +15,7 @@ from .history import History
 from .journal import Journal
 from .judgement import reasons, warnings
 from .options import Options
-from .shrinking import shrink
+from .shrinking import DoesNotFail, shrink
 
 SHRINK_SECONDS: Final = 20.0
 """Seconds, by the clock of the machine, that `Report.assert_valid` seeks a smaller schedule for before it fails."""
@@ -165,7 +165,10 @@ def _smallest(report: Report) -> list[str]:
     def fails(faults: Sequence[Fault]) -> bool:
         return time.monotonic() < give_up_at and rerun(faults).valid is False
 
-    found = shrink(report.options.faults, fails, nodes=report.options.nodes)
+    try:
+        found = shrink(report.options.faults, fails, nodes=report.options.nodes)
+    except DoesNotFail:
+        return ["run again, it did not fail: something else than the seed decides; --check-determinism may say what"]
     again = rerun(found.faults)
     lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
     lines += [f"  from {fault.at:g} s until {fault.until:g} s: {describe(fault)}" for fault in found.faults]
