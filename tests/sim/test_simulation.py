@@ -7,16 +7,21 @@ import json
 import logging
 import math
 import random as global_random
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError
 from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import ClockSkew, Kill, Partition, Report, SetUpError, simulate
+from trio_messenger.sim import ClockSkew, Fault, Kill, Loss, Partition, Report, SetUpError, simulate
 from trio_messenger.sim._in_process import EPOCH
+from trio_messenger.sim.durable import Build
+from trio_messenger.sim.journal import Entry
+from trio_messenger.transports import Transport
 
 
 def local_echo() -> Node:
@@ -93,6 +98,26 @@ def test_a_busy_worker_delays_the_next_operation() -> None:
     assert report.valid is True
 
 
+def test_what_was_late_is_not_caught_up_with() -> None:
+    """Once a worker is free again, operations come at the rate, and not all at once that it had no time for."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        async def slow_at_first(request: Request) -> Body:
+            await trio.sleep(4 if request.msg_id == 1 else 0)
+            return {"echo": request.body["echo"]}
+
+        return node
+
+    report = simulate("echo", build, nodes=1, concurrency=1, rate=10, time_limit=14)
+    begun = [op.time / 1e9 for op in report.history if op.type == "invoke"]
+    assert begun[:2] == [0, 4]
+    assert 5 <= sum(4 <= time < 5 for time in begun) <= 20
+    assert 80 <= sum(time >= 4 for time in begun) <= 120
+
+
 def test_a_client_gives_up_after_five_seconds() -> None:
     """Without a reply, an operation ends as info after 5 s, and its process is used no more."""
 
@@ -131,6 +156,51 @@ def test_a_late_reply_is_nobodys() -> None:
 
     report = simulate("unique-ids", build, nodes=1, concurrency=1, time_limit=30)
     assert {op.type for op in report.history} == {"invoke", "info"}
+
+
+def replying(replies: Callable[[Request], list[Body]]) -> Build:
+    """Return what makes nodes that answer ``generate`` with these bodies, just as they are: a `Node` sees to that."""
+
+    def build() -> Node:
+        kept: list[Transport] = []
+
+        def keep(transport: Transport) -> Transport:
+            kept.append(transport)
+            return transport
+
+        node = Node(wrap_transport=keep)
+
+        @node.on("generate")
+        def generate(request: Request) -> None:
+            messages = [{"src": node.id, "dest": request.src, "body": body} for body in replies(request)]
+            kept[0].send_now([json.dumps(message).encode() for message in messages])
+
+        return node
+
+    return build
+
+
+def test_the_first_of_two_replies_counts() -> None:
+    """A second reply to the same request is a late one, even if it comes at the same moment."""
+
+    def twice(request: Request) -> list[Body]:
+        reply = {"type": "generate_ok", "in_reply_to": request.msg_id}
+        return [{**reply, "id": f"{request.src} {request.msg_id}"}, {**reply, "id": "second"}]
+
+    report = simulate("unique-ids", replying(twice), nodes=1, time_limit=10)
+    assert report.valid is True
+    assert "second" not in [op.value for op in report.history]
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "1", None])
+def test_what_answers_no_number_is_no_reply(number: object) -> None:
+    """Only an integer says which request is answered, whatever Python takes for equal to it."""
+
+    def answer(_: Request) -> list[Body]:
+        return [{"type": "generate_ok", "id": 1, "in_reply_to": number}]
+
+    report = simulate("unique-ids", replying(answer), nodes=1, time_limit=4)
+    assert [op.error for op in report.history] == [None, "no reply from 'n1' to msg_id 1 within 5 s"]
 
 
 @pytest.mark.parametrize(
@@ -340,12 +410,25 @@ def test_the_seed_decides_all() -> None:
     assert other.digest != first.digest
 
 
+def test_a_fault_that_touches_nothing_changes_nothing() -> None:
+    """Messages are the same, at the same times, as without it, though nodes' timers go off when it begins and ends."""
+
+    def messages(*faults: Fault) -> list[Entry]:
+        report = simulate("broadcast", broadcast.build, seed=3, rate=20, time_limit=10, faults=faults)
+        kept = [entry for entry in report.journal if entry.event not in ("begin", "end")]
+        return [msgspec.structs.replace(entry, i=0) for entry in kept]
+
+    inert = [Loss(rate=0, at=quarter / 4, until=quarter / 4 + 1) for quarter in range(1, 30)]
+    assert messages(*inert) == messages()
+
+
 def test_chance_outside_is_left_alone() -> None:
     """A simulation neither uses nor changes Python's global generator, nor Trio's once it has ended."""
     global_random.seed(5)
-    before = global_random.getstate()
+    trios: Random = trio._core._run._r
+    before = global_random.getstate(), trios.getstate()
     simulate("echo", echo.build, time_limit=5)
-    assert global_random.getstate() == before
+    assert (global_random.getstate(), trios.getstate()) == before
 
 
 def test_a_simulation_is_for_plain_functions() -> None:

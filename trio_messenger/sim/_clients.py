@@ -49,7 +49,6 @@ class Client:
         self._network.send(_encode({"src": self.id, "dest": dest, "body": {**body, "msg_id": msg_id}}))
         with trio.move_on_after(timeout):
             await self._came.wait()
-        self._waits_for = None
         return _read(self._reply, RpcTimeout(dest, msg_id, timeout))
 
     def close(self) -> None:
@@ -58,8 +57,8 @@ class Client:
 
     def _receive(self, delivery: Delivery) -> None:
         body = delivery.message.body
-        # 0 is a number of a message as any other; true is none, though Python calls it 1.
-        if self._waits_for is not None and body.get("in_reply_to") == self._waits_for:
+        number = body.get("in_reply_to")
+        if type(number) is int and number == self._waits_for:  # true and 1.0 are no numbers, though equal to 1
             self._waits_for = None  # a copy of the reply is a late one
             self._reply = body
             self._came.set()
