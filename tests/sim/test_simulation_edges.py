@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 from collections.abc import Iterator
 from random import Random
 
@@ -35,6 +36,22 @@ def test_a_node_that_dies_is_a_defect() -> None:
     assert report.valid is False
     assert any(problem.startswith("node 'n1' died: ") for problem in report.results["nodes"]["problems"])
     assert any("ZeroDivisionError: by nothing" in line for line in report.logs["n1"])
+
+
+def test_a_node_that_exits_ends_alone() -> None:
+    """`sys.exit` in a node is the end of that node, as it would be of its process, and of nothing else."""
+
+    def build() -> Node:
+        node = Node()
+        node.on("echo")(lambda: sys.exit("disk full"))
+        return node
+
+    report = simulate("echo", build, nodes=2, time_limit=5)
+    assert report.valid is False
+    [first, second] = report.results["nodes"]["problems"]
+    assert first.startswith("node 'n1' died: ")
+    assert second.startswith("node 'n2' died: ")
+    assert any("SystemExit: disk full" in line for line in report.logs["n1"])
 
 
 def test_a_dead_node_cannot_reach_its_transport() -> None:

@@ -82,7 +82,9 @@ class InProcessHost(Host):
         try:
             with life.scope:
                 await life.node.serve(life.transport)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the node ends of it and the run goes on
+        except BaseException as exc:
+            if not _ends_a_node(exc):
+                raise
             self.log.add("".join(traceback.format_exception(exc)))
             how = f"died: {traceback.format_exception_only(exc)[0].strip()}"
         if self._life is life:  # else it was killed
@@ -98,6 +100,13 @@ class InProcessHost(Host):
                 f"node {self.node_id!r}: {failures} of its handlers, callbacks or background tasks raised an exception;"
                 f" node-logs/{self.node_id}.log has the tracebacks"
             )
+
+
+def _ends_a_node(exc: BaseException) -> bool:
+    """Tell whether *exc* is the end of the node that it comes from alone, as `sys.exit` is, and not of the run."""
+    if isinstance(exc, BaseExceptionGroup):
+        return all(map(_ends_a_node, exc.exceptions))
+    return isinstance(exc, (Exception, SystemExit))
 
 
 @final
