@@ -54,6 +54,17 @@ def test_a_node_that_exits_ends_alone() -> None:
     assert any("SystemExit: disk full" in line for line in report.logs["n1"])
 
 
+def test_half_a_line_that_a_node_printed_is_kept() -> None:
+    """What a node prints is in its log, also where it never ends the line."""
+
+    def build() -> Node:
+        node = echo.build()
+        node.on_init(lambda: print("I am", node.id, end=""))  # noqa: T201 - what is tested
+        return node
+
+    assert simulate("echo", build, nodes=2, time_limit=1).logs == {"n1": ["I am n1"], "n2": ["I am n2"]}
+
+
 def test_a_dead_node_cannot_reach_its_transport() -> None:
     """Not even what holds on to the transport itself gets anything out after the kill."""
 

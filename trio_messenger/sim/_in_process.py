@@ -227,6 +227,12 @@ class _PrintedByNodes(io.TextIOBase):
         """Flush the other one."""
         self._others.flush()
 
+    def finish(self) -> None:
+        """Put what nodes printed without ending the line into their logs."""
+        for log, rest in self._unfinished.items():
+            log.add(rest)
+        self._unfinished.clear()
+
 
 @contextlib.contextmanager
 def capturing_logs() -> Iterator[None]:
@@ -236,8 +242,10 @@ def capturing_logs() -> Iterator[None]:
     handler = _LogHandler(others)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     root.handlers[:] = [handler]
+    printed = _PrintedByNodes(sys.stdout)
     try:
-        with contextlib.redirect_stdout(_PrintedByNodes(sys.stdout)):
+        with contextlib.redirect_stdout(printed):
             yield
     finally:
         root.handlers[:] = others
+        printed.finish()
