@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from random import Random
@@ -15,6 +16,7 @@ from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, simulate
 from trio_messenger.sim.hosts import LOG_LINES, NodeLog
+from trio_messenger.sim.run import Run
 from trio_messenger.sim.simulation import run_simulation
 from trio_messenger.sim.workloads.unique_ids import UniqueIds
 from trio_messenger.transports import Transport
@@ -52,6 +54,25 @@ def test_a_node_that_exits_ends_alone() -> None:
     assert first.startswith("node 'n1' died: ")
     assert second.startswith("node 'n2' died: ")
     assert any("SystemExit: disk full" in line for line in report.logs["n1"])
+
+
+@pytest.mark.parametrize("in_node", [False, True])
+def test_an_interrupted_simulation_is_interrupted(in_node: bool) -> None:
+    """Ctrl-C comes out as what it is, wherever it finds the run; what was changed for the run is as before."""
+    root, stdout = logging.getLogger().handlers[:], sys.stdout
+
+    def build() -> Node:
+        node = Node()
+        node.on("echo")(lambda: signal.raise_signal(signal.SIGINT))
+        return node
+
+    def watch(run: Run) -> None:
+        if not in_node and run.phase == "main":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_simulation(Options(workload="echo", time_limit=5), build, watch=watch)
+    assert (logging.getLogger().handlers, sys.stdout) == (root, stdout)
 
 
 def test_half_a_line_that_a_node_printed_is_kept() -> None:

@@ -30,10 +30,16 @@ def run_virtual(async_fn: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts, seed: in
 
     Raises:
       RuntimeError: if Trio runs already in this thread, or is one whose scheduler cannot be seeded.
+      KeyboardInterrupt: if Ctrl-C came; in no group, of which pytest, for one, would think that a test has failed.
     """
     _refuse_to_nest()
     with _seeded_scheduler(seed):
-        return trio.run(async_fn, *args, clock=trio.testing.MockClock(autojump_threshold=0))
+        try:
+            return trio.run(async_fn, *args, clock=trio.testing.MockClock(autojump_threshold=0))
+        except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is None:
+                raise
+            raise KeyboardInterrupt from group
 
 
 def _refuse_to_nest() -> None:
