@@ -21,7 +21,7 @@ from harness_runs import run_as_told
 from harness_wrong_nodes import run_named
 
 from trio_messenger.sim import Loss, Options, Report, interpreters
-from trio_messenger.sim.campaign import CampaignReport, run_campaign, with_seed
+from trio_messenger.sim.campaign import CampaignReport, _Campaign, run_campaign, with_seed
 from trio_messenger.sim.interpreters import SeedResult, main, open_interpreter, serve
 
 OPTIONS = Options(workload="echo", rate=10.0, time_limit=1.0, nodes=["n1"])
@@ -180,6 +180,14 @@ def as_async(function: Callable[[], object]) -> Callable[[], Any]:
         function()
 
     return call
+
+
+def test_a_later_failure_is_not_the_first() -> None:
+    """One that comes after the first, since it had ended already when it was to be cancelled, does not matter."""
+    made = _Campaign(OPTIONS, (), range(9), run_as_told, False, lambda _: None)
+    for place in (5, 3, 4):
+        made._take(place, SeedResult(seed=place, valid=False))
+    assert made._end == 4
 
 
 def test_what_the_callback_raises_ends_the_campaign() -> None:

@@ -17,6 +17,7 @@ import trio.testing
 from harness_stage import Script, Stage, staged
 from hypothesis import assume, given, settings, strategies as st
 
+from trio_messenger.sim._links import LinkFaults
 from trio_messenger.sim._streams import Draws, Streams
 from trio_messenger.sim.faults import (
     Duplication,
@@ -203,6 +204,19 @@ def test_what_is_on_its_way_at_the_end_has_no_fate() -> None:
     """A message that is due after the end was sent, and that is all that is known of it."""
     stage = staged(play([Line(END - 1, "n1", "n2")]), latency=Latency(1001))
     assert [entry.event for entry in stage.journal] == ["send"]
+
+
+def test_a_probability_is_that_of_smaller_draws() -> None:
+    """What is drawn is below 1 and may be 0: a probability of 1 always decides, one of 0 never, and 1/4 a quarter."""
+
+    def is_lost(rate: float, draw: float) -> bool:
+        effects = LinkFaults(lambda _: "nodes", Counter(), duplicate=1, loss=rate).on("n1", "n2")
+        assert effects is not None
+        return effects.loss(Draws(latency=0, loss=draw, duplicate=0, delay=0, reorder=0)) is not None
+
+    assert [is_lost(0, 0.0), is_lost(0.25, 0.249), is_lost(0.25, 0.25), is_lost(1, 1 - 2**-53)] == [
+        *(False, True, False, True)
+    ]
 
 
 # Who hears what

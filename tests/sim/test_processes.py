@@ -662,6 +662,38 @@ async def test_one_life_ends_before_the_next_begins(folder: Path) -> None:
             os.kill(first, 0)
 
 
+async def test_the_next_life_waits_until_nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started before the last one is gone, its pipes and what it left running included."""
+    released, aclose = trio.Event(), Child.aclose
+
+    async def aclose_late(child: Child) -> bool:
+        with trio.CancelScope(shield=True):
+            await released.wait()
+        return await aclose(child)
+
+    monkeypatch.setattr(Child, "aclose", aclose_late)
+    async with staged(folder, "sleep", "1000") as stage, trio.open_nursery() as nursery:
+        last = stage.host._last
+        assert last is not None
+        nursery.start_soon(stage.host.start)
+        await last.ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert last.gone.statistics().tasks_waiting == 1
+        released.set()
+
+
+async def test_who_has_ended_gets_no_signal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of a process that has ended, and of its group, may be another's by then."""
+    sent: list[object] = []
+    async with staged(folder, "sleep", "1000") as stage:
+        last = stage.host._last
+        assert last is not None
+        await stage.host.aclose()
+        monkeypatch.setattr(os, "killpg", lambda *signalled: sent.append(signalled))
+        last.kill()
+    assert sent == []
+
+
 @asynccontextmanager
 async def beginning(stage: Stage, outcome: list[BaseException]) -> AsyncIterator[trio.CancelScope]:
     """Let another life begin, so far that a process is being started."""

@@ -86,6 +86,20 @@ def test_half_a_line_that_a_node_printed_is_kept() -> None:
     assert simulate("echo", build, nodes=2, time_limit=1).logs == {"n1": ["I am n1"], "n2": ["I am n2"]}
 
 
+def test_each_life_of_a_node_has_chance_of_its_own() -> None:
+    """What a node draws differs from what others draw, and from what it drew before it was killed."""
+    drawn: list[float] = []
+
+    def build() -> Node:
+        node = echo.build()
+        node.on_init(lambda: drawn.append(node.random.random()))
+        return node
+
+    faults = [Kill(nodes=["n1"], at=1, until=2), Kill(nodes=["n1"], at=3, until=4)]
+    simulate("echo", build, nodes=2, time_limit=5, faults=faults)
+    assert len(set(drawn)) == len(drawn) == 4
+
+
 def test_a_dead_node_cannot_reach_its_transport() -> None:
     """Not even what holds on to the transport itself gets anything out after the kill."""
 
