@@ -84,6 +84,17 @@ def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path) -> None:
     assert outcome("replay", "store/latest").output.endswith("the same run, message by message.\n")
 
 
+def test_a_failure_that_does_not_come_again_is_told(folder: Path, campaign: Campaign) -> None:
+    """The run that is shown is made anew: that it is another one is said, and the verdict stays that of the seeds."""
+    campaign.results = (SeedResult(seed=4, valid=False, digest="another"),)
+    found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "1", "--seeds", "1", "--no-store")
+    assert (found.status, found.output.splitlines()[2]) == (1, "echo, 5 nodes, seed 4: valid")
+    assert found.errors == (
+        "made again, to show it, the run of seed 4 is another one, which may not fail: something else than the seed"
+        " decides; --check-determinism may say what\n"
+    )
+
+
 def test_a_run_of_a_campaign_is_that_of_the_command() -> None:
     """What a child process does is what the same seed does here."""
     outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "2", "--seed", "5")
@@ -141,9 +152,9 @@ def test_what_nobody_knows_ends_with_status_2(campaign: Campaign) -> None:
     assert outcome("test", "-w", "echo", "--seeds", "2", "--keep-going", "--no-store").status == 2
 
 
-@pytest.mark.usefixtures("campaign")
-def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_how_far_it_is(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many seeds are done, and what came of them; the line is gone at the end."""
+    campaign.results = (valid(3),)
     stream = Terminal()
     monkeypatch.setattr(seeds_command, "Console", lambda: Console(stream))
     outcome(*FAILS, "--seeds", "9", "--no-store")

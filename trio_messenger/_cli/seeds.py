@@ -19,6 +19,11 @@ from .subject import Subject, find_subject
 
 _NO_VERDICT: Final = "without a verdict"
 
+_OTHER_RUN: Final = (
+    "made again, to show it, the run of seed {seed} is another one, which may not fail: something else than the seed"
+    " decides; --check-determinism may say what"
+)
+
 
 def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace) -> int:
     """Run *subject* with as many seeds as *arguments* say, tell of it, and return the exit status."""
@@ -83,6 +88,8 @@ def _first_failure(
     if not found or found[0].error is not None or not subject.is_virtual:
         return None, None
     report = subject.run(with_seed(options, found[0].seed))
+    if report.digest != found[0].digest:
+        Console().say(_OTHER_RUN.format(seed=found[0].seed))
     return report, None if arguments.no_store else keep(report, arguments.store, f"{found[0].seed}")
 
 
