@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import signal
 import sys
 from collections.abc import Iterator
 from random import Random
@@ -61,9 +60,12 @@ def test_an_interrupted_simulation_is_interrupted(in_node: bool) -> None:
     """Ctrl-C comes out as what it is, wherever it finds the run; what was changed for the run is as before."""
     root, stdout = logging.getLogger().handlers[:], sys.stdout
 
+    def interrupted() -> Body:
+        raise KeyboardInterrupt
+
     def build() -> Node:
         node = Node()
-        node.on("echo")(lambda: signal.raise_signal(signal.SIGINT))
+        node.on("echo")(interrupted)
         return node
 
     def watch(run: Run) -> None:
