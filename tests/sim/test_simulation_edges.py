@@ -77,6 +77,17 @@ def test_an_interrupted_simulation_is_interrupted(in_node: bool) -> None:
     assert (logging.getLogger().handlers, sys.stdout) == (root, stdout)
 
 
+def test_what_else_ends_a_simulation_comes_out_as_it_is() -> None:
+    """A defect of who watches stays in the group that Trio makes of it."""
+
+    def watch(run: Run) -> None:
+        raise LookupError(run.phase)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run_simulation(Options(workload="echo", time_limit=5), echo.build, watch=watch)
+    assert caught.group_contains(LookupError, match=r"^set-up$")
+
+
 def test_half_a_line_that_a_node_printed_is_kept() -> None:
     """What a node prints is in its log, also where it never ends the line."""
 
