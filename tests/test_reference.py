@@ -1,17 +1,27 @@
-"""The reference is complete: every public name is on one of its pages, and so is every command."""
+"""The reference is complete: every public name is on one of its pages, and so is every command, option and message."""
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import msgspec
 import pytest
 
 import trio_messenger
 import trio_messenger.sim
 import trio_messenger.testing
+import trio_messenger.transports.memory
+import trio_messenger.transports.stdio
 from trio_messenger._cli import _COMMANDS
+from trio_messenger.nodes import NODES, messenger
+from trio_messenger.sim import NEMESES, TOPOLOGIES, WORKLOADS
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 MODULES = {"api": trio_messenger, "simulator": trio_messenger.sim}
@@ -43,7 +53,88 @@ def test_every_helper_for_tests_is_on_the_page() -> None:
     assert own <= documented("testing")
 
 
+@pytest.mark.parametrize("name", NODES)
+def test_every_ready_made_node_is_on_the_page(name: str) -> None:
+    """What builds each node is documented, with the module that it is in."""
+    page = (FOLDER / "api.md").read_text(encoding="utf-8")
+    assert f".. autofunction:: trio_messenger.nodes.{name.replace('-', '_')}.build\n" in page
+
+
+def coroutines() -> Iterator[tuple[type, str]]:
+    """Yield every public async method that the reference shows, with its class."""
+    memory, stdio = trio_messenger.transports.memory, trio_messenger.transports.stdio
+    for module in (trio_messenger, trio_messenger.sim, trio_messenger.testing, memory, stdio):
+        for cls in vars(module).values():
+            if inspect.isclass(cls) and cls.__module__.startswith("trio_messenger"):
+                for name, method in vars(cls).items():
+                    if not name.startswith("_") and inspect.iscoroutinefunction(method):
+                        yield cls, name
+
+
+@pytest.mark.parametrize(("cls", "name"), sorted(set(coroutines()), key=str))
+def test_whatever_waits_says_what_a_cancellation_does(cls: type, name: str) -> None:
+    """An async method, or its class for all of them, says that it is a checkpoint or what holds if it is cancelled."""
+    text = f"{inspect.getdoc(cls)}\n{inspect.getdoc(getattr(cls, name))}"
+    assert re.search(r"checkpoint|[Cc]ancel|`Node\.rpc`", text)
+
+
+def section(command: str) -> str:
+    """Return the only section of the page of commands that is about *command*."""
+    page = (FOLDER / "cli.md").read_text(encoding="utf-8")
+    [text] = re.findall(rf"^## `trio-messenger {command}[ `].*\n((?:(?!## ).*\n)*)", page, re.M)
+    return str(text)
+
+
 @pytest.mark.parametrize("command", _COMMANDS)
-def test_every_command_is_on_the_page(command: str) -> None:
-    """Each command has a section."""
-    assert f"## `trio-messenger {command}" in (FOLDER / "cli.md").read_text(encoding="utf-8")
+def test_every_command_has_a_section_with_every_option(command: str) -> None:
+    """Each command has one section, and each of its options is there with all its names, but for ``--help``."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"trio_messenger._cli.{_COMMANDS[command][0]}").configure(parser)
+    options = {name for action in parser._actions for name in action.option_strings} - {"-h", "--help"}
+    named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", section(command)))
+    assert options - named == set()
+
+
+def test_every_choice_is_in_the_section_on_tests() -> None:
+    """Whatever the options of ``test`` may be given by name is named: workloads, topologies, kinds of faults."""
+    words = re.findall(r"`([\w-]+)`", section("test"))
+    assert {*WORKLOADS, *TOPOLOGIES, *(kind.name for kind in NEMESES)} - set(words) == set()
+
+
+def messages(heading: str) -> list[tuple[str, str, str]]:
+    """Return what the tables under *heading* say: who takes the request, the request, the reply."""
+    page = (FOLDER / "messages.md").read_text(encoding="utf-8")
+    [text] = re.findall(rf"^## {heading}\n((?:(?!## ).*\n)*)", page, re.M)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    return [(row[0], row[-3], row[-2]) for row in rows]
+
+
+def parts(shape: str) -> tuple[str, set[str]]:
+    """Return the type and the fields of a message, from its shape such as ```read_ok {value}```."""
+    kind, _, fields = shape.strip("`").partition(" ")
+    return kind, set(re.findall(r"[\w?]+", fields))
+
+
+def test_the_messages_of_workloads_are_those_that_the_simulator_takes() -> None:
+    """Each function of each workload has a row, with the fields that its request has and that its reply may have."""
+    shown = set()
+    for names, request, reply in messages("The messages of the workloads"):
+        for name in re.findall(r"[\w-]+", names):
+            workload: Any = WORKLOADS[name]()
+            f, fields = parts(request)
+            if f == "topology":  # what it is set up with, and no function
+                continue
+            shown.add((name, f))
+            schema = {field.encode_name for field in msgspec.structs.fields(workload.replies[f])}
+            assert parts(reply) == (f"{f}_ok", schema - {"type", "msg_id", "in_reply_to"})
+            assert fields == set(workload.request(f, 1)) - {"type"}
+    assert shown == {(name, f) for name, workload in WORKLOADS.items() for f in workload.replies}
+
+
+def test_the_messages_of_the_messenger_node_are_those_that_it_handles() -> None:
+    """Each request that the node takes has one row, and the reply has its name with ``_ok``."""
+    rows = messages("The messages of the `messenger` node")
+    kinds = [parts(request)[0] for _, request, _ in rows]
+    source = inspect.getsource(messenger)
+    assert sorted(kinds) == sorted(["init", *re.findall(r'@node\.on\("(\w+)"', source)])
+    assert [parts(reply)[0] for _, _, reply in rows] == [f"{kind}_ok" for kind in kinds]

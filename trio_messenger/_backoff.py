@@ -57,7 +57,11 @@ class Backoff:
             yield min(delay * (1 + random.uniform(0, self.jitter)), self.cap)
 
     def schedule(self, retries: int) -> list[float]:
-        """Return the first *retries* delays in seconds, without jitter; draws nothing."""
+        """Return the first *retries* delays in seconds, without jitter; draws nothing.
+
+        Raises:
+          ValueError: if *retries* is negative.
+        """
         if retries < 0:
             raise ValueError(f"retries is {retries}; give 0 or more")
         return list(itertools.islice(self._undisturbed(), retries))

@@ -118,6 +118,7 @@ class Node:
         """Run *async_fn* in a task from ``init`` on (from now on, if that is past) until the node closes.
 
         Cancelled when the last message has come in. What it raises is logged and counted; the node stays up.
+        Raises TypeError if it is no async function without arguments.
         """
         check_no_arguments(async_fn, "background")
         if not is_async_callable(async_fn):

@@ -36,7 +36,7 @@ class Caller(Protocol):
     """Whatever can make an RPC: a `Node`, or a stand-in in a test."""
 
     async def rpc(self, dest: str, body: object, *, timeout: float | None = None) -> Body:
-        """Send *body* to *dest*, wait for the reply and return it; as `Node.rpc`."""
+        """Send *body* to *dest*, wait for the reply and return it; a checkpoint, with the errors of `Node.rpc`."""
         ...
 
 
@@ -113,7 +113,10 @@ class KeyValue:
         return value if as_ is None else _convert(value, as_, f"the value of {key!r} in {self.service!r}")
 
     async def write(self, key: Any, value: object) -> None:
-        """Set *key* to *value*, a JSON value or an attrs record."""
+        """Set *key* to *value*, a JSON value or an attrs record.
+
+        After a timeout or a cancellation it may have been set, and may be set later.
+        """
         await self._rpc({"type": "write", "key": key, "value": _plain(value)})
 
     async def cas(self, key: Any, expected: object, value: object, *, create: bool = False) -> None:
@@ -128,6 +131,8 @@ class KeyValue:
         Raises:
           RpcError: with `ErrorCode.PRECONDITION_FAILED` if it is something else, and with
             `ErrorCode.KEY_DOES_NOT_EXIST` if it is not there.
+
+        After a timeout or a cancellation it may have been set, and may be set later.
         """
         body = {"type": "cas", "key": key, "from": _plain(expected), "to": _plain(value)}
         if create:
@@ -153,6 +158,9 @@ class KeyValue:
         Raises:
           RetriesExhausted: if others came in between each time. Definite: nothing was set.
           RpcTimeout: if it is open whether the value was set. Not tried again: it could be done twice.
+          ValueError: if *attempts* is less than 1.
+
+        If cancelled, it is open whether the last compare-and-set was done; those before it had failed.
         """
         if attempts < 1:
             raise ValueError(f"attempts is {attempts}; give 1 or more")

@@ -22,7 +22,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @final
 class Network:
-    """The network as the one node on it sees it; made by `running`."""
+    """The network as the one node on it sees it; made by `running`.
+
+    What is async here is a checkpoint. What is cancelled while it sends has sent nothing, and while it receives has
+    taken nothing. To send after `send_eof`, or when the node has closed, raises `trio.ClosedResourceError` or
+    `trio.BrokenResourceError`.
+    """
 
     def __init__(self, node: Node, transport: MemoryTransport, node_id: str) -> None:
         self.node: Final = node

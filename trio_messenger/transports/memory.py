@@ -49,7 +49,11 @@ class MemoryTransport(Transport):
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
-        """Wait for the next batch; see `.Transport.receive`. `trio.EndOfChannel` comes when the other end is closed."""
+        """Wait for the next batch. Always a checkpoint; a cancelled call has taken nothing.
+
+        Raises:
+          trio.EndOfChannel: when the other end is closed, and all that it sent has been received.
+        """
         while not self._at_eof:
             try:
                 data = await self._receive_channel.receive()
@@ -64,11 +68,20 @@ class MemoryTransport(Transport):
         raise trio.EndOfChannel
 
     async def send(self, value: list[bytes]) -> None:
-        """Send whole lines; see `.Transport.send`. Raises `trio.BrokenResourceError` once the other end is closed."""
+        """Send whole lines; waits while ``batches`` of them wait at the other end.
+
+        Always a checkpoint. A cancelled call has sent nothing.
+
+        Raises:
+          trio.BrokenResourceError: if the other end is closed.
+        """
         await self.send_bytes(b"\n".join([*value, b""]))
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send any bytes: half a line, many, or rubbish. The other end splits and decodes them as if from a pipe."""
+        """Send any bytes: half a line, many, or rubbish. The other end splits and decodes them as if from a pipe.
+
+        Waits, is cancelled, and raises as `send`.
+        """
         try:
             await self._send_channel.send(data)
         except trio.BrokenResourceError:

@@ -53,7 +53,12 @@ class StdioTransport(Transport):
         self._at_eof = False
 
     async def receive(self) -> list[Message]:
-        """Wait for whole lines; see `.Transport.receive`."""
+        """Wait for whole lines. Always a checkpoint; a cancelled call has taken nothing.
+
+        Raises:
+          trio.EndOfChannel: when stdin has ended.
+          trio.BrokenResourceError: if it cannot be read; the text says why.
+        """
         while not self._at_eof:
             data = await self._read()
             if data:
@@ -67,7 +72,11 @@ class StdioTransport(Transport):
         raise trio.EndOfChannel
 
     async def send(self, value: list[bytes]) -> None:
-        """Write whole lines; see `.Transport.send`."""
+        """Write whole lines. A cancelled call may have written some, all or none of them, the last one in part.
+
+        Raises:
+          trio.BrokenResourceError: if nobody reads stdout any more, or it cannot be written; the text says why.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             if self._shares_pipe_with_stderr:
