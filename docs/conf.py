@@ -2,8 +2,11 @@
 
 import builtins
 import importlib.metadata
+import re
 import sys
+from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -17,6 +20,8 @@ release = importlib.metadata.version("trio-messenger")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
 napoleon_numpy_docstring = False  # docstrings have Google's sections
 
 default_role = "py:obj"  # `Node.rpc` in a docstring is a reference, so a misspelt one fails the build
@@ -68,8 +73,24 @@ def drop_constructor(_app: Sphinx, what: str, name: str, *_: object) -> tuple[st
     return ("", None) if what == "class" and name.rpartition(".")[2] in FIELDS_ONLY else None
 
 
+WIDE = 480
+"""Pixels up to which a phone can show a picture without making its words too small to read."""
+
+
+def mark_wide_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Put each picture that is wide into a box of its own, which ``pictures.css`` has scroll on a phone."""
+    for image in list(doctree.findall(nodes.image)):
+        head = Path(app.srcdir, image["uri"]).read_text(encoding="utf-8")[:1000]
+        width = re.search(r'<svg[^>]* width="([\d.]+)"', head)
+        if width and float(width[1]) > WIDE:
+            box = nodes.container(classes=["wide-picture"])
+            image.parent.replace(image, box)
+            box += image
+
+
 def setup(app: Sphinx) -> None:
     """Connect the above."""
     keep_docstrings_of_data()
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
     app.connect("autodoc-process-signature", drop_constructor)
+    app.connect("doctree-read", mark_wide_pictures)

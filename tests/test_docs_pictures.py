@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,21 @@ def test_a_picture_stands_on_a_page_with_words_for_it(name: str) -> None:
         or re.search(rf"{{(?:image|figure)}} [^\n]*pictures/{re.escape(name)}\n:alt: ", text)
         for text in pages
     )
+
+
+def test_a_wide_picture_scrolls_on_a_phone(tmp_path: Path) -> None:
+    """Built with the settings of the documentation, a wide picture has a box that scrolls, and a small one has none."""
+    pytest.importorskip("furo")
+    pytest.importorskip("myst_parser")
+    (tmp_path / "_static").mkdir()
+    for name in ("conf.py", "_static/pictures.css", "pictures/asking.svg", "pictures/leak.svg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "docs" / name, tmp_path / name)
+    figures = (f"```{{figure}} pictures/{name}.svg\n:alt: {name}\n\nWords.\n```\n" for name in ("asking", "leak"))
+    (tmp_path / "index.md").write_text("# Pictures\n\n" + "\n".join(figures))
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(tmp_path), str(tmp_path / "built")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    html = (tmp_path / "built" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'<div class="wide-picture[^>]*>\s*<img[^>]* alt="(\w+)"', html) == ["asking"]
+    assert "_static/pictures.css" in html

@@ -49,8 +49,8 @@ def leak() -> str:
     return space_time(report.journal, since=0.7, until=1.2, scripted=False)
 
 
-WIDTH, HEIGHT = 560, 310
-LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 128, 44, HEIGHT - 44
+WIDTH, HEIGHT = 420, 310  # a phone shows it whole, and its words can be read
+LEFT, RIGHT, TOP, BOTTOM = 44, WIDTH - 124, 44, HEIGHT - 44
 MOST_NOTES, MOST_MEGABYTES = 100_000, 50
 
 STYLE = """
@@ -91,7 +91,7 @@ def leak_memory() -> str:
         y = height_of(megabytes)
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{RIGHT}" y1="{y:g}" y2="{y:g}"/>')
         parts.append(f'<text class="muted right" x="{LEFT - 8}" y="{y + 4:g}">{megabytes}</text>')
-    for notes in range(0, MOST_NOTES + 1, 20_000):
+    for notes in range(0, MOST_NOTES + 1, 50_000):
         x = place_of(notes)
         parts.append(f'<text class="muted middle" x="{x:g}" y="{BOTTOM + 18}">{notes:,}</text>')
     parts.append(f'<text class="muted right" x="{RIGHT}" y="{BOTTOM + 36}">notes that clients have pinned</text>')

@@ -30,7 +30,7 @@ def lost() -> str:
     report = simulate("broadcast", build, nodes=3, seed=14, latency=100, time_limit=30, faults=[FAULT])
     wanted = set(about_the_note(report.journal))
     entries = [entry for entry in report.journal if entry.id is None or entry.id in wanted]
-    return space_time(entries, since=7.5, until=16.0, scripted=False)
+    return space_time(entries, since=7.9, until=16.0, scripted=False)
 
 
 def about_the_note(journal: Journal) -> Iterator[int]:
