@@ -24,9 +24,13 @@ nox.options.error_on_missing_interpreters = False
 # More processes than cores, for many tests wait for a node's process. `-n 0` runs all in one, for a debugger.
 PARALLEL = ("-n", "4")
 
-# Run on one Python only, by `cover`: what is the same on every other. The documentation shows what one Python prints;
-# and a seed gives the same run everywhere, as pinned digests hold, so that a wrong node is caught everywhere.
-ONCE = ("test_tutorial", "test_how_to", "test_explanation", "test_docs_pictures", "test_soak", "sim/test_wrong_nodes")
+# Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
+# package that no other test reaches.
+EXAMPLES = ("test_tutorial", "test_how_to", "test_explanation", "test_docs_pictures")
+
+# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere, as
+# pinned digests hold, so that a wrong node is caught everywhere.
+ONCE = ("test_soak", "sim/test_wrong_nodes")
 
 WHICH_PACKAGE = """
 import sys, trio_messenger
@@ -66,6 +70,11 @@ def install(session: nox.Session, *groups: str) -> None:
     session.run("python", "-c", WHICH_PACKAGE, log=False)
 
 
+def without(*names: str) -> list[str]:
+    """Return what keeps pytest from running the test files of these names."""
+    return [f"--ignore=tests/{name}.py" for name in names]
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel, once per run, for the sessions that install it."""
@@ -94,7 +103,7 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
-    session.run("pytest", *PARALLEL, *(session.posargs or [f"--ignore=tests/{name}.py" for name in ONCE]))
+    session.run("pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES, *ONCE)))
 
 
 @nox.session(requires=["build"])
@@ -102,7 +111,7 @@ def cover(session: nox.Session) -> None:
     """Run the tests and demand that they reach every line and branch."""
     install(session, "cover")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES)))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -110,10 +119,11 @@ def cover(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """Build the documentation and run its examples; a warning or a dead reference is an error."""
-    install(session, "docs")
+    install(session, "docs", "tests")
     for builder in ("html", "doctest"):
         # -E reads every page again: a page that warned in the last run is else taken as read, and passes.
         session.run("sphinx-build", "-E", "-W", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+    session.run("pytest", *PARALLEL, *(f"tests/{name}.py" for name in EXAMPLES))
 
 
 @nox.session(requires=["build"])
