@@ -64,12 +64,6 @@ def section(text: str, heading: str) -> str:
     return str(body)
 
 
-@pytest.mark.parametrize("page", [*PAGES, "index"])
-def test_page_is_not_too_long(page: str) -> None:
-    """A chapter can be read at one sitting."""
-    assert len(text_of(page).splitlines()) < 400
-
-
 def test_index_names_every_chapter() -> None:
     """The list, numbered, and the table of contents have all chapters in their order, and no others."""
     text = text_of("index")

@@ -1,0 +1,63 @@
+"""What holds for every page of the documentation: it is short, and what it names as its proof is there."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+
+
+@functools.cache
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@functools.cache
+def functions_of(path: Path) -> frozenset[str]:
+    """Return the names of the functions of a file of tests."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return frozenset(node.name for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def files_of(page: str, pattern: str) -> list[Path]:
+    """Return the files and folders that a page names in code, with *pattern*; each has to be there."""
+    found = []
+    for name in re.findall(rf"`({pattern})`", text_of(page)):
+        paths = sorted(ROOT.glob(name.rstrip("/"))) if "*" in name else [ROOT / name]
+        assert paths, f"{page}: nothing is called {name}"
+        for path in paths:
+            assert path.exists(), f"{page}: there is no {name}"
+        found += paths
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_has_400_lines_at_the_most(page: str) -> None:
+    """Nobody reads a page that does not end."""
+    assert len(text_of(page).splitlines()) <= 400
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tests_that_a_page_names_are_there(page: str) -> None:
+    """A claim that a page gives a test for is held by a test of that name, in a file that the page names as well."""
+    files = files_of(page, r"tests/[\w/*]+(?:\.py)?")
+    there = frozenset[str]().union(*(functions_of(path) for path in files if path.suffix == ".py"))
+    named = {
+        name for name in re.findall(r"`(test_\w+)`", text_of(page)) if (ROOT / "tests" / f"{name}.py") not in files
+    }
+    assert named - there == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    """So is whatever a page says of the package's own files and of the documentation's."""
+    skipped = r"docs/_build|trio_messenger/nodes/NAME"  # made by a build; to be written by the reader
+    for path in files_of(page, rf"(?!{skipped})(?:trio_messenger|docs|tests)/[\w./*-]+"):
+        assert path.exists()
