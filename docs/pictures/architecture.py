@@ -29,8 +29,10 @@ from trio_messenger.transports import Transport
 
 ROOT = Path(__file__).parents[2]
 
-WIDTH = 540
-"""Pixels: narrower than a page's text, so that it can still be read on a telephone."""
+WIDTH = 420
+"""Pixels: a telephone shows it whole, and its words can be read."""
+TREE_WIDTH = 540
+"""Pixels for what a task is in, from the outermost function to where it waits; on a telephone it scrolls."""
 
 STYLE = """
 text { font: 12px ui-sans-serif, system-ui, sans-serif; fill: #1f2328 }
@@ -69,10 +71,10 @@ def box(x: float, y: float, width: float, height: float, kind: str) -> str:
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="5" class="{kind}"/>'
 
 
-def picture(height: float, label: str, content: list[str]) -> str:
-    size = f'width="{WIDTH}" height="{height:g}"'
+def picture(height: float, label: str, content: list[str], width: int = WIDTH) -> str:
+    size = f'width="{width}" height="{height:g}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" {size} role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" {size} role="img"'
         f' aria-label="{html.escape(label)}">',
         f"<style>{STYLE}</style>",
         f'<rect {size} class="paper"/>',
@@ -106,7 +108,7 @@ def floors() -> str:
             box(12, y, WIDTH - 24, height, "box"),
             text(24, y + 20, number, "strong"),
             text(44, y + 20, title),
-            text(WIDTH - 24, y + 20, "imports from " + ", ".join(map(str, imported)), "muted right"),
+            text(WIDTH - 24, y + 20, "imports " + ", ".join(map(str, imported)), "muted right"),
         ]
         for line, row in enumerate(rows):
             x = 44.0
@@ -185,7 +187,7 @@ async def look_at_tasks() -> str:
         y = 16.0
         content += task_line(serving, 12, y)
         y = nested(serving, list(serving.child_nurseries), 12, y + 32, content)
-    return picture(y + 8, "The nurseries of a node, one in another, with their tasks", content)
+    return picture(y + 8, "The nurseries of a node, one in another, with their tasks", content, TREE_WIDTH)
 
 
 async def relay_twice_and_answer_one(network: Network) -> None:
@@ -218,14 +220,14 @@ def nested(task: trio.lowlevel.Task, nurseries: list[trio.Nursery], x: float, y:
     place = len(content)
     content += [
         text(x + 10, y + 19, name, "strong"),
-        text(WIDTH - x - 10, y + 19, f"opened in {opened_in}", "code muted right"),
+        text(TREE_WIDTH - x - 10, y + 19, f"opened in {opened_in}", "code muted right"),
     ]
     bottom = y + 30
     for child in sorted(nursery.child_tasks, key=lambda child: (child.name, -len(list(frames(child))))):
         content += task_line(child, x + 10, bottom)
         bottom += 30
     bottom = nested(task, inner, x + 10, bottom + 4, content)
-    content.insert(place, box(x, y, WIDTH - 2 * x, bottom - y, "box"))
+    content.insert(place, box(x, y, TREE_WIDTH - 2 * x, bottom - y, "box"))
     return bottom + 10
 
 
@@ -263,7 +265,7 @@ def run(async_fn: Callable[..., object], *args: object) -> str:
 LANES = {"_read": "reader", "serve": "router", "_work": "handler", "_write": "writer"}
 """The tasks in the picture, by the function that each began with. ``serve`` reads batches and routes them itself."""
 
-LANE_X = dict(zip(LANES.values(), (60, 140, 220, 300), strict=True))
+LANE_X = dict(zip(LANES.values(), (34, 90, 148, 204), strict=True))
 
 
 @attrs.define
@@ -378,7 +380,7 @@ def draw_steps(title: str, steps: list[Step], y: float, content: list[str]) -> f
             if later is not None:
                 content.append(arrow(LANE_X[step.lane], row, LANE_X[woken], top + 16 + 30 * later))
         content.append(f'<circle cx="{LANE_X[step.lane]}" cy="{row:g}" r="6" class="step"/>')
-        content.append(text(340, row + 4, ", ".join(step.does or [f"wakes the {woken}" for woken in step.wakes])))
+        content.append(text(234, row + 4, ", ".join(step.does or [f"wakes the {woken}" for woken in step.wakes])))
     return bottom + 8
 
 
