@@ -60,9 +60,11 @@ def test_page_shows_every_file_in_its_folder(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_says_what_there_is_to_say(page: str) -> None:
-    """Units, cancellation, errors, and the mistake that everyone makes are on each page."""
-    for words in ("**The mistake that everyone makes**", "- **Units**:", "- **Cancellation**:", "- **Errors**:"):
-        assert text_of(page).count(words) == 1, words
+    """The mistake that everyone makes, units, cancellation, errors, and what tests hold it: each page has them all."""
+    assert text_of(page).count("**The mistake that everyone makes**") == 1
+    for word in ("Units", "Cancellation", "Errors", "Held by"):
+        assert text_of(page).count(f"\n- **{word}**: ") == 1, word
+    assert re.search(r"`tests/[\w/]+\.py`", text_of(page).partition("- **Held by**: ")[2])
 
 
 def test_index_names_every_page() -> None:

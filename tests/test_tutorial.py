@@ -50,8 +50,11 @@ def test_page_uses_every_file_in_its_folder(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_its_parts(page: str) -> None:
-    """A chapter ends with what we know now and with three things to try, neither more nor fewer."""
+    """A chapter begins with what is wrong, and ends with what we know now and with three things to try, not more."""
     text = text_of(page)
+    for once in ("(don't copy)\n", "**The flaw**", "mistake that everyone makes**"):
+        assert text.count(once) == 1, once
+    assert text.index("(don't copy)\n") < text.index("**The flaw**") < text.index("## What we know now")
     known = section(text, "What we know now")
     assert re.findall(r"^- ", known, re.M), "what we know now is a list"
     to_try = section(text, "Three things to try")
