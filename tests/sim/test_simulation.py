@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import math
@@ -238,10 +239,30 @@ def test_a_malformed_reply_is_a_defect() -> None:
 
     report = simulate("echo", build, nodes=1, time_limit=10)
     assert report.valid is False
-    problems = report.results["nodes"]["problems"]
-    assert problems[0] == "node 'n1' answered 'echo' with a malformed reply: Object contains unknown field `more`"
-    assert len(problems) == 9
-    assert problems[8].endswith(" more malformed replies")
+    count = report.results["stats"]["info-count"]
+    assert report.results["nodes"]["problems"] == [
+        f"node 'n1' answered 'echo' with a malformed reply: Object contains unknown field `more`, {count} times"
+    ]
+
+
+def test_of_malformed_replies_each_kind_is_told_once() -> None:
+    """Those that came often hide no others; the first few kinds are told, and how many more there are."""
+
+    def build() -> Node:
+        node, count = Node(), itertools.count()
+
+        @node.on("echo")
+        def more() -> Body:
+            return {"echo": None, f"more{next(count) % 10}": 1}
+
+        return node
+
+    *first, last = simulate("echo", build, nodes=1, time_limit=3).results["nodes"]["problems"]
+    assert [problem.rpartition("unknown field ")[2] for problem in first] == [
+        *(f"`more{number}`, 2 times" for number in range(7)),
+        "`more7`",
+    ]
+    assert last == "2 more kinds of malformed replies"
 
 
 def test_a_message_to_nobody_is_a_defect() -> None:
@@ -264,7 +285,7 @@ def test_a_message_to_nobody_is_a_defect() -> None:
 
 
 def test_a_failing_handler_is_a_defect() -> None:
-    """An exception of a handler makes the run invalid; its traceback is in that node's log, and in no other."""
+    """An exception of a handler makes the run invalid, and is told; its traceback is in that node's log only."""
 
     def build() -> Node:
         node = Node()
@@ -279,10 +300,44 @@ def test_a_failing_handler_is_a_defect() -> None:
     report = simulate("echo", build, nodes=2, time_limit=5)
     assert report.valid is False
     [problem] = report.results["nodes"]["problems"]
-    assert problem.startswith("node 'n2': ")
-    assert "node-logs/n2.log" in problem
+    count = report.results["stats"]["info-count"]
+    assert problem == (
+        f"node 'n2': {count} of its handlers, callbacks or background tasks raised an exception, such as"
+        " ZeroDivisionError: integer division or modulo by zero; node-logs/n2.log has the tracebacks"
+    )
     assert any("ZeroDivisionError" in line for line in report.logs["n2"])
     assert report.logs["n1"] == []
+
+
+def test_the_exception_that_is_told_is_one_of_the_librarys() -> None:
+    """What a node has caught and logged itself is none; and there is none to tell where the library may not log."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("echo")
+        def fail() -> Body:
+            try:
+                raise KeyError("mine")
+            except KeyError:
+                logging.getLogger("mine").exception("no harm done")
+            raise ValueError("long " * 100)
+
+        return node
+
+    def problem() -> str:
+        [text] = simulate("echo", build, nodes=1, time_limit=0.1).results["nodes"]["problems"]
+        return str(text)
+
+    assert ", such as ValueError: long long " in problem()
+    assert "...; node-logs/n1.log" in problem()
+    assert len(problem()) < 320
+    library = logging.getLogger("trio_messenger")
+    library.setLevel(logging.CRITICAL + 1)
+    try:
+        assert "raised an exception; node-logs" in problem()
+    finally:
+        library.setLevel(logging.NOTSET)
 
 
 def test_what_nodes_log_and_print_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,10 @@ EPOCH: Final = 1_600_000_000.0
 """What the clocks of the day show when a simulation begins, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""
 
 
+_EXCERPT: Final = 160
+"""Characters of an exception that stand in a problem: enough to recognise it."""
+
+
 @final
 class InProcessHost(Host):
     """Runs a node from *build* in tasks of *nursery*."""
@@ -86,7 +90,8 @@ class InProcessHost(Host):
             if not _ends_a_node(exc):
                 raise
             self.log.add("".join(traceback.format_exception(exc)))
-            how = f"died: {traceback.format_exception_only(exc)[0].strip()}"
+            self.log.failure = _in_one_line(exc)
+            how = f"died: {self.log.failure}"
         if self._life is life:  # else it was killed
             self._note_failures(life)
             self._life = None
@@ -94,11 +99,12 @@ class InProcessHost(Host):
             self._note_exit(how)
 
     def _note_failures(self, life: _Life) -> None:
-        failures = life.node.stats.handler_failures
+        failures, failure = life.node.stats.handler_failures, self.log.failure
         if failures:
+            such = "" if failure is None else f", such as {failure}"
             self.problems.append(
-                f"node {self.node_id!r}: {failures} of its handlers, callbacks or background tasks raised an exception;"
-                f" node-logs/{self.node_id}.log has the tracebacks"
+                f"node {self.node_id!r}: {failures} of its handlers, callbacks or background tasks raised an exception"
+                f"{such}; node-logs/{self.node_id}.log has the tracebacks"
             )
 
 
@@ -196,11 +202,21 @@ class _LogHandler(logging.Handler):
         """Take *record*."""
         log = current_log.get()
         if log is not None:
+            if record.exc_info and record.name == "trio_messenger":
+                log.failure = _in_one_line(record.exc_info[1])
             log.add(f"{trio.current_time():.6f} {self.format(record)}")
             return
         for handler in self._others:
             if record.levelno >= handler.level:
                 handler.handle(record)
+
+
+def _in_one_line(exc: BaseException | None) -> str:
+    """Return what *exc* is, without its traceback; of a group, as nurseries raise them, the first in it."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    text = " ".join(traceback.format_exception_only(exc)[-1].split())
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
 @final

@@ -27,6 +27,8 @@ class NodeLog:
     def __init__(self, node_id: str, echo: Callable[[str, str], object] | None = None) -> None:
         self.node_id: Final = node_id
         """Whose it is."""
+        self.failure: str | None = None
+        """The last exception that the library has caught of the node, in one line; None if there was none."""
         self._first: list[str] = []
         self._last: list[str] = []
         self._left_out = 0

@@ -56,7 +56,7 @@ def reasons(results: Results) -> list[str]:
     if workload["valid?"] is not True:
         figures = {name: value for name, value in workload.items() if name not in _ASIDE and value not in ([], 0, None)}
         verdict = "invalid" if workload["valid?"] is False else "undecided"
-        found.append(f"the workload's checker says {verdict}: {_brief(figures)}")
+        found.append(f"the workload's checker says {verdict}: {_brief(figures) or 'too little was seen'}")
     found += nodes["problems"]
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
@@ -97,7 +97,7 @@ def _cut(text: str) -> str:
 
 def _nodes(run: Run) -> Results:
     problems = [problem for host in run.hosts.values() for problem in host.problems]
-    problems += _shortened(run.malformed, "more malformed replies")
+    problems += _shortened(_counted(run.malformed), "more kinds of malformed replies")
     problems += _shortened(_misdirected(run.journal), "more messages to nobody")
     return {"valid?": not problems, "problems": problems}
 
@@ -109,6 +109,11 @@ def _misdirected(journal: Journal) -> list[str]:
         for entry in journal
         if entry.event == "send" and entry.id in lost
     ]
+
+
+def _counted(lines: list[str]) -> list[str]:
+    """Return each of *lines* once, with how often it was there."""
+    return [f"{line}, {count} times" if count > 1 else line for line, count in Counter(lines).items()]
 
 
 def _shortened(problems: list[str], more: str) -> list[str]:
