@@ -231,9 +231,10 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
         ("[{]", "--faults: Expecting property name enclosed in double quotes: line 1 column 3 (char 2)"),
         (
             '[{"kind":"kil"}]',
-            "--faults: there is no fault of kind 'kil'; there are: "
+            "--faults: fault 0: there is no fault of kind 'kil'; there are: "
             "partition, loss, duplicate, reorder, slow, kill, pause, clock",
         ),
+        ('[{"kind":"partition"},{"kind":"loss"}]', "--faults: fault 1: Object missing required field `rate`"),
         ("other.json", "other.json is no list of faults; give one such as {example}"),
         (
             '[{"kind":"kill","nodes":["n9"]}]',

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import random as global_random
+import re
 from collections.abc import Callable, MutableMapping
 from random import Random
 from typing import Any
@@ -595,3 +596,31 @@ def test_arguments_that_make_no_sense_are_refused(given: dict[str, Any], text: s
     """Each is named with its value, and with what would make sense."""
     with pytest.raises(ValueError, match=text):
         simulate(**{"workload": "echo", "build": echo.build, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"nemesis": "partition,kill"},
+            "'partition,kill' is one text where a list of names is wanted; give ['partition', 'kill']",
+        ),
+        ({"nodes": "n1"}, "'n1' is one text where a list of names is wanted; give ['n1']"),
+        ({"faults": Kill(nodes=["n1"])}, "faults is a single kill; give a list of them"),
+        (
+            {"faults": [{"kind": "kill"}]},
+            "{'kind': 'kill'} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)",
+        ),
+    ],
+)
+def test_one_where_a_list_is_wanted_is_refused(given: dict[str, Any], text: str) -> None:
+    """A text is not taken for a list of its characters; what is in the list is looked at as well."""
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        simulate("echo", echo.build, **given)
+
+
+def test_a_node_is_no_factory() -> None:
+    """A node where a function is wanted that makes nodes is refused at once, and not by each node's life."""
+    node: Any = echo.build()
+    with pytest.raises(TypeError, match=r"^build is <.*Node object at .*>; give a function that makes a new Node each"):
+        simulate("echo", node)

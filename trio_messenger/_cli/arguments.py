@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final
 
@@ -285,8 +286,15 @@ def read_faults(text: str) -> list[Fault]:
         content = json.loads(text)
         if isinstance(content, dict):  # the schedule.json of a run
             content = content["options"]["faults"]
-        return [from_json(fault) for fault in content]
+        return list(starmap(_fault, enumerate(content)))
     except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{where} is no list of faults; give one such as {_FAULTS_EXAMPLE}") from None
     except ValueError as exc:
         raise ValueError(f"{where}: {exc}") from None
+
+
+def _fault(index: int, value: dict[str, Any]) -> Fault:
+    try:
+        return from_json(value)
+    except ValueError as exc:
+        raise ValueError(f"fault {index}: {exc}") from None

@@ -14,6 +14,9 @@ DISTRIBUTIONS: Final[tuple[Distribution, ...]] = get_args(Distribution)
 """All of them."""
 
 
+_GREATEST_DRAW: Final = 1 - 2**-53
+
+
 @final
 @attrs.frozen
 class Latency:
@@ -28,6 +31,14 @@ class Latency:
     def _is_duration(self, _: object, mean: float) -> None:
         if not (0 <= mean < math.inf):
             raise ValueError(f"a latency is {mean} ms; give 0 or more, and a finite number")
+
+    @distribution.validator
+    def _is_not_in_vain(self, _: object, distribution: str) -> None:
+        if self.mean > 0 and self.seconds(_GREATEST_DRAW) == 0:
+            raise ValueError(
+                f"a {distribution} latency of {self.mean} ms is none, since messages take whole milliseconds;"
+                " give 1 or more, or 0"
+            )
 
     def seconds(self, draw: float) -> float:
         """Return the latency, in seconds, that *draw*, evenly distributed from 0 up to 1, stands for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, final
 
 import attrs
@@ -24,12 +24,24 @@ NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
 
-def _ids(values: Iterable[str]) -> tuple[str, ...]:
+def _names_of(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):  # whose characters would be taken for names
+        raise ValueError(f"{values!r:.80} is one text where a list of names is wanted; give {values.split(',')!r:.80}")
     return tuple(values)
 
 
 def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    return tuple(faults)
+    return tuple(_checked(faults))
+
+
+def _checked(faults: Any) -> Iterator[Fault]:
+    """Yield each of *faults*, once it is seen to be one."""
+    if isinstance(faults, Fault):
+        raise ValueError(f"faults is a single {faults.kind}; give a list of them")
+    for fault in faults:
+        if not isinstance(fault, Fault):
+            raise ValueError(f"{fault!r:.80} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)")
+        yield fault
 
 
 def _is_known_workload(_: object, __: object, name: str) -> None:
@@ -58,7 +70,7 @@ class Options:
 
     workload: str = attrs.field(validator=_is_known_workload)
     """The name of the workload."""
-    nodes: tuple[str, ...] = attrs.field(default=NODES, converter=_ids)
+    nodes: tuple[str, ...] = attrs.field(default=NODES, converter=_names_of)
     """The ids of the nodes; none begins with ``c``, which is for clients."""
     seed: int = attrs.field(default=0)
     """Of all chance."""
@@ -78,7 +90,7 @@ class Options:
     """Who is whose neighbour, for the broadcast workload."""
     availability: Availability = attrs.field(default=None)
     """Which fraction of operations has to be ok."""
-    nemesis: tuple[str, ...] = attrs.field(default=(), converter=_ids)
+    nemesis: tuple[str, ...] = attrs.field(default=(), converter=_names_of)
     """Kinds of faults to make a schedule of; see `NEMESES`."""
     nemesis_interval: float = attrs.field(default=10.0, validator=_is_duration)
     """Seconds between its changes, on average."""

@@ -69,9 +69,11 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
 
     Raises:
       ValueError: if an argument makes no sense.
+      TypeError: if *build* is no function, but for example a node, which has one life only.
       SetUpError: if a node could not be made or did not answer ``init``.
       RuntimeError: if called from an async function: a simulation runs Trio itself.
     """
+    _check_build(build)
     node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes
     given: dict[str, Any] = {"faults": faults, "concurrency": concurrency}
     options = Options(
@@ -90,6 +92,11 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         **{name: value for name, value in given.items() if value is not None},
     )
     return run_simulation(options, build)
+
+
+def _check_build(build: object) -> None:
+    if not callable(build):
+        raise TypeError(f"build is {build!r:.80}; give a function that makes a new Node each time it is called")
 
 
 def run_simulation(
