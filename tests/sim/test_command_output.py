@@ -6,8 +6,11 @@ import io
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from os import terminal_size
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from harness_cli import ERASE, Terminal
@@ -133,7 +136,7 @@ def states(stream: Terminal) -> list[str]:
 
 
 def test_progress_has_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seed, phase, virtual time and its speed, what became of operations, and how many faults bit."""
+    """Phase, virtual time and its speed, what became of operations, and how many faults bit."""
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((200, 24)))
     now = iter(range(10_000))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
@@ -141,12 +144,28 @@ def test_progress_has_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     report = run(Progress(Console(stream)), seed=3, faults=[Loss(rate=1, until=2), Loss(rate=0)])
     *shown, last = states(stream)
     assert last == ""
-    assert shown[0].startswith("seed 3: set-up 0.0 of 4 s (0 s/s) | 0 ok, 0 fail, 0 info | 0 of 2 faults bit")
-    assert shown[1].startswith("seed 3: main 0.0 of 4 s (0 s/s) | 0 ok,")
-    phases = list(dict.fromkeys(state.split()[2] for state in shown))
+    assert shown[0].startswith("set-up 0.0 s, 0x | 0 ok, 0 fail, 0 info | 0 of 2 faults bit")
+    assert shown[1].startswith("main 0.0 of 4 s, 0x | 0 ok,")
+    phases = list(dict.fromkeys(state.split()[0] for state in shown))
     assert phases == ["set-up", "main", "recovery", "final", "done"]
-    assert shown[-1].startswith("seed 3: done 14.0 of 4 s (0 s/s) | ")
+    assert shown[-1].startswith("done 14.0 s, 0x | ")
     assert shown[-1].endswith(f"| {report.results['stats']['ok-count']} ok, 0 fail, 0 info | 1 of 2 faults bit")
+
+
+def test_progress_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]) -> None:
+    """An hour of thousands of operations and hundreds of faults is told in 80 columns, down to the last word."""
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((80, 24)))
+    long: Any = SimpleNamespace(
+        options=Options(workload="echo", time_limit=3600, faults=[Loss(rate=1)] * 400),
+        phase="main",
+        history=[SimpleNamespace(type="ok")] * 17_000 + [SimpleNamespace(type="info")] * 300,
+        network=SimpleNamespace(now=lambda: 3_599_900_000_000, bites=Counter(range(399))),
+    )
+    stream = Terminal()
+    progress = Progress(Console(stream))
+    clock(45.0)
+    progress.watch(long)
+    assert states(stream)[-1] == "main 3599.9 of 3600 s, 80x | 17000 ok, 0 fail, 300 info | 399 of 400 faults bit"
 
 
 def test_progress_of_a_run_without_faults_has_none(
@@ -163,7 +182,7 @@ def test_progress_of_a_run_without_faults_has_none(
 
     options = Options(workload="broadcast", nodes=["n1"], time_limit=0, rate=0)
     run_simulation(options, broadcast.build, watch=watch)
-    assert states(stream)[-1] == "seed 0: done 10.0 of 0 s (5 s/s) | 1 ok, 0 fail, 0 info"
+    assert states(stream)[-1] == "done 10.0 s, 5x | 1 ok, 0 fail, 0 info"
 
 
 def test_progress_that_never_began_shows_nothing() -> None:

@@ -74,10 +74,11 @@ class Progress:
         for index in range(self._counted, len(run.history)):
             self._outcomes[run.history[index].type] += 1
         self._counted = len(run.history)
+        # All of it has to fit a terminal of 80 columns.
         seconds, elapsed = run.network.now() / 1e9, max(time.monotonic() - self._began, REDRAWN_EVERY)
+        limit = f" of {run.options.time_limit:g}" if run.phase == "main" else ""
         figures = [
-            f"seed {run.options.seed}: {run.phase} {seconds:.1f} of {run.options.time_limit:g} s"
-            f" ({seconds / elapsed:.0f} s/s)",
+            f"{run.phase} {seconds:.1f}{limit} s, {seconds / elapsed:.0f}x",
             ", ".join(f"{self._outcomes[outcome]} {outcome}" for outcome in ("ok", "fail", "info")),
         ]
         if run.options.faults:
