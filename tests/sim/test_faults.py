@@ -26,6 +26,7 @@ from trio_messenger.sim.faults import (
     describe,
     from_json,
     to_json,
+    when,
 )
 from trio_messenger.sim.strategies import fault_schedules
 
@@ -73,6 +74,12 @@ def test_what_a_file_leaves_out_is_as_in_python() -> None:
     assert from_json({"kind": "partition"}) == Partition(at=0, until=math.inf, links=BETWEEN_NODES)
     assert from_json({"kind": "slow"}) == SlowLinks(factor=10, extra=0)
     assert from_json({"kind": "reorder", "rate": 1}) == Reordering(rate=1, seconds=0.1)
+
+
+def test_when_in_words() -> None:
+    """Also of a fault that is never healed it is told until when."""
+    assert when(Kill(nodes=["n1"], at=1.5, until=20)) == "from 1.5 s until 20 s"
+    assert when(Kill(nodes=["n1"])) == "from 0 s until the end"
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,13 @@ def test_figures_have_their_names() -> None:
 
 
 def test_faults_are_listed_with_how_often_they_took_effect() -> None:
-    """One that did not is marked."""
-    found = paged(faults=[("partition n1 -> n2", 1234), ("kill n1", 0)])
+    """One that did not is marked; of each it is told when it was."""
+    faults = [("partition n1 -> n2", "from 0 s until 5 s", 1234), ("kill n1", "from 7 s until the end", 0)]
+    found = paged(faults=faults)
     assert found.cells == [
-        ["", "fault", "took effect"],
-        ["0", "partition n1 -> n2", "1,234"],
-        ["1", "kill n1", "no effect"],
+        ["", "fault", "when", "took effect"],
+        ["0", "partition n1 -> n2", "from 0 s until 5 s", "1,234"],
+        ["1", "kill n1", "from 7 s until the end", "no effect"],
     ]
     assert ("em", {"class": "inert"}) in found.elements
 
@@ -175,7 +176,7 @@ def test_what_runs_say_is_text_on_the_page() -> None:
             "warnings": [text],
             "commands": [(text, text)],
             "figures": [(text, text)],
-            "faults": [(text, 1)],
+            "faults": [(text, text, 1)],
             "results": {text: 1, "map": {text: text}, "list": [text], "rows": [{text: text}]},
             "files": [text, f"node-logs/{text}.log"],
         }

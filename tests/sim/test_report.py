@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from functools import partial
 
@@ -10,7 +11,8 @@ import pytest
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import Fault, Kill, Loss, Partition, Report, simulate
+from trio_messenger.sim import Fault, Kill, Loss, Partition, Pause, Report, simulate
+from trio_messenger.sim.report import figure
 from trio_messenger.sim.simulation import name_of
 
 
@@ -104,6 +106,22 @@ def test_what_nobody_knows_is_not_valid() -> None:
     report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)
     with pytest.raises(AssertionError, match="unknown"):
         report.assert_valid()
+    assert report.reasons()[0] == "the workload's checker says undecided: too little was seen"
+
+
+def test_figures_are_written_out() -> None:
+    """More than a thousand milliseconds are no 2.47e+03, which is hard to read."""
+    assert [figure(value) for value in (0, 0.4567, 99.96, 999.6, 2471.3, 123456)] == [
+        "0",
+        "0.457",
+        "100",
+        "1000",
+        "2470",
+        "123000",
+    ]
+    report = simulate("echo", echo.build, nodes=1, time_limit=10, faults=[Pause(nodes=["n1"], at=1, until=4)])
+    assert "e+" not in str(report)
+    assert re.search(r" p100 2\d{3} ms$", str(report), re.M)
 
 
 def test_faults_that_touch_nothing_are_told() -> None:
@@ -179,6 +197,8 @@ def test_the_command_says_what_is_not_usual() -> None:
         *("--topology", "line", "--availability", "total", "--latency", "10", "--latency-dist", "uniform"),
         *("--nemesis", "partition,loss", "--nemesis-interval", "2"),
     ]
+    versions = simulate("broadcast", broadcast.build, nodes=["a1.0", "b1.0"], time_limit=0, faults=[])
+    assert "--nodes a1.0,b1.0 --time-limit 0" in (versions.command or "")
     named = simulate("broadcast", broadcast.build, nodes=["a", "b"], time_limit=0, faults=[])
     assert named.command == "trio-messenger test -w broadcast --node broadcast --seed 0 --nodes a,b --time-limit 0"
 

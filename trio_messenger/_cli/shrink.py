@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from ..sim.faults import Fault, describe, to_json
+from ..sim.faults import Fault, describe, to_json, when
 from ..sim.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
 from .ending import STATUSES, concluding
 from .outcome import as_json, check_store, keep, put_json, tell
@@ -107,8 +106,7 @@ def _in_words(found: Shrunk, count: int) -> Iterator[str]:
         return
     yield f"It still fails with {len(found.faults)} of its {count} faults, found in {found.runs} runs:"
     for fault in found.faults:
-        until = "the end" if math.isinf(fault.until) else f"{fault.until:g} s"
-        yield f"  from {fault.at:g} s until {until}: {describe(fault)}"
+        yield f"  {when(fault)}: {describe(fault)}"
     if found.is_minimal:
         yield "Without any one of them it does not."
     else:

@@ -51,7 +51,7 @@ def _given(options: Options) -> dict[str, str]:
     if options.latency != usual.latency:
         given |= {"latency": options.latency.mean, "latency-dist": options.latency.distribution}
     given |= _faults(options)
-    return {name: str(value).removesuffix(".0") for name, value in given.items()}
+    return {name: str(value).removesuffix(".0" * isinstance(value, float)) for name, value in given.items()}
 
 
 def _faults(options: Options) -> dict[str, Any]:

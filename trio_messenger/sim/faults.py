@@ -196,6 +196,11 @@ def describe(fault: Fault) -> str:
     return " ".join([fault.kind, where or "nowhere", *(f"{name}={value:g}" for name, value in figures.items())])
 
 
+def when(fault: Fault) -> str:
+    """Return from when until when *fault* lasts, in words."""
+    return f"from {fault.at:g} s until {'the end' if math.isinf(fault.until) else f'{fault.until:g} s'}"
+
+
 def _describe_links(fault: Fault) -> str:
     assert isinstance(fault, LinkFault)
     if fault.links == BETWEEN_NODES:

@@ -10,7 +10,7 @@ import attrs
 
 from ._command_lines import command_line
 from .checkers import Results, Valid
-from .faults import Fault, describe
+from .faults import Fault, describe, when
 from .history import History
 from .journal import Journal
 from .judgement import reasons, warnings
@@ -123,7 +123,7 @@ def _few(texts: list[str]) -> list[str]:
 def figures(results: Results) -> list[tuple[str, str]]:
     """Return the key figures of a run, each with its name."""
     counts, net = results["stats"], results["net"]
-    quantiles = ", ".join(f"p{float(q) * 100:g} {ms:.3g}" for q, ms in results["latencies"]["quantiles"].items())
+    quantiles = ", ".join(f"p{float(q) * 100:g} {figure(ms)}" for q, ms in results["latencies"]["quantiles"].items())
     per_op = net["servers"].get("msgs-per-op", 0)
     return [
         (
@@ -135,9 +135,14 @@ def figures(results: Results) -> list[tuple[str, str]]:
         (
             "messages",
             f"{net['all']['msg-count']}, of which {net['servers']['msg-count']} among nodes and services:"
-            f" {per_op:.3g} an operation",
+            f" {figure(per_op)} an operation",
         ),
     ]
+
+
+def figure(value: float) -> str:
+    """Return *value* with three digits that count, written out: 2470, and not 2.47e+03."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _fault_lines(results: Results) -> list[str]:
@@ -171,5 +176,5 @@ def _smallest(report: Report) -> list[str]:
         return ["run again, it did not fail: something else than the seed decides; --check-determinism may say what"]
     again = rerun(found.faults)
     lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
-    lines += [f"  from {fault.at:g} s until {fault.until:g} s: {describe(fault)}" for fault in found.faults]
+    lines += [f"  {when(fault)}: {describe(fault)}" for fault in found.faults]
     return [*lines, *([f"run that with: {again.command}"] if again.command else [])]

@@ -25,11 +25,12 @@ import msgspec
 
 from ._command_lines import folder_command
 from .checkers import Results
+from .faults import when
 from .history import History, Op
 from .journal import Journal
 from .options import Options
 from .pictures import PageSummary, latency, page, space_time
-from .report import Report, headline
+from .report import Report, figure, headline
 
 FORMAT: Final = 1
 """The version of the files' format; a file of another one is refused."""
@@ -161,7 +162,10 @@ def _write_pictures(report: Report, folder: Path) -> None:
         seed=report.options.seed,
         commands=commands,
         figures=_figures(report.results),
-        faults=[(entry["text"], entry["took-effect"]) for entry in report.results["faults"]["schedule"]],
+        faults=[
+            (entry["text"], when(fault), entry["took-effect"])
+            for entry, fault in zip(report.results["faults"]["schedule"], report.options.faults, strict=True)
+        ],
         results=report.results["workload"],
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
@@ -175,9 +179,11 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
         (name, counts[key]) for name, key in (("operations", "count"), ("ok", "ok-count"), ("fail", "fail-count"))
     ]
     told += [("info", counts["info-count"]), ("available", f"{results['availability']['ok-fraction']:.1%}")]
-    told += [(f"p{float(q) * 100:g} latency", f"{ms:.3g} ms") for q, ms in results["latencies"]["quantiles"].items()]
+    told += [
+        (f"p{float(q) * 100:g} latency", f"{figure(ms)} ms") for q, ms in results["latencies"]["quantiles"].items()
+    ]
     told += [("messages", net["all"]["msg-count"]), ("among nodes and services", net["servers"]["msg-count"])]
-    return [*told, ("of these an operation", f"{net['servers'].get('msgs-per-op', 0):.3g}")]
+    return [*told, ("of these an operation", figure(net["servers"].get("msgs-per-op", 0)))]
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -64,8 +64,8 @@ class PageSummary:
     """What one may do next, such as ``replay``, each with the command that does it."""
     figures: Sequence[tuple[str, str | float]] = ()
     """Key figures, each with its name and, in words, its unit."""
-    faults: Sequence[tuple[str, int]] = ()
-    """The schedule: what each fault is, and how often it took effect."""
+    faults: Sequence[tuple[str, str, int]] = ()
+    """The schedule: what each fault is, when, and how often it took effect."""
     results: Results = attrs.field(factory=dict)
     """What the workload's checker found."""
     files: Sequence[str] = ()
@@ -133,12 +133,12 @@ def _figures(figures: Iterable[tuple[str, str | float]]) -> str:
     return element("dl", *pairs, class_="figures") if pairs else ""
 
 
-def _faults(faults: Sequence[tuple[str, int]]) -> str:
+def _faults(faults: Sequence[tuple[str, str, int]]) -> str:
     rows = [
-        (str(number), escape(text), f"{bites:,}" if bites else '<em class="inert">no effect</em>')
-        for number, (text, bites) in enumerate(faults)
+        (str(number), escape(text), escape(when), f"{bites:,}" if bites else '<em class="inert">no effect</em>')
+        for number, (text, when, bites) in enumerate(faults)
     ]
-    return _table(["", "fault", "took effect"], rows) if rows else ""
+    return _table(["", "fault", "when", "took effect"], rows) if rows else ""
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
