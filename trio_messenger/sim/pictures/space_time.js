@@ -435,6 +435,7 @@
   form.addEventListener("reset", () => {
     focus.clear();
     all(".head.picked").forEach((head) => head.classList.remove("picked"));
+    zoom = 1;
     setTimeout(layOut); // when the fields are empty
   });
   addEventListener("keydown", ({ key }) => key === "Escape" && tell(null));
