@@ -10,6 +10,7 @@ import math
 import random as global_random
 import re
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -264,6 +265,33 @@ def test_of_malformed_replies_each_kind_is_told_once() -> None:
         "`more7`",
     ]
     assert last == "2 more kinds of malformed replies"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "Object missing required field `code`"),
+        ({"code": "busy"}, "Expected `int`, got `str` - at `$.code`"),
+        ({"code": 11, "text": 7}, "Expected `str | null`, got `int` - at `$.text`"),
+    ],
+)
+def test_an_error_without_a_code_is_a_malformed_reply(fields: Body, text: str) -> None:
+    """It ends as info, since nobody knows what it means, and makes the run invalid; in set-up it ends that."""
+
+    def build(bad: str) -> Node:
+        node = Node() if bad == "topology" else broadcast.build()
+
+        @node.on(bad)
+        def fail() -> Body:
+            return {"type": "error", **fields}
+
+        return node
+
+    report = simulate("echo", partial(build, "echo"), nodes=1, time_limit=0.1)
+    assert f"node 'n1' answered 'echo' with a malformed reply: {text}" in report.results["nodes"]["problems"][0]
+    assert {op.type for op in report.history} == {"invoke", "info"}
+    with pytest.raises(SetUpError, match=f"^node 'n1' answered 'topology' with a malformed error: {re.escape(text)}\n"):
+        simulate("broadcast", partial(build, "topology"), nodes=1, time_limit=0.1)
 
 
 def test_a_message_to_nobody_is_a_defect() -> None:

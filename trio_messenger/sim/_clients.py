@@ -22,6 +22,13 @@ INIT_TIMEOUT: Final = 10.0
 _encode = msgspec.json.Encoder().encode
 
 
+class _Error(msgspec.Struct):
+    """What an ``error`` has at the least; the library would take one without for a crash, and nobody would know."""
+
+    code: int
+    text: str | None = None
+
+
 @final
 class Client:
     """One client, with an id of its own. Closed by leaving the network; that is for `close`."""
@@ -42,6 +49,7 @@ class Client:
         Raises:
           RpcTimeout: if none came in *timeout* seconds.
           RpcError: if it is an error.
+          msgspec.ValidationError: if it is one without a code that is an integer.
         """
         msg_id = self._next_msg_id
         self._next_msg_id += 1
@@ -68,6 +76,7 @@ def _read(reply: Body | None, timeout: RpcTimeout) -> Body:
     if reply is None:
         raise timeout
     if reply.get("type") == "error":
+        msgspec.convert(reply, _Error)
         raise RpcError.from_body(reply)
     return reply
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, final
 
+import msgspec
 import trio
 
 from trio_messenger import Body, RpcError, RpcTimeout
@@ -116,6 +117,8 @@ class Cluster:
         except RpcError as exc:
             advice = host.advice if isinstance(exc, RpcTimeout) else ""
             raise self._failure(host, f"did not answer {body['type']!r}: {exc}{advice}") from None
+        except msgspec.ValidationError as exc:
+            raise self._failure(host, f"answered {body['type']!r} with a malformed error: {exc}") from None
         finally:
             client.close()
         if trouble.cancelled_caught:
