@@ -47,7 +47,7 @@ def test_what_is_left_out_is_told_with_a_command(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--limit", "0"], "error: --limit is 0; give 1 or more"),
+        (["--since", "7", "--until", "5"], "error: --since 7 is not before --until 5; nothing was sent in between"),
         (["-o", "no/such/folder.svg"], "error: no/such/folder.svg cannot be written: No such file or directory;"),
     ],
 )
@@ -63,3 +63,19 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     """The error says what folder to give."""
     assert main(["diagram", str(tmp_path)]) == 254
     assert "give the folder that a run has left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "argument --limit: 0 is too few; give 1 or more"),
+        (["--limit", "few"], "argument --limit: 'few' is no whole number; give one such as 5"),
+        (["--since", "noon"], "argument --since: 'noon' is no number; give one such as 5 or 0.5"),
+        (["--until", "noon"], "argument --until: 'noon' is no number; give one such as 5 or 0.5"),
+    ],
+)
+def test_values_of_options_are_looked_at(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no number is refused with what would be one, in the words of the other commands."""
+    with pytest.raises(SystemExit, match=r"^254$"):
+        main(["diagram", "nowhere", *words])
+    assert capsys.readouterr().err.endswith(f"trio-messenger diagram: error: {message}\n")

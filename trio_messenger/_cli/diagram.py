@@ -12,7 +12,7 @@ from ..sim.report import headline
 from ..sim.store import load, load_journal
 from .ending import concluding
 from .output import Console
-from .parsing import Parser, UsageError
+from .parsing import Parser, UsageError, number, positive
 
 _DESCRIPTION: Final = """\
 Draw who sent what to whom in a run that was kept: the same diagram as its messages.svg, or another part of it. The
@@ -36,8 +36,10 @@ def configure(parser: Parser) -> None:
     """Give *parser* what this command takes."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
-    parser.add_argument("--since", type=float, metavar="SECONDS", help="leave out what was over before (default: none)")
-    parser.add_argument("--until", type=float, metavar="SECONDS", help="leave out what was sent after (default: none)")
+    parser.add_argument(
+        "--since", type=number, metavar="SECONDS", help="leave out what was over before (default: none)"
+    )
+    parser.add_argument("--until", type=number, metavar="SECONDS", help="leave out what was sent after (default: none)")
     parser.add_argument(
         "--only",
         action="append",
@@ -46,7 +48,7 @@ def configure(parser: Parser) -> None:
         " the id of a sender or receiver; may be repeated, for those of which any holds (default: all)",
     )
     parser.add_argument(
-        "--limit", type=int, default=LIMIT, metavar="N", help="messages at the most (default: %(default)s)"
+        "--limit", type=positive, default=LIMIT, metavar="N", help="messages at the most (default: %(default)s)"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="the picture (default: diagram.svg in the run's folder)"
@@ -55,8 +57,9 @@ def configure(parser: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.limit < 1:
-        raise UsageError(f"--limit is {arguments.limit}; give 1 or more")
+    since, until = arguments.since, arguments.until
+    if since is not None and until is not None and not since < until:
+        raise UsageError(f"--since {since:g} is not before --until {until:g}; nothing was sent in between")
     folder = arguments.folder
     output = folder / "diagram.svg" if arguments.output is None else arguments.output
     try:
@@ -66,8 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
     only = [part for word in arguments.only or () for part in ("--only", word)]
     picture = space_time(
         journal,
-        since=arguments.since,
-        until=arguments.until,
+        since=since,
+        until=until,
         only=arguments.only,
         limit=arguments.limit,
         title=f"{headline(options)}, seed {options.seed}",
