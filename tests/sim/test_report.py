@@ -124,6 +124,15 @@ def test_figures_are_written_out() -> None:
     assert re.search(r" p100 2\d{3} ms$", str(report), re.M)
 
 
+def test_a_run_in_which_nothing_was_asked_is_told() -> None:
+    """It is valid, as for Maelstrom, which a reader might take for more than it is."""
+    report = simulate("echo", echo.build, rate=0, time_limit=5)
+    assert report.valid is True
+    [warning] = report.warnings()
+    assert warning.startswith("clients asked nothing: ")
+    assert f"  mind        {warning}" in str(report)
+
+
 def test_faults_that_touch_nothing_are_told() -> None:
     """A schedule without any effect is a warning, and so is a single fault without one."""
     inert = simulate("broadcast", broadcast.build, nodes=3, time_limit=5, faults=[HARMLESS[0]])

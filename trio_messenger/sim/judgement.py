@@ -67,7 +67,9 @@ def reasons(results: Results) -> list[str]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what makes *results* say less than they seem to: faults that touched nothing, a line for each."""
+    """Return what makes *results* say less than they seem to: that nothing was asked, faults that touched nothing."""
+    if not results["stats"]["count"]:
+        return ["clients asked nothing: this run has tested only that nodes start; give a longer time, or a rate"]
     nemesis, schedule = results["faults"]["nemesis"], results["faults"]["schedule"]
     if nemesis and not schedule:
         return [f"the nemesis ({', '.join(nemesis)}) made no fault by this seed: take another one, or a longer time"]
