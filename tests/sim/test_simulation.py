@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from harness_transports import node_and_transport
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError
 from trio_messenger.nodes import broadcast, echo
@@ -24,7 +25,6 @@ from trio_messenger.sim import ClockSkew, Fault, Kill, Loss, Partition, Report, 
 from trio_messenger.sim._in_process import EPOCH
 from trio_messenger.sim.durable import Build
 from trio_messenger.sim.journal import Entry
-from trio_messenger.transports import Transport
 
 
 def local_echo() -> Node:
@@ -165,18 +165,12 @@ def replying(replies: Callable[[Request], list[Body]]) -> Build:
     """Return what makes nodes that answer ``generate`` with these bodies, just as they are: a `Node` sees to that."""
 
     def build() -> Node:
-        kept: list[Transport] = []
-
-        def keep(transport: Transport) -> Transport:
-            kept.append(transport)
-            return transport
-
-        node = Node(wrap_transport=keep)
+        node, transport = node_and_transport()
 
         @node.on("generate")
         def generate(request: Request) -> None:
             messages = [{"src": node.id, "dest": request.src, "body": body} for body in replies(request)]
-            kept[0].send_now([json.dumps(message).encode() for message in messages])
+            transport().send_now([json.dumps(message).encode() for message in messages])
 
         return node
 

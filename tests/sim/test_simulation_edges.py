@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 import trio
+from harness_transports import node_and_transport
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
@@ -18,7 +19,6 @@ from trio_messenger.sim.hosts import LOG_LINES, NodeLog
 from trio_messenger.sim.run import Run
 from trio_messenger.sim.simulation import run_simulation
 from trio_messenger.sim.workloads.unique_ids import UniqueIds
-from trio_messenger.transports import Transport
 
 
 def test_a_node_that_dies_is_a_defect() -> None:
@@ -117,20 +117,14 @@ def test_a_dead_node_cannot_reach_its_transport() -> None:
     """Not even what holds on to the transport itself gets anything out after the kill."""
 
     def build() -> Node:
-        kept: list[Transport] = []
-
-        def keep(transport: Transport) -> Transport:
-            kept.append(transport)
-            return transport
-
-        node = Node(wrap_transport=keep)
+        node, transport = node_and_transport()
 
         @node.background
         async def linger() -> None:
             try:
                 await trio.sleep_forever()
             finally:
-                assert kept[0].send_now([b'{"src": "n1", "dest": "n1", "body": {"type": "ghost"}}']) == []
+                assert transport().send_now([b'{"src": "n1", "dest": "n1", "body": {"type": "ghost"}}']) == []
 
         return node
 

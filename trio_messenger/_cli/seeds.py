@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..sim.campaign import CampaignReport, run_campaign, with_seed
 from ..sim.interpreters import SeedResult
 from ..sim.options import Options
-from ..sim.report import VERDICTS, Report
+from ..sim.report import NOT_THE_SEED, VERDICTS, Report
 from .ending import CRASH, STATUSES
 from .outcome import as_json, keep, put_json, tell, time_name
 from .output import Console, Ticker, put
@@ -19,10 +19,7 @@ from .subject import Subject, find_subject
 
 _NO_VERDICT: Final = "without a verdict"
 
-_OTHER_RUN: Final = (
-    "made again, to show it, the run of seed {seed} is another one, which may not fail: something else than the seed"
-    " decides; --check-determinism may say what"
-)
+_OTHER_RUN: Final = "made again, to show it, the run of seed {seed} is another one, which may not fail: " + NOT_THE_SEED
 
 
 def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace) -> int:

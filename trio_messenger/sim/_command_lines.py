@@ -51,7 +51,12 @@ def _given(options: Options) -> dict[str, str]:
     if options.latency != usual.latency:
         given |= {"latency": options.latency.mean, "latency-dist": options.latency.distribution}
     given |= _faults(options)
-    return {name: str(value).removesuffix(".0" * isinstance(value, float)) for name, value in given.items()}
+    return {name: _in_words(value) for name, value in given.items()}
+
+
+def _in_words(value: Any) -> str:
+    """Return *value* as a person would type it: 5 for 5.0, but the id of a node as it is, though it may end so."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _faults(options: Options) -> dict[str, Any]:

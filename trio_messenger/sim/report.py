@@ -17,6 +17,9 @@ from .judgement import reasons, warnings
 from .options import Options
 from .shrinking import DoesNotFail, shrink
 
+NOT_THE_SEED: Final = "something else than the seed decides; --check-determinism may say what"
+"""What there is to say of a run that was another one when it was made again."""
+
 SHRINK_SECONDS: Final = 20.0
 """Seconds, by the clock of the machine, that `Report.assert_valid` seeks a smaller schedule for before it fails."""
 
@@ -173,7 +176,7 @@ def _smallest(report: Report) -> list[str]:
     try:
         found = shrink(report.options.faults, fails, nodes=report.options.nodes)
     except DoesNotFail:
-        return ["run again, it did not fail: something else than the seed decides; --check-determinism may say what"]
+        return [f"run again, it did not fail: {NOT_THE_SEED}"]
     again = rerun(found.faults)
     lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
     lines += [f"  {when(fault)}: {describe(fault)}" for fault in found.faults]
