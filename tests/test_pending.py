@@ -6,10 +6,9 @@ import gc
 import logging
 import math
 import random
-import sys
 import tracemalloc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import attrs
@@ -18,23 +17,44 @@ import trio
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from trio.testing import MockClock
 
-from trio_messenger import PendingRpc, RpcTimeout, Stats, _pending
+from trio_messenger import PendingRpc, RpcTimeout, Stats, _callback_rpcs, _pending, _wheel
 from trio_messenger._pending import REMEMBERED, SLICE, PendingTable
+from trio_messenger._pending_rpc import Callback
 
 BUCKET = 1 / 128
 
 
 class Desk:
-    """A table, its counters, and the one channel into which its RPCs end."""
+    """A table, its counters, and the one channel into which its RPCs end.
 
-    def __init__(self) -> None:
+    Args:
+      callbacks: Let `open` register callback RPCs, instead of such as a task waits for.
+    """
+
+    def __init__(self, callbacks: bool = False) -> None:
         self.stats = Stats()
-        self.table = PendingTable(self.stats)
         self.send_channel, self._receive_channel = trio.open_memory_channel[PendingRpc](math.inf)
+        self.table = PendingTable(self.stats, self.send_channel)
+        self._callbacks = callbacks
+        self._opened: dict[int, PendingRpc] = {}
 
-    def open(self, msg_id: int, timeout: float = 1.0) -> PendingRpc:
-        """Register an RPC to n2."""
-        return self.table.open(msg_id, "n2", timeout, self.send_channel)
+    def open(self, msg_id: int, timeout: float = 1.0, dest: str = "n2", callback: Callback = print) -> None:
+        """Register an RPC; *callback* is for those that have one."""
+        if self._callbacks:
+            self.table.open_callback(msg_id, dest, timeout, callback)
+        else:
+            self._opened[msg_id] = self.table.open(msg_id, dest, timeout, self.send_channel)
+
+    def forget(self, msg_id: int) -> None:
+        """Take out the RPC that had that number last."""
+        if self._callbacks:
+            self.table.forget_callback(msg_id)
+        else:
+            self.table.forget(self._opened[msg_id])
+
+    def forget_all(self) -> None:
+        """Keep no records, as whoever waited for them would not."""
+        self._opened.clear()
 
     def ended(self) -> list[PendingRpc]:
         """Take what has ended since the last time."""
@@ -44,15 +64,19 @@ class Desk:
         while self._receive_channel.statistics().current_buffer_used:
             yield self._receive_channel.receive_nowait()
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of what is pending, in the order of the table."""
+        return [rpc.msg_id for rpc in self.table]
+
     def counts(self) -> dict[str, int]:
         """Return the counters that are not 0."""
         return self.stats.counters()
 
 
-@pytest.fixture
-def desk() -> Desk:
-    """A new table, at time 0."""
-    return Desk()
+@pytest.fixture(params=["awaited", "callback"])
+def desk(request: pytest.FixtureRequest) -> Desk:
+    """A new table, at time 0; the same is to hold of either kind of RPC."""
+    return Desk(callbacks=request.param == "callback")
 
 
 # The ways out
@@ -61,15 +85,31 @@ def desk() -> Desk:
 async def test_a_record_knows_what_was_asked(desk: Desk, mock_clock: MockClock) -> None:
     """A record tells number, peer, time and deadline, and is what the table shows, in the order of sending."""
     mock_clock.jump(3.0)
-    first = desk.open(5, 2.0)
-    second = desk.table.open(0, "n3", math.inf, desk.send_channel, print)
-    assert (first.msg_id, first.dest, first.sent_at, first.deadline) == (5, "n2", 3.0, 5.0)
-    assert (first.callback, first.outcome) == (None, None)
-    assert (second.msg_id, second.dest, second.sent_at, second.deadline) == (0, "n3", 3.0, math.inf)
-    assert second.callback is print
-    assert list(desk.table) == [first, second]
+    desk.open(0, 2.0)
+    desk.open(5, math.inf, "n3")
+    first, second = desk.table
+    assert (first.msg_id, first.dest, first.sent_at, first.deadline, first.outcome) == (0, "n2", 3.0, 5.0, None)
+    assert (second.msg_id, second.dest, second.sent_at, second.deadline) == (5, "n3", 3.0, math.inf)
     assert len(desk.table) == 2
     assert desk.counts() == {"rpcs": 2}
+
+
+async def test_both_kinds_are_shown_in_one_order(mock_clock: MockClock) -> None:
+    """The table shows awaited and callback RPCs together, in the order of sending; the latter have their callbacks."""
+    desk = Desk()
+    for msg_id in (1, 3, 200):
+        desk.open(msg_id)
+    for msg_id in (2, 100, 300):
+        desk.table.open_callback(msg_id, "n2", 1.0, print)
+    assert [(rpc.msg_id, rpc.callback) for rpc in desk.table] == [
+        (1, None),
+        (2, print),
+        (3, None),
+        (100, print),
+        (200, None),
+        (300, print),
+    ]
+    assert len(desk.table) == 6
 
 
 async def test_a_reply_ends_an_rpc(desk: Desk, mock_clock: MockClock) -> None:
@@ -100,10 +140,10 @@ async def test_an_error_reply_ends_an_rpc_as_any_other(desk: Desk, mock_clock: M
 async def test_a_deadline_ends_an_rpc(desk: Desk, mock_clock: MockClock) -> None:
     """At its deadline a record leaves with a `RpcTimeout` that says who did not answer what for how long."""
     mock_clock.jump(8.0)
-    rpc = desk.open(7, 0.25)
+    desk.open(7, 0.25)
     assert desk.table.expire_slice(8.0) == 0
     assert desk.table.expire_slice(8.25) == 1
-    assert desk.ended() == [rpc]
+    [rpc] = desk.ended()
     assert isinstance(rpc.outcome, RpcTimeout)
     assert str(rpc.outcome) == "no reply from 'n2' to msg_id 7 within 0.25 s"
     assert len(desk.table) == 0
@@ -114,23 +154,25 @@ async def test_a_deadline_ends_an_rpc(desk: Desk, mock_clock: MockClock) -> None
 
 async def test_a_forgotten_rpc_ends_without_a_word(desk: Desk, mock_clock: MockClock) -> None:
     """A record whose waiter has gone leaves at once, nothing goes into its channel, and it is counted once."""
-    rpc = desk.open(7)
-    desk.table.forget(rpc)
+    desk.open(7)
+    [rpc] = desk.table
+    desk.forget(7)
     assert len(desk.table) == 0
     assert desk.table.next_due() == math.inf
     assert desk.table.expire_slice(100.0) == 0
-    desk.table.forget(rpc)
+    desk.forget(7)
     assert desk.ended() == []
     assert rpc.outcome is None
     assert desk.counts() == {"rpcs": 1, "abandoned": 1}
 
 
-async def test_forgetting_what_has_ended_changes_nothing(desk: Desk, mock_clock: MockClock) -> None:
+async def test_forgetting_what_has_ended_changes_nothing(mock_clock: MockClock) -> None:
     """Whoever forgets an RPC on its way out need not know whether it has ended, nor hits one with the same number."""
-    answered = desk.open(1)
+    desk = Desk()
+    answered = desk.table.open(1, "n2", 1.0, desk.send_channel)
     desk.table.settle(1, {})
     desk.table.forget(answered)
-    again = desk.open(1)
+    again = desk.table.open(1, "n2", 1.0, desk.send_channel)
     desk.table.forget(answered)
     assert again in desk.table
     assert desk.counts() == {"rpcs": 2, "answered": 1}
@@ -138,17 +180,19 @@ async def test_forgetting_what_has_ended_changes_nothing(desk: Desk, mock_clock:
 
 async def test_closing_ends_all_rpcs(desk: Desk, mock_clock: MockClock) -> None:
     """Closing takes all records out, each with a `trio.ClosedResourceError` that names it, in their order."""
-    rpcs = [desk.open(2, 5.0), desk.open(0, math.inf), desk.open(1, 1.0)]
+    for msg_id, timeout in enumerate((5.0, math.inf, 1.0)):
+        desk.open(msg_id, timeout)
     desk.table.close()
     assert len(desk.table) == 0
-    assert desk.ended() == rpcs
+    rpcs = desk.ended()
+    assert [rpc.msg_id for rpc in rpcs] == [0, 1, 2]
     for rpc in rpcs:
         assert isinstance(rpc.outcome, trio.ClosedResourceError)
         assert str(rpc.outcome) == f"the node closed before 'n2' replied to msg_id {rpc.msg_id}"
     assert desk.table.next_due() == math.inf
     assert desk.table.expire_slice(100.0) == 0
-    for rpc in rpcs:
-        desk.table.forget(rpc)
+    for msg_id in range(3):
+        desk.forget(msg_id)
     desk.table.close()
     assert desk.ended() == []
     assert desk.counts() == {"rpcs": 3, "closed": 3}
@@ -164,48 +208,63 @@ async def test_a_closed_table_takes_nothing(desk: Desk, mock_clock: MockClock) -
 
 
 async def test_nothing_of_an_ended_rpc_stays(desk: Desk, mock_clock: MockClock) -> None:
-    """Whichever way a record leaves, the table keeps no reference to it."""
-    records = weakref.WeakSet[object]()
+    """Whichever way an RPC leaves, the table keeps no reference to its callback, nor, in the end, to anything of it."""
+    callbacks, dests = weakref.WeakSet[object](), weakref.WeakSet[object]()
 
-    class Callback:
+    class Called:
         def __call__(self, _: object) -> None:
             """Do nothing."""
 
-    def leave_in_every_way() -> None:
+    class Dest(str):
+        pass
+
+    def open_rpc(msg_id: int, timeout: float) -> None:
+        callback, dest = Called(), Dest("n2")
+        callbacks.add(callback)
+        dests.add(dest)
+        desk.open(msg_id, timeout, dest, callback)
+
+    def end_in_every_way() -> None:
         for msg_id in range(8):
-            callback = Callback()
-            records.add(callback)
-            desk.table.open(msg_id, "n2", 1.0, desk.send_channel, callback)
+            open_rpc(msg_id, 1.0)
         desk.table.settle(0, {})
         desk.table.settle(1, {"type": "error"})
-        desk.table.forget(next(iter(desk.table)))
-        assert desk.table.expire_slice(5.0) == 5
-        for msg_id in range(8, 10):
-            callback = Callback()
-            records.add(callback)
-            desk.table.open(msg_id, "n2", 1.0 if msg_id == 8 else math.inf, desk.send_channel, callback)
-        desk.table.close()
-        assert len(desk.ended()) == 9
+        desk.forget(7)
+        desk.forget(2)
+        assert desk.table.expire_slice(5.0) == 4
+        assert len(desk.ended()) == 6
 
-    leave_in_every_way()
+    def close() -> None:
+        open_rpc(8, 1.0)
+        open_rpc(9, math.inf)
+        desk.table.close()
+        assert len(desk.ended()) == 2
+        desk.forget_all()
+
+    end_in_every_way()
     gc.collect()
-    assert len(records) == 0
+    assert len(callbacks) == 0
+    close()
+    gc.collect()
+    assert len(callbacks) == len(dests) == 0
 
 
 async def test_an_error_while_sending_frees_the_number(desk: Desk, mock_clock: MockClock) -> None:
     """A number whose request was never sent may be opened again, and its reply then finds the new record."""
-    desk.table.forget(desk.open(3))
-    again = desk.open(3)
+    desk.open(3, dest="n2")
+    desk.forget(3)
+    desk.open(3, dest="n3")
     desk.table.settle(3, {"type": "t_ok"})
-    assert desk.ended() == [again]
+    assert [rpc.dest for rpc in desk.ended()] == ["n3"]
     desk.table.settle(3, {"type": "t_ok"})
     assert desk.counts() == {"rpcs": 2, "abandoned": 1, "answered": 1, "duplicate_replies": 1}
 
 
 async def test_a_closed_rpc_keeps_no_error(desk: Desk, mock_clock: MockClock) -> None:
     """The error of an RPC that closing ended is made anew each time, so that no traceback stays with the record."""
-    rpc = desk.open(7)
+    desk.open(7)
     desk.table.close()
+    [rpc] = desk.ended()
     errors = [rpc.outcome for _ in range(2)]
     assert [type(error) for error in errors] == [trio.ClosedResourceError] * 2
     assert [str(error) for error in errors] == ["the node closed before 'n2' replied to msg_id 7"] * 2
@@ -239,10 +298,12 @@ async def test_stray_replies_are_counted_apart(desk: Desk, msg_id: int, mock_clo
     desk.table.settle(msg_id, {})
     desk.table.settle(msg_id, {})
     assert desk.counts() == {"rpcs": 1, "answered": 1, "duplicate_replies": 2, "unknown_replies": 1}
-    assert desk.table.expire_slice(desk.open(msg_id).deadline) == 1
+    desk.open(msg_id)
+    assert desk.table.expire_slice(1.0) == 1
     desk.table.settle(msg_id, {})
     assert desk.stats.late_replies == 1
-    desk.table.forget(desk.open(msg_id))
+    desk.open(msg_id)
+    desk.forget(msg_id)
     desk.table.settle(msg_id, {})
     assert desk.stats.late_replies == 2
     assert desk.counts() == {
@@ -339,13 +400,15 @@ def test_expiry_is_never_early_and_at_most_a_bucket_late(start: float, timeout: 
 
     async def main() -> None:
         clock.jump(start)
-        desk = Desk()
-        rpc = desk.open(0, timeout)
-        assert rpc.deadline == start + timeout
-        due = desk.table.next_due()
-        assert Fraction(rpc.deadline) <= Fraction(due) < Fraction(rpc.deadline) + Fraction(1, 128)
-        assert desk.table.expire_slice(math.nextafter(due, -1)) == 0
-        assert desk.table.expire_slice(due) == 1
+        for callbacks in (False, True):
+            desk = Desk(callbacks)
+            desk.open(0, timeout)
+            [rpc] = desk.table
+            assert rpc.deadline == start + timeout
+            due = desk.table.next_due()
+            assert Fraction(rpc.deadline) <= Fraction(due) < Fraction(rpc.deadline) + Fraction(1, 128)
+            assert desk.table.expire_slice(math.nextafter(due, -1)) == 0
+            assert desk.table.expire_slice(due) == 1
 
     clock = MockClock()
     trio.run(main, clock=clock)
@@ -380,6 +443,16 @@ async def test_expiry_comes_in_slices(desk: Desk, mock_clock: MockClock) -> None
     assert desk.stats.reaped == 2 * SLICE + 10
 
 
+async def test_both_kinds_share_a_slice(mock_clock: MockClock) -> None:
+    """Where both kinds are due at once, a slice has room for `SLICE` of them, awaited ones first."""
+    desk = Desk()
+    for number in range(SLICE + 10):
+        desk.open(number)
+        desk.table.open_callback(SLICE + 10 + number, "n2", 1.0, print)
+    assert [desk.table.expire_slice(1.0) for _ in range(4)] == [SLICE, SLICE, 20, 0]
+    assert [rpc.msg_id for rpc in desk.ended()] == list(range(2 * SLICE + 20))
+
+
 async def test_slices_that_were_answered_are_passed_over(desk: Desk, mock_clock: MockClock) -> None:
     """A slice whose RPCs have all been answered does not hide those behind it, nor count as the end."""
     for number in range(3 * SLICE):
@@ -401,6 +474,19 @@ async def test_a_bucket_that_was_answered_is_not_due(desk: Desk, mock_clock: Moc
     assert desk.table.next_due() == math.inf
 
 
+async def test_a_bucket_that_is_being_swept_may_be_answered(desk: Desk, mock_clock: MockClock) -> None:
+    """RPCs that are answered between the slices in which their bucket expires do not expire; the others do."""
+    for number in range(6 * SLICE):
+        desk.open(number)
+    assert desk.table.expire_slice(1.0) == SLICE
+    for number in range(SLICE + 1, 6 * SLICE - 1):
+        desk.table.settle(number, {})
+    desk.ended()
+    assert desk.numbers() == [SLICE, 6 * SLICE - 1]
+    assert [desk.table.expire_slice(1.0) for _ in range(2)] == [2, 0]
+    assert [rpc.msg_id for rpc in desk.ended()] == [SLICE, 6 * SLICE - 1]
+
+
 async def test_a_bucket_that_is_being_swept_takes_more(desk: Desk, mock_clock: MockClock) -> None:
     """An RPC that falls into a bucket whose slices are being expired is expired with it."""
     desk.open(0)
@@ -414,13 +500,14 @@ async def test_a_bucket_that_is_being_swept_takes_more(desk: Desk, mock_clock: M
 @pytest.mark.parametrize("seconds", [math.inf, 1e308])
 async def test_a_timeout_beyond_all_time_never_comes(desk: Desk, seconds: float, mock_clock: MockClock) -> None:
     """An RPC without end waits for ever, and every other way out is open to it."""
-    rpcs = [desk.open(number, seconds) for number in range(3)]
+    for number in range(3):
+        desk.open(number, seconds)
     assert desk.table.next_due() == math.inf
     assert desk.table.expire_slice(1e300) == 0
-    assert list(desk.table) == rpcs
+    assert desk.numbers() == [0, 1, 2]
     desk.table.settle(0, {})
-    desk.table.forget(rpcs[1])
-    assert list(desk.table) == [rpcs[2]]
+    desk.forget(1)
+    assert desk.numbers() == [2]
     desk.table.close()
     assert desk.counts() == {"rpcs": 3, "answered": 1, "abandoned": 1, "closed": 1}
 
@@ -434,7 +521,11 @@ async def test_a_timeout_of_ages_is_kept(desk: Desk, mock_clock: MockClock) -> N
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(-1.0, "-1.0"), (-5e-324, "-5e-324"), (-math.inf, "-inf"), (math.nan, "nan"), (-1, "-1")]
+    ("seconds", "shown"),
+    [
+        *((-1.0, "-1.0"), (-5e-324, "-5e-324"), (-math.inf, "-inf"), (math.nan, "nan"), (-1, "-1")),
+        (10**309, f"1{'0' * 309}"),  # more than a float can hold
+    ],
 )
 async def test_a_timeout_that_is_none_is_refused(desk: Desk, seconds: float, shown: str, mock_clock: MockClock) -> None:
     """A negative timeout, or NaN, is the caller's mistake: nothing is registered or counted."""
@@ -449,14 +540,15 @@ async def test_a_timeout_that_is_none_is_refused(desk: Desk, seconds: float, sho
 async def test_next_due_is_that_of_the_first_who_waits(desk: Desk, mock_clock: MockClock) -> None:
     """`next_due` follows the earliest record that is still there, and is infinite without one."""
     assert desk.table.next_due() == math.inf
-    late, early = desk.open(0, 2.0), desk.open(1, 1.0)
+    desk.open(0, 2.0)
+    desk.open(1, 1.0)
     assert desk.table.next_due() == 1.0
-    desk.table.settle(early.msg_id, {})
+    desk.table.settle(1, {})
     assert desk.table.next_due() == 2.0
     desk.open(2, 1.0)
     assert desk.table.next_due() == 1.0
     assert desk.table.expire_slice(1.0) == 1
-    desk.table.forget(late)
+    desk.forget(0)
     assert desk.table.next_due() == math.inf
 
 
@@ -475,7 +567,8 @@ async def test_an_answered_bucket_is_told_again(desk: Desk, mock_clock: MockCloc
     """A record in the bucket of an answered one is due there, whether or not the empty bucket was cleared away."""
     told: list[float] = []
     desk.table.on_earlier = told.append
-    desk.table.forget(desk.open(0, 1.0))
+    desk.open(0, 1.0)
+    desk.forget(0)
     desk.open(1, 1.0)
     assert desk.table.next_due() == 1.0
     desk.table.settle(1, {})
@@ -485,21 +578,104 @@ async def test_an_answered_bucket_is_told_again(desk: Desk, mock_clock: MockCloc
     assert told == [1.0, 1.0]
 
 
+def room_taken_by(desk: Desk, end: Callable[[range], None]) -> tuple[int, int]:
+    """Return the bytes that 50,000 RPCs take, and what of that they take when they have come to their *end*."""
+
+    def hold(numbers: range) -> tuple[int, int]:
+        before = tracemalloc.get_traced_memory()[0]
+        for msg_id in numbers:
+            desk.open(msg_id)
+        held = tracemalloc.get_traced_memory()[0] - before
+        end(numbers)
+        assert len(desk.ended()) == len(numbers)
+        desk.forget_all()
+        return held, tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        hold(range(1000))
+        return hold(range(1000, 51_000))
+    finally:
+        tracemalloc.stop()
+
+
 async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -> None:
-    """When the last of many RPCs has expired, the table takes as much room as a new one."""
-    new = sys.getsizeof(desk.table._rpcs)
-    for msg_id in range(10_000):
-        desk.open(msg_id)
-    assert sys.getsizeof(desk.table._rpcs) > 100 * new
-    while desk.table.expire_slice(1.0):
-        pass
-    assert sys.getsizeof(desk.table._rpcs) <= new
+    """When the last of many RPCs has expired, the table takes as much room as one that never held many."""
+
+    def expire(_: range) -> None:
+        while desk.table.expire_slice(1.0):
+            pass
+
+    held, kept = room_taken_by(desk, expire)
+    assert held > 50_000 * 40
+    assert kept < 40_000
+
+
+async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> None:
+    """When the last of many callback RPCs was answered, their table takes as much room as if there had been few."""
+    desk = Desk(callbacks=True)
+
+    def answer(numbers: range) -> None:
+        for msg_id in numbers:
+            desk.table.settle(msg_id, {})
+
+    held, kept = room_taken_by(desk, answer)
+    assert held > 50_000 * 40
+    assert kept < 40_000
+
+
+async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockClock) -> None:
+    """Where each callback RPC is answered before the next is sent, nothing adds up."""
+    desk = Desk(callbacks=True)
+
+    def ask(numbers: range) -> int:
+        for msg_id in numbers:
+            desk.open(msg_id)
+            desk.table.settle(msg_id, {})
+        assert len(desk.ended()) == len(numbers)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = ask(range(1000))
+        assert ask(range(1000, 21_000)) - before < 5000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_callback_rpc_takes_little_room(mock_clock: MockClock) -> None:
+    """A callback RPC that waits takes less than 64 bytes, where every second message is one."""
+    desk = Desk(callbacks=True)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for msg_id in range(0, 100_000, 2):
+            desk.open(msg_id)
+        assert (tracemalloc.get_traced_memory()[0] - before) / 50_000 < 64
+    finally:
+        tracemalloc.stop()
+
+
+async def test_what_cannot_be_sent_adds_up_to_nothing(desk: Desk, mock_clock: MockClock) -> None:
+    """However often the next RPC cannot be sent, its number stays free, and the deadlines of the attempts mean
+    nothing."""
+    for _ in range(1000):
+        desk.open(0, 1.0)
+        desk.forget(0)
+    desk.open(0, 2.0, "n3")
+    desk.open(1, 1.0)
+    assert desk.numbers() == [0, 1]
+    assert desk.table.expire_slice(1.0) == 1
+    assert desk.table.expire_slice(1.5) == 0
+    assert desk.table.expire_slice(2.0) == 1
+    assert [(rpc.msg_id, rpc.dest) for rpc in desk.ended()] == [(1, "n2"), (0, "n3")]
 
 
 def buckets_of(table: PendingTable) -> int:
     """Return the number of buckets, each of which the heap is to have once."""
-    assert sorted(table._ticks) == sorted(table._buckets)
-    return len(table._buckets)
+    wheel = table._wheel
+    assert sorted(wheel._ticks) == sorted(wheel._buckets)
+    return len(wheel._buckets)
 
 
 async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock) -> None:
@@ -509,18 +685,18 @@ async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock)
     most = 0
     for number in range(100_000):
         timeout = 60.0 + number / 64
-        rpc = desk.open(number, timeout)
+        desk.open(number, timeout)
         if number % 10_000 == 5000:
             waiting[number] = timeout
         elif number % 2:
             desk.table.settle(number, {})
         else:
-            desk.table.forget(rpc)
-        most = max(most, len(desk.table._buckets))
+            desk.forget(number)
+        most = max(most, len(desk.table._wheel._buckets))
     assert most <= 1024
     assert buckets_of(desk.table) <= 1024
     desk.ended()
-    assert [rpc.msg_id for rpc in desk.table] == list(waiting)
+    assert desk.numbers() == list(waiting)
     for number, timeout in waiting.items():
         assert desk.table.next_due() == timeout
         assert desk.table.expire_slice(timeout - BUCKET) == 0
@@ -547,7 +723,7 @@ async def test_buckets_that_are_needed_all_stay(desk: Desk, mock_clock: MockCloc
     for number in range(5000, 25_000):
         desk.open(number, 100.0 + number * BUCKET)
         desk.table.settle(number, {})
-        most = max(most, len(desk.table._buckets))
+        most = max(most, len(desk.table._wheel._buckets))
     assert most <= 2 * 4096 + 1
     assert buckets_of(desk.table) <= 1024
 
@@ -590,6 +766,7 @@ async def test_dropped_buckets_are_freed(desk: Desk, mock_clock: MockClock) -> N
             desk.open(number, 60.0 + number)
             desk.table.settle(number, {})
         desk.ended()
+        desk.forget_all()
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
@@ -604,22 +781,31 @@ async def test_dropped_buckets_are_freed(desk: Desk, mock_clock: MockClock) -> N
 
 
 async def test_only_a_pending_record_is_in_the_table(desk: Desk, mock_clock: MockClock) -> None:
-    """`in` asks for this very record: neither its number, nor another record of that number, will do."""
-    rpc, other = desk.open(0), Desk().open(0)
+    """`in` asks for this very RPC: neither its number, nor another RPC of that number, will do."""
+    desk.open(0)
+    [rpc] = desk.table
     assert rpc in desk.table
-    strangers: list[object] = [other, 0, None, "n2"]
+    assert [rpc for rpc in desk.table if rpc not in desk.table] == []
+    strangers: list[object] = [0, None, "n2"]
+    mock_clock.jump(1.0)
+    for callbacks in (False, True):
+        other = Desk(callbacks)
+        other.open(0)
+        strangers.extend(other.table)
     assert not any(stranger in desk.table for stranger in strangers)
     desk.table.settle(0, {})
     assert rpc not in desk.table
+    assert desk.ended()[0] not in desk.table
 
 
 async def test_the_first_of_the_table_is_the_oldest(desk: Desk, mock_clock: MockClock) -> None:
     """Iteration is in the order of sending, whatever the deadlines and whatever has ended in between."""
-    rpcs = [desk.open(number, timeout) for number, timeout in enumerate((3.0, 1.0, 2.0, math.inf))]
+    for number, timeout in enumerate((3.0, 1.0, 2.0, math.inf)):
+        desk.open(number, timeout)
     desk.table.settle(0, {})
-    assert list(desk.table) == rpcs[1:]
+    assert desk.numbers() == [1, 2, 3]
     desk.table.expire_slice(1.0)
-    assert next(iter(desk.table)) is rpcs[2]
+    assert next(iter(desk.table)).msg_id == 2
 
 
 # Against a model
@@ -627,7 +813,7 @@ async def test_the_first_of_the_table_is_the_oldest(desk: Desk, mock_clock: Mock
 TIMEOUTS = st.sampled_from([0.0, BUCKET, 0.1, 0.25, 2.0, math.inf]) | st.floats(0, 5)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("open"), TIMEOUTS),
+        st.tuples(st.sampled_from(["open", "open_callback"]), TIMEOUTS),
         st.tuples(st.just("settle"), st.integers(-1, 40)),
         st.tuples(st.just("forget"), st.integers(0, 40)),
         st.tuples(st.just("advance"), st.sampled_from([BUCKET, 0.25]) | st.floats(0, 3)),
@@ -642,6 +828,7 @@ class Model:
     """The table as one would write it without a thought for speed."""
 
     deadlines: dict[int, float] = attrs.field(factory=dict)
+    callbacks: set[int] = attrs.field(factory=set)
     slots: dict[int, tuple[int, str]] = attrs.field(factory=dict)
     counts: dict[str, int] = attrs.field(factory=dict)
     outcomes: list[tuple[int, str]] = attrs.field(factory=list)
@@ -674,12 +861,77 @@ class Model:
 
     def expire(self, now: float) -> None:
         """End what is due, the earliest first."""
-        for msg_id in sorted(self.deadlines, key=self.due):
+        for msg_id in sorted(self.deadlines, key=lambda msg_id: (self.due(msg_id), msg_id in self.callbacks)):
             if self.due(msg_id) <= now:
                 self.end(msg_id, "reaped")
 
+    def close(self) -> None:
+        """End everything, callback RPCs last."""
+        for msg_id in sorted(self.deadlines, key=self.callbacks.__contains__):
+            self.end(msg_id, "closed")
+
 
 HOW = {dict: "answered", RpcTimeout: "reaped", trio.ClosedResourceError: "closed"}
+
+
+class Pair:
+    """A table and its model, which take the same steps."""
+
+    def __init__(self, clock: MockClock) -> None:
+        self.awaited, self.callbacks, self.model = Desk(), Desk(callbacks=True), Model()
+        self.callbacks.table = self.awaited.table
+        self._clock = clock
+        self._opened = 0
+        self._closed = False
+
+    def open(self, timeout: float) -> None:
+        """Open an RPC that a task waits for, unless the table is closed."""
+        self._open(self.awaited, timeout)
+
+    def open_callback(self, timeout: float) -> None:
+        """Open a callback RPC, unless the table is closed."""
+        self.model.callbacks.add(self._opened)
+        self._open(self.callbacks, timeout)
+
+    def _open(self, desk: Desk, timeout: float) -> None:
+        if not self._closed:
+            self.model.deadlines[self._opened] = trio.current_time() + timeout
+            self.model.count("rpcs")
+            desk.open(self._opened, timeout)
+            self._opened += 1
+
+    def settle(self, msg_id: int) -> None:
+        """Take a reply, to an RPC or to nothing."""
+        self.awaited.table.settle(msg_id, {})
+        self.model.settle(msg_id)
+
+    def forget(self, msg_id: int) -> None:
+        """Forget an RPC, if there was one of that number, wherever it is by now."""
+        if msg_id < self._opened:
+            (self.callbacks if msg_id in self.model.callbacks else self.awaited).forget(msg_id)
+            if msg_id in self.model.deadlines:
+                self.model.end(msg_id, "abandoned")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and expire what is due then."""
+        self._clock.jump(seconds)
+        self.model.expire(trio.current_time())
+        while expired := self.awaited.table.expire_slice(trio.current_time()):
+            assert expired <= 3
+
+    def close(self, _: int) -> None:
+        """Close the table, which may be closed."""
+        self.awaited.table.close()
+        self.model.close()
+        self._closed = True
+
+    def check(self) -> None:
+        """Assert that table and model agree."""
+        table, model = self.awaited.table, self.model
+        assert self.awaited.numbers() == list(model.deadlines)
+        assert len(table) == len(model.deadlines)
+        assert table.next_due() == min(map(model.due, model.deadlines), default=math.inf)
+        assert self.awaited.counts() == model.counts
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
@@ -688,41 +940,18 @@ def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
     """After any steps the table holds, counts, returns and awaits what a naive table would."""
 
     async def main() -> None:
-        desk, model, rpcs = Desk(), Model(), list[PendingRpc]()
-        closed = False
+        pair = Pair(clock)
         for step, value in steps:
-            if step == "open" and not closed:
-                model.deadlines[len(rpcs)] = trio.current_time() + value
-                model.count("rpcs")
-                rpcs.append(desk.open(len(rpcs), value))
-            elif step == "settle":
-                desk.table.settle(int(value), {})
-                model.settle(int(value))
-            elif step == "forget" and value < len(rpcs):
-                desk.table.forget(rpcs[int(value)])
-                if value in model.deadlines:
-                    model.end(int(value), "abandoned")
-            elif step == "advance":
-                clock.jump(value)
-                model.expire(trio.current_time())
-                while expired := desk.table.expire_slice(trio.current_time()):
-                    assert expired <= 3
-            elif step == "close":
-                desk.table.close()
-                for msg_id in list(model.deadlines):
-                    model.end(msg_id, "closed")
-                closed = True
-            assert [rpc.msg_id for rpc in desk.table] == list(model.deadlines)
-            assert len(desk.table) == len(model.deadlines)
-            assert desk.table.next_due() == min(map(model.due, model.deadlines), default=math.inf)
-            assert desk.counts() == model.counts
-            assert [rpc in desk.table for rpc in rpcs] == [rpc.msg_id in model.deadlines for rpc in rpcs]
-        assert [(rpc.msg_id, HOW[type(rpc.outcome)]) for rpc in desk.ended()] == model.outcomes
+            getattr(pair, step)(value)
+            pair.check()
+        assert [(rpc.msg_id, HOW[type(rpc.outcome)]) for rpc in pair.awaited.ended()] == pair.model.outcomes
 
     clock = MockClock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_pending, "SLICE", 3)
         patch.setattr(_pending, "REMEMBERED", 8)
+        patch.setattr(_callback_rpcs, "_PAGE", 4)
+        patch.setattr(_wheel, "_FEW", 2)
         trio.run(main, clock=clock)
 
 
@@ -730,12 +959,12 @@ async def test_many_rpcs_at_random_all_leave(desk: Desk, mock_clock: MockClock) 
     """Of 20,000 RPCs that end in every way at random, none stays, and the counters add up."""
     rng = random.Random(7)
     for number in range(20_000):
-        rpc = desk.open(number, rng.choice((0.1, 0.5, 2.0, rng.random())))
+        desk.open(number, rng.choice((0.1, 0.5, 2.0, rng.random())))
         end = rng.random()
         if end < 0.4:
             desk.table.settle(rng.randrange(number + 1), {})
         elif end < 0.6:
-            desk.table.forget(rpc)
+            desk.forget(number)
         elif end < 0.7:
             mock_clock.jump(rng.random() / 100)
             while desk.table.expire_slice(trio.current_time()):

@@ -20,9 +20,9 @@ Open = Callable[[int, float], PendingRpc]
 
 
 @pytest.fixture
-def table() -> PendingTable:
+def table(channel: tuple[trio.MemorySendChannel[PendingRpc], Ended]) -> PendingTable:
     """A new table."""
-    return PendingTable(Stats())
+    return PendingTable(Stats(), channel[0])
 
 
 @pytest.fixture

@@ -37,6 +37,9 @@ FLOORS = {
     "_backoff": 0,
     "_latency": 0,
     # 1, mechanisms: one idea each
+    "_pending_rpc": 1,
+    "_callback_rpcs": 1,
+    "_wheel": 1,
     "_pending": 1,
     "_reaper": 1,
     "_retry": 1,

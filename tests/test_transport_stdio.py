@@ -27,7 +27,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage
 from trio_messenger.transports import stdio
-from trio_messenger.transports.stdio import READ_SIZE, StdioTransport, _Descriptor, _untearable_parts
+from trio_messenger.transports.stdio import PIPE_SIZE, StdioTransport, _Descriptor, _pipefuls, _untearable_parts
 
 
 @attrs.frozen
@@ -193,6 +193,18 @@ async def test_send_writes_each_line_with_its_newline(make: Callable[..., StdioT
         assert os.read(pipes.output_read, 100) == b"one\ntwo\n"
 
 
+@given(st.lists(st.integers(0, 3 * PIPE_SIZE), max_size=6), st.integers(0, 2000), st.integers(0, 300))
+def test_what_is_written_at_once_is_about_a_pipeful(sizes: list[int], count: int, size: int) -> None:
+    """Lines are joined into parts of about what a pipe holds, though there be a megabyte: nothing lost, in order."""
+    lines = [bytes([index % 256]) * size for index in range(count)]
+    parts = list(_pipefuls(lines))
+    assert b"".join(parts) == b"".join(line + b"\n" for line in lines)
+    assert all(len(part) <= PIPE_SIZE for part in parts)
+    assert len(parts) <= 2 * count * (size + 1) // PIPE_SIZE + 1
+    mixed = [b"x" * size for size in sizes]
+    assert b"".join(_pipefuls(mixed)) == b"".join(line + b"\n" for line in mixed)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 async def test_send_waits_for_a_slow_receiver(make: Callable[..., StdioTransport], pipes: Pipes, shared: bool) -> None:
     """What the pipe cannot hold waits, without keeping other tasks from running, and nothing is lost."""
@@ -225,7 +237,7 @@ async def test_cancelled_send_ends_at_once(make: Callable[..., StdioTransport], 
                 scope.cancel()
     pipes.close(pipes.output_write)
     written = b""
-    while data := os.read(pipes.output_read, READ_SIZE):
+    while data := os.read(pipes.output_read, PIPE_SIZE):
         written += data
     assert written
     assert b"\n".join(lines).startswith(written)

@@ -32,7 +32,7 @@ from ._message import (
 )
 from ._node import Node as Node
 from ._once import AtMostOnce as AtMostOnce
-from ._pending import PendingRpc as PendingRpc
+from ._pending_rpc import PendingRpc as PendingRpc
 from ._retry import Retried as Retried
 from ._stats import Stats as Stats
 from .services import (

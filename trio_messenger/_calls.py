@@ -17,7 +17,8 @@ from ._callables import is_async_callable
 from ._errors import RpcError
 from ._message import Body
 from ._outbox import Outbox
-from ._pending import Callback, PendingRpc, PendingTable
+from ._pending import PendingTable
+from ._pending_rpc import Callback, PendingRpc
 from ._sender import Sender
 from ._stats import Stats, worth_a_line
 
@@ -51,6 +52,7 @@ class Calls:
         sender: Sender,
         outbox: Outbox,
         table: PendingTable,
+        ended: trio.MemoryReceiveChannel[PendingRpc],
         stats: Stats,
         rpc_timeout: float,
         definite_codes: Collection[int],
@@ -65,7 +67,7 @@ class Calls:
         self._strict = strict
         # Channels of awaited RPCs that have ended, empty and open: to make one costs four times as much as to use it.
         self._spare: list[_Channels] = []
-        self._ended_send, self._ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
+        self._ended_receive = ended
 
     async def call(self, dest: str, body: object, timeout: float | None) -> Body:
         """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
@@ -99,7 +101,14 @@ class Calls:
         if is_async_callable(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
         self._sender.require_room()
-        self.open(dest, body, timeout, self._ended_send, callback)
+        msg_id = self._sender.next_msg_id
+        seconds = self._rpc_timeout if timeout is None else timeout
+        self._table.open_callback(msg_id, dest, seconds, callback)
+        try:
+            self._sender.send(dest, body)
+        except BaseException:
+            self._table.forget_callback(msg_id)
+            raise
 
     def open(
         self,
@@ -107,7 +116,6 @@ class Calls:
         body: object,
         timeout: float | None,
         channel: trio.MemorySendChannel[PendingRpc],
-        callback: Callback | None = None,
     ) -> PendingRpc:
         """Register an RPC and send its request, full outbox or not.
 
@@ -116,14 +124,13 @@ class Calls:
           body: A dict or an attrs record with a ``type``.
           timeout: Seconds from now to its deadline; None for the node's own.
           channel: Where the record goes when the RPC has ended; it must have room for it.
-          callback: Kept with the record.
 
         Raises:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: and nothing was sent or registered.
         """
         # Registered before it is sent: a reply must never find the table without its record.
         seconds = self._rpc_timeout if timeout is None else timeout
-        rpc = self._table.open(self._sender.next_msg_id, dest, seconds, channel, callback)
+        rpc = self._table.open(self._sender.next_msg_id, dest, seconds, channel)
         try:
             self._sender.send(dest, body)
         except BaseException:
@@ -176,7 +183,6 @@ class Calls:
                 self.run_ended_callbacks()
             except Exception as exc:  # noqa: BLE001 - kept until all have been called
                 failures.append(exc)
-        self._ended_send.close()
         self._ended_receive.close()
         for send_channel, receive_channel in self._spare:
             send_channel.close()

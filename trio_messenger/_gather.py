@@ -15,7 +15,7 @@ import trio
 from ._calls import Calls
 from ._errors import QuorumNotReached, RpcError
 from ._message import Body, check_dest
-from ._pending import PendingRpc
+from ._pending_rpc import PendingRpc
 
 
 @final

@@ -19,7 +19,8 @@ from ._init import InitHook
 from ._message import Body, Identity, Request
 from ._once import AtMostOnce
 from ._outbox import OUTBOX_LIMIT
-from ._pending import RPC_TIMEOUT, PendingRpc
+from ._pending import RPC_TIMEOUT
+from ._pending_rpc import PendingRpc
 from ._periodic import check_period, every
 from ._process import run_on_stdio
 from ._retry import ATTEMPTS, Retried, Retry

@@ -1,18 +1,13 @@
-"""Pending RPCs: each a memory channel and a deadline, in a table that nothing stays in.
+"""Pending RPCs, in a table that nothing stays in: each a memory channel to end in, and a deadline.
 
-A record enters by `PendingTable.open`, before its request is sent. It leaves exactly once:
+One enters by `PendingTable.open` or `PendingTable.open_callback`, before its request is sent. It leaves exactly once:
 
-- `PendingTable.settle`: a reply came, which goes into the record's channel;
+- `PendingTable.settle`: a reply came, which goes into its channel;
 - `PendingTable.expire_slice`: its deadline passed, and a `RpcTimeout` goes into the channel;
-- `PendingTable.forget`: its waiter was cancelled, or the request could not be sent;
+- `PendingTable.forget`, `PendingTable.forget_callback`: its waiter was cancelled, or the request could not be sent;
 - `PendingTable.close`: the node closes, and a `trio.ClosedResourceError` goes into the channel.
 
 A caller that tries again may let an expired record *linger*: a late reply then still finds its channel.
-
-Deadlines are kept in a timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987)
-whose buckets are `BUCKET` wide. To add or remove a record costs the same however many there are, and a sweep
-touches nothing that is not due. A heap would keep answered records alive until their deadline; a scan of the
-whole table stalls the event loop for 100 ms when a million RPCs are pending.
 """
 
 from __future__ import annotations
@@ -20,132 +15,36 @@ from __future__ import annotations
 import heapq
 import logging
 import math
+import operator
+import sys
 from array import array
 from collections.abc import Callable, Collection, Iterator
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
-import msgspec
 import trio
 
+from ._callback_rpcs import CallbackRpcs
 from ._errors import RpcTimeout, excerpt
 from ._message import Body
+from ._pending_rpc import Callback, PendingRpc
 from ._stats import Stats, worth_a_line
+from ._wheel import Bucket, TimingWheel, unlink
 
 _log = logging.getLogger("trio_messenger")
 
 RPC_TIMEOUT: Final = 2.0
 """Seconds an RPC waits for its reply, where nobody says otherwise."""
 
-BUCKETS_PER_SECOND: Final = 128
-"""Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""
-
-_CROWD: Final = 1024
-"""Buckets from which on empty ones are looked for: eight seconds' worth, four times what `RPC_TIMEOUT` needs."""
-
 SLICE: Final = 512
-"""Records that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
+"""RPCs that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
 
 REMEMBERED: Final = 1 << 16
 """Ended RPCs that are remembered, to tell a late reply from a duplicate one; 8 bytes each. A power of two."""
 
-Outcome: TypeAlias = Body | Exception
-"""How an RPC ended: the body of the reply, or a `RpcTimeout`, or a `trio.ClosedResourceError`."""
-
-Callback: TypeAlias = Callable[[Body | Exception], object]
-"""What is called with the outcome of a callback RPC."""
-
-
-@final
-class PendingRpc(msgspec.Struct, gc=False, eq=False):
-    """An RPC that waits for its reply.
-
-    A msgspec struct that the garbage collector does not track: a full collection with a million attrs records pending
-    stops the event loop for 100 ms, and each is 24 bytes larger. In return nothing but the table may link records to
-    each other, and it unlinks each one that leaves.
-    """
-
-    msg_id: int
-    """The number of the request."""
-    dest: str
-    """The node that was asked."""
-    sent_at: float
-    """When it was registered, in seconds on Trio's clock."""
-    timeout: float
-    """Seconds from then until it expires; ``math.inf`` for never."""
-    _state: trio.MemorySendChannel[PendingRpc] | Body | type[Exception] | None = None
-    # While it is pending, the channel it goes into when it has ended; then how it ended. A slot saved is 16 bytes.
-    callback: Callback | None = None
-    """What to call with the outcome; None if a task waits for it."""
-    _previous: PendingRpc | None = None
-    _next: PendingRpc | None = None
-
-    @property
-    def deadline(self) -> float:
-        """When it expires, in seconds on Trio's clock; ``math.inf`` for never."""
-        return self.sent_at + self.timeout
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """How it ended; None while it is pending. The error of one that expired is made anew each time."""
-        state = self._state
-        if isinstance(state, dict):
-            return state
-        if state is RpcTimeout:
-            return RpcTimeout(self.dest, self.msg_id, self.timeout)
-        if state is trio.ClosedResourceError:  # kept here it would, raised, be in a cycle that nobody collects
-            return trio.ClosedResourceError(f"the node closed before {self.dest!r} replied to msg_id {self.msg_id}")
-        return None
-
-    def _end(self, result: Body | type[Exception]) -> None:
-        channel = self._state
-        assert isinstance(channel, trio.MemorySendChannel)  # a record ends once
-        self._state = result
-        # Neither the router nor the reaper may wait: the channel has room, for this is the record's only outcome.
-        channel.send_nowait(self)
-
-
-class _Bucket:
-    """Records that expire at the same time, as a list linked through the records themselves, in a ring with a head.
-
-    Adding, and removing from anywhere, cost the same however many there are; there is no table to grow or to free.
-    """
-
-    def __init__(self) -> None:
-        self._head = PendingRpc(-1, "", 0.0, 0.0)
-        self._head._previous = self._head._next = self._head
-
-    def is_empty(self) -> bool:
-        return self._head._next is self._head
-
-    def append(self, rpc: PendingRpc) -> None:
-        last = self._head._previous
-        assert last is not None
-        last._next = self._head._previous = rpc
-        rpc._previous, rpc._next = last, self._head
-
-    def pop_first(self) -> PendingRpc | None:
-        first = self._head._next
-        if first is None or first is self._head:
-            return None
-        _unlink(first)
-        return first
-
-    def close(self) -> None:
-        """Break the ring, which nobody else would: the records are not garbage-collected."""
-        while self.pop_first() is not None:
-            pass
-        self._head._previous = self._head._next = None
-
-
-def _unlink(rpc: PendingRpc) -> None:
-    if rpc._next is not None and rpc._previous is not None:
-        rpc._previous._next, rpc._next._previous = rpc._next, rpc._previous
-        rpc._previous = rpc._next = None
-
 
 def check_timeout(timeout: float) -> None:
     """Raise ValueError unless *timeout* is a number of seconds that an RPC can wait."""
-    if not isinstance(timeout, (int, float)) or not timeout >= 0:
+    if not isinstance(timeout, (int, float)) or not (0 <= timeout <= sys.float_info.max or timeout == math.inf):
         raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait for ever")
 
 
@@ -153,39 +52,41 @@ def check_timeout(timeout: float) -> None:
 class PendingTable(Collection[PendingRpc]):
     """The RPCs that are pending; to whoever looks at it, a collection in the order of sending.
 
+    An RPC that a task waits for is a record. A callback RPC becomes one when it ends; till then it is a row of
+    `CallbackRpcs`, of which the collection shows copies.
+
     Args:
-      stats: Where the table counts what becomes of its records.
+      stats: Where the table counts what becomes of its RPCs.
+      callbacks_ended: Where the records of callback RPCs go when they have ended; a channel without a limit.
     """
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, stats: Stats, callbacks_ended: trio.MemorySendChannel[PendingRpc]) -> None:
         self.on_earlier: Callable[[float], object] = lambda _: None
-        """Called with the new `next_due` when `open` brings it forward; set by the reaper."""
+        """Called with the new `next_due` when an RPC brings it forward; set by the reaper."""
         self._stats = stats
         self._rpcs: dict[int, PendingRpc] = {}
-        self._buckets: dict[int, _Bucket] = {}
-        self._ticks: list[int] = []  # a heap of the keys of _buckets, each once
-        self._crowd = _CROWD
+        self._callback_rpcs = CallbackRpcs()
+        self._callbacks_ended = callbacks_ended
+        self._wheel = TimingWheel(self._tell_of_earlier)
         self._ended = _EndedRpcs()
         self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._rpcs)
+        return len(self._rpcs) + len(self._callback_rpcs)
 
     def __iter__(self) -> Iterator[PendingRpc]:
-        return iter(self._rpcs.values())
+        return heapq.merge(self._rpcs.values(), self._callback_rpcs, key=operator.attrgetter("msg_id"))
 
     def __contains__(self, rpc: object) -> bool:
-        return isinstance(rpc, PendingRpc) and self._rpcs.get(rpc.msg_id) is rpc
+        if not isinstance(rpc, PendingRpc):
+            return False
+        if rpc.callback is None:
+            return self._rpcs.get(rpc.msg_id) is rpc
+        mine = self._callback_rpcs.get(rpc.msg_id)
+        return mine is not None and (mine.callback, mine.sent_at) == (rpc.callback, rpc.sent_at)
 
-    def open(
-        self,
-        msg_id: int,
-        dest: str,
-        timeout: float,
-        channel: trio.MemorySendChannel[PendingRpc],
-        callback: Callback | None = None,
-    ) -> PendingRpc:
+    def open(self, msg_id: int, dest: str, timeout: float, channel: trio.MemorySendChannel[PendingRpc]) -> PendingRpc:
         """Register an RPC that is about to be sent.
 
         Args:
@@ -193,33 +94,52 @@ class PendingTable(Collection[PendingRpc]):
           dest: The node that is asked.
           timeout: Seconds from now to its deadline; ``math.inf`` for none.
           channel: Where the record goes when the RPC has ended. It must have room for one item more.
-          callback: Kept with the record for whoever receives it from the channel.
 
         Raises:
           ValueError: if *timeout* is negative or not a number.
           trio.ClosedResourceError: if the table is closed.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
-        check_timeout(timeout)
-        rpc = PendingRpc(msg_id, dest, trio.current_time(), timeout, channel, callback)
-        self._rpcs[msg_id] = rpc
-        self._stats.rpcs += 1
-        tick = rpc.deadline * BUCKETS_PER_SECOND
-        if tick < math.inf:
-            self._put_in_bucket(rpc, math.ceil(tick))
+        self._admit(timeout)
+        rpc = self._rpcs[msg_id] = PendingRpc(msg_id, dest, trio.current_time(), timeout, channel)
+        bucket = self._wheel.bucket(rpc.deadline)
+        if bucket is not None:
+            bucket.append(rpc)
         return rpc
+
+    def open_callback(self, msg_id: int, dest: str, timeout: float, callback: Callback) -> None:
+        """Register a callback RPC that is about to be sent.
+
+        Args:
+          msg_id: The number its request will have.
+          dest: The node that is asked.
+          timeout: Seconds from now to its deadline; ``math.inf`` for none.
+          callback: Kept for whoever receives the record.
+
+        Raises:
+          ValueError: if *timeout* is negative or not a number.
+          trio.ClosedResourceError: if the table is closed.
+        """
+        self._admit(timeout)
+        sent_at = trio.current_time()
+        self._callback_rpcs.put(msg_id, dest, sent_at, timeout, callback)
+        bucket = self._wheel.bucket(sent_at + timeout)
+        if bucket is not None:
+            bucket.append_number(msg_id)
 
     def settle(self, msg_id: int, reply: Body) -> None:
         """Hand *reply* to the RPC with that *msg_id*; count and drop it if there is none."""
         rpc = self._rpcs.get(msg_id)
-        if rpc is None:
-            self._settle_late(msg_id, reply)
-            return
-        self._remove(rpc, _ANSWERED)
+        if rpc is not None:
+            self._remove(rpc, _ANSWERED)
+            rpc._end(reply)
+        else:
+            rpc = self._take_callback(msg_id, _ANSWERED)
+            if rpc is None:
+                self._settle_late(msg_id, reply)
+                return
+            self._end_callback(rpc, reply)
         self._stats.answered += 1
         self._stats.rpc_latency.record(trio.current_time() - rpc.sent_at)
-        rpc._end(reply)
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
         """Once *rpc* has expired, let it go into *channel* again with a late reply, or when the table closes.
@@ -235,76 +155,95 @@ class PendingTable(Collection[PendingRpc]):
             self._remove(rpc, _UNANSWERED)
             self._stats.abandoned += 1
 
+    def forget_callback(self, msg_id: int) -> None:
+        """Take a callback RPC out, whose request was not sent."""
+        if self._take_callback(msg_id, _UNANSWERED) is not None:
+            self._stats.abandoned += 1
+
     def next_due(self) -> float:
-        """Return the time on Trio's clock at which the first records expire; ``math.inf`` if none ever will."""
-        while self._ticks:
-            if not self._buckets[self._ticks[0]].is_empty():
-                return self._ticks[0] / BUCKETS_PER_SECOND
-            self._buckets.pop(heapq.heappop(self._ticks)).close()
-        return math.inf
+        """Return the time on Trio's clock at which the first RPCs expire; ``math.inf`` if none ever will."""
+        return self._wheel.next_due()
 
     def expire_slice(self, now: float) -> int:
-        """Expire some of the records that are due at *now*, `SLICE` at the most, the earliest first.
+        """Expire some of the RPCs that are due at *now*, `SLICE` at the most, the earliest first.
 
         Returns:
           How many; 0 when nothing is due any more.
         """
-        if self.next_due() > now:
+        bucket = self._wheel.first()
+        if bucket is None or self._wheel.next_due() > now:
             return 0
-        bucket = self._buckets[self._ticks[0]]
-        expired = 0
-        while expired < SLICE and (rpc := bucket.pop_first()) is not None:
-            del self._rpcs[rpc.msg_id]
+        # The error itself is made when it is looked at: a million at once are dear.
+        records = self._pop_records(bucket)
+        for rpc in records:
             self._ended.remember(rpc.msg_id, _UNANSWERED)
-            rpc._end(RpcTimeout)  # the error itself is made when it is looked at: a million at once are dear
-            expired += 1
-        if not self._rpcs:
-            self._rpcs.clear()  # a dict that was large stays so, empty or not, until it is cleared
+            rpc._end(RpcTimeout)
+        callback_rpcs = bucket.pop_numbers(SLICE - len(records), self._callback_rpcs.take)
+        for rpc in callback_rpcs:
+            self._ended.remember(rpc.msg_id, _UNANSWERED)
+            self._end_callback(rpc, RpcTimeout)
+        expired = len(records) + len(callback_rpcs)
         self._stats.reaped += expired
         return expired
 
     def close(self) -> None:
-        """End every record with `trio.ClosedResourceError`, and let no more be opened."""
+        """End every RPC with `trio.ClosedResourceError`, and let no more be opened."""
         self._closed = True
-        if self._rpcs:
-            self._stats.closed += len(self._rpcs)
-            _log.info("RPCs closed without reply, as the node ends: %d", len(self._rpcs))
-        rpcs = list(self._rpcs.values())
+        records = list(self._rpcs.values())
+        callback_rpcs = list(self._callback_rpcs)
+        closed = len(self)
+        if closed:
+            self._stats.closed += closed
+            _log.info("RPCs closed without reply, as the node ends: %d", closed)
         for msg_id, (rpc, channel) in self._lingering.items():
             if msg_id not in self._rpcs:
                 rpc._state = channel
-                rpcs.append(rpc)
+                records.append(rpc)
         self._rpcs.clear()
+        self._callback_rpcs.clear()
         self._lingering.clear()
-        for bucket in self._buckets.values():
-            bucket.close()
-        self._buckets.clear()
-        self._ticks.clear()
-        for rpc in rpcs:
+        self._wheel.close()
+        for rpc in records:
             rpc._end(trio.ClosedResourceError)
+        for rpc in callback_rpcs:
+            self._end_callback(rpc, trio.ClosedResourceError)
 
-    def _put_in_bucket(self, rpc: PendingRpc, tick: int) -> None:
-        bucket = self._buckets.get(tick)
-        if bucket is None:
-            if len(self._buckets) >= self._crowd:
-                self._drop_empty_buckets()
-            bucket = self._buckets[tick] = _Bucket()
-            heapq.heappush(self._ticks, tick)
-            if self._ticks[0] == tick:
-                self.on_earlier(tick / BUCKETS_PER_SECOND)
-        bucket.append(rpc)
+    def _tell_of_earlier(self, due: float) -> None:
+        self.on_earlier(due)
 
-    def _drop_empty_buckets(self) -> None:
-        """Drop buckets all of whose RPCs were answered; done when they have doubled in number, so it costs little."""
-        for tick in [tick for tick, bucket in self._buckets.items() if bucket.is_empty()]:
-            self._buckets.pop(tick).close()
-        self._ticks = sorted(self._buckets)  # a sorted list is a heap
-        self._crowd = max(_CROWD, 2 * len(self._buckets))
+    def _admit(self, timeout: float) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
+        check_timeout(timeout)
+        self._stats.rpcs += 1
 
     def _remove(self, rpc: PendingRpc, how: int) -> None:
         del self._rpcs[rpc.msg_id]
-        _unlink(rpc)
+        unlink(rpc)
         self._ended.remember(rpc.msg_id, how)
+
+    def _take_callback(self, msg_id: int, how: int) -> PendingRpc | None:
+        rpc = self._callback_rpcs.take(msg_id)
+        if rpc is None:
+            return None
+        bucket = self._wheel.bucket(rpc.deadline)
+        if bucket is not None:
+            bucket.remove_number(msg_id, self._callback_rpcs.is_pending)
+        self._ended.remember(msg_id, how)
+        return rpc
+
+    def _end_callback(self, rpc: PendingRpc, result: Body | type[Exception]) -> None:
+        rpc._state = result
+        self._callbacks_ended.send_nowait(rpc)
+
+    def _pop_records(self, bucket: Bucket) -> list[PendingRpc]:
+        rpcs: list[PendingRpc] = []
+        while len(rpcs) < SLICE and (rpc := bucket.pop()) is not None:
+            del self._rpcs[rpc.msg_id]
+            rpcs.append(rpc)
+        if not self._rpcs:
+            self._rpcs.clear()  # a dict that was large stays so, empty or not, until it is cleared
+        return rpcs
 
     def _settle_late(self, msg_id: int, reply: Body) -> None:
         how = self._ended.recall(msg_id)

@@ -19,7 +19,7 @@ import trio
 from ._calls import Calls
 from ._errors import ErrorCode, RetriesExhausted, RpcError
 from ._message import Body
-from ._pending import PendingRpc
+from ._pending_rpc import PendingRpc
 
 ATTEMPTS: Final = 6
 """Attempts by default: the first, and one after each of five delays, which come to 3.1 s."""

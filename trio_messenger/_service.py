@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, final
@@ -32,6 +33,7 @@ from ._message import Message
 from ._once import AtMostOnce
 from ._outbox import Outbox
 from ._pending import PendingTable, check_timeout
+from ._pending_rpc import PendingRpc
 from ._reaper import Reaper
 from ._router import Router
 from ._sender import Sender
@@ -81,9 +83,17 @@ class Service:
         self.log = EnvelopeLog(options.envelope_log, self.wall_time)
         self.outbox = Outbox(options.outbox_limit)
         self.sender = Sender(self.outbox, stats, self.log)
-        self.table = PendingTable(stats)
+        ended_send, ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
+        self.table = PendingTable(stats, ended_send)
         self.calls = Calls(
-            self.sender, self.outbox, self.table, stats, options.rpc_timeout, options.definite_codes, options.strict
+            self.sender,
+            self.outbox,
+            self.table,
+            ended_receive,
+            stats,
+            options.rpc_timeout,
+            options.definite_codes,
+            options.strict,
         )
         self.router = Router(
             self.sender, self.outbox, self.table, stats, self.log, options.max_handlers, options.strict

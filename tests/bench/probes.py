@@ -16,7 +16,8 @@ import attrs
 import trio
 
 from trio_messenger import Body, Node, PendingRpc, Stats
-from trio_messenger._pending import BUCKETS_PER_SECOND, PendingTable
+from trio_messenger._pending import PendingTable
+from trio_messenger._wheel import BUCKETS_PER_SECOND
 
 REQUEST = {"type": "fwd", "value": 1}
 FOREVER = 3600.0  # seconds; longer than any benchmark
@@ -95,11 +96,11 @@ class Probe:
 
     def table(self, body: Count) -> Body:
         """Expire records in a table of their own: the reaper's share, without callbacks and without Trio."""
-        table = PendingTable(Stats())
         send_channel, receive_channel = trio.open_memory_channel[PendingRpc](math.inf)
+        table = PendingTable(Stats(), send_channel)
         due = one_deadline(FOREVER)
         for msg_id in range(body.count):
-            table.open(msg_id, "n2", due - trio.current_time(), send_channel, self.callback)
+            table.open_callback(msg_id, "n2", due - trio.current_time(), self.callback)
         begun = time.thread_time()
         while table.expire_slice(due + 1):
             pass
@@ -119,7 +120,8 @@ class Probe:
     async def trace_channels(self, body: Count) -> Body:
         """Count what the allocator holds for each record that has a channel of its own, as an awaited RPC has."""
         tracemalloc.start()
-        table = PendingTable(Stats())
+        ended = trio.open_memory_channel[PendingRpc](math.inf)
+        table = PendingTable(Stats(), ended[0])
         due = one_deadline(FOREVER)
         before = await traced()
         channels = []

@@ -1,0 +1,114 @@
+"""Callback RPCs that are pending, in columns instead of a record each.
+
+A node that fires and forgets has many at once, and they all end together when their deadlines pass. As records they
+would leave the interpreter's arenas of small objects full of holes, and an arena goes back to the system only if
+nothing that lives on happens to lie in it: what a process keeps after such a burst would be a matter of luck. Columns
+are a few blocks that come and go as wholes, and take a quarter of the memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sized
+from typing import Final, final
+
+from ._pending_rpc import Callback, PendingRpc
+
+_PAGE: Final = 128
+"""Message numbers that share a page. Less than 256, for a page counts its rows in bytes."""
+
+
+class _Page:
+    """The callback RPCs among `_PAGE` message numbers in a row; a row of the columns each, as they were added."""
+
+    __slots__ = ("callbacks", "dests", "pending", "rows", "sent_at", "timeouts")
+
+    def __init__(self) -> None:
+        self.rows = bytearray(_PAGE)  # by message number: which row, counted from 1; 0 if that is none of ours
+        self.pending = 0
+        self.sent_at = array("d")
+        self.timeouts = array("d")
+        self.dests: list[str] = []
+        self.callbacks: list[Callback | None] = []  # None in the row of an RPC that was removed
+
+    def add(self, offset: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
+        self.sent_at.append(sent_at)
+        self.timeouts.append(timeout)
+        self.dests.append(dest)
+        self.callbacks.append(callback)
+        self.rows[offset] = len(self.dests)
+        self.pending += 1
+
+    def remove(self, offset: int) -> None:
+        row = self.rows[offset]
+        self.rows[offset] = 0
+        self.pending -= 1
+        if row < len(self.dests):
+            self.callbacks[row - 1] = None
+        else:  # it could not be sent, perhaps, and the next one has its number, and may fail as well, and so on
+            del self.sent_at[-1], self.timeouts[-1], self.dests[-1], self.callbacks[-1]
+
+
+@final
+class CallbackRpcs(Sized, Iterable[PendingRpc]):
+    """The callback RPCs that are pending; iteration gives copies of them as records, in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, _Page] = {}
+        self._newest = 0  # the page that was made last: kept though it be empty, or lone RPCs would have one made each
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[PendingRpc]:
+        for number, page in list(self._pages.items()):
+            for offset in range(_PAGE):
+                if page.rows[offset]:
+                    yield self._record(page, number * _PAGE + offset)
+
+    def is_pending(self, msg_id: int) -> bool:
+        """Tell whether there is an RPC with that *msg_id*."""
+        page = self._pages.get(msg_id // _PAGE)
+        return page is not None and page.rows[msg_id % _PAGE] != 0
+
+    def get(self, msg_id: int) -> PendingRpc | None:
+        """Return a copy of the RPC with that *msg_id*; None if there is none."""
+        page = self._pages.get(msg_id // _PAGE)
+        return None if page is None or not page.rows[msg_id % _PAGE] else self._record(page, msg_id)
+
+    def put(self, msg_id: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
+        """Add an RPC, with a *msg_id* that no other has."""
+        page = self._pages.get(msg_id // _PAGE) or self._new_page(msg_id // _PAGE)
+        page.add(msg_id % _PAGE, dest, sent_at, timeout, callback)
+        self._count += 1
+
+    def take(self, msg_id: int) -> PendingRpc | None:
+        """Take the RPC with that *msg_id* out, as a record; return None if there is none."""
+        number = msg_id // _PAGE
+        page = self._pages.get(number)
+        if page is None or not page.rows[msg_id % _PAGE]:
+            return None
+        rpc = self._record(page, msg_id)
+        page.remove(msg_id % _PAGE)
+        if not page.pending and number != self._newest:
+            del self._pages[number]
+        self._count -= 1
+        return rpc
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._pages.clear()
+        self._count = 0
+
+    def _record(self, page: _Page, msg_id: int) -> PendingRpc:
+        row = page.rows[msg_id % _PAGE] - 1
+        return PendingRpc(msg_id, page.dests[row], page.sent_at[row], page.timeouts[row], None, page.callbacks[row])
+
+    def _new_page(self, number: int) -> _Page:
+        newest = self._pages.get(self._newest)
+        if newest is not None and not newest.pending:
+            del self._pages[self._newest]
+        self._newest = number
+        page = self._pages[number] = _Page()
+        return page
