@@ -277,7 +277,7 @@ async def test_bench_stats_tell_of_the_echoes_so_far(autojump_clock: MockClock) 
 
 
 async def test_bench_latency_is_counted_from_receiving(autojump_clock: MockClock) -> None:
-    """It is the time since the router took up the batch of the request, in whole microseconds."""
+    """It is the time since the batch of the request was read, in whole microseconds."""
     node = build()
 
     @node.on("stall")

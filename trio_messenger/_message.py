@@ -58,7 +58,7 @@ class Request(msgspec.Struct, gc=False, eq=False):
     body: Body
     """The whole body, reserved keys included."""
     received_at: float
-    """When the router took it up, in seconds on Trio's clock."""
+    """When it was read, in seconds on Trio's clock."""
 
     def require(self, field: str) -> Any:
         """Return the value of *field* of the body, whatever its type; the cheap way where an attrs class says too much.

@@ -75,7 +75,7 @@ class Router:
         self.is_crowded = False
         """True while as many handlers run as may."""
         self.received_at = 0.0
-        """When the batch at hand was taken up, on Trio's clock."""
+        """When the messages at hand were read, on Trio's clock."""
         self.spawn: Spawn | None = None
         """Starts the task of an async handler; set while the node serves."""
         self._running = 0  # tasks of async handlers

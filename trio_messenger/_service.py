@@ -18,7 +18,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 import trio
@@ -50,6 +50,10 @@ GRACE: Final = 1.0
 PATIENCE: Final = 8
 """Passes of the scheduler that a crowd of handlers gets, in each batch of messages, before requests are refused. Enough
 for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
+
+
+_Batch: TypeAlias = tuple[list[Message], float]
+"""Messages that were read together, and when that was, in seconds on Trio's clock."""
 
 
 def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: Collection[int]) -> None:
@@ -105,6 +109,7 @@ class Service:
         self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
         self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
         self._reading = trio.CancelScope()  # what shutdown cancels
+        self._batches_with_router = 0  # on their way to its task, or being routed there
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
         self._transport: Transport | None = None  # set once it serves, for good
 
@@ -177,43 +182,67 @@ class Service:
             _log.warning("cancelled the handlers that had not ended %g s after the last message", self._options.grace)
 
     async def _route(self, transport: Transport) -> None:
-        send_channel, receive_channel = trio.open_memory_channel[list[Message]](1)
+        send_channel, receive_channel = trio.open_memory_channel[_Batch](1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, transport, send_channel)
             async with receive_channel:
                 async for batch in receive_channel:
-                    await self._route_batch(batch, self.router, self.outbox, transport)
+                    await self._route_batch(batch, transport)
+                    self._batches_with_router -= 1
                     del batch  # an idle node is not to keep its last messages
 
-    async def _route_batch(self, batch: list[Message], router: Router, outbox: Outbox, transport: Transport) -> None:
-        self._stats.received += len(batch)
-        router.received_at = trio.current_time()
+    async def _route_batch(self, batch: _Batch, transport: Transport) -> None:
+        messages, received_at = batch
         patience = PATIENCE
+        while messages := self._route_now(messages, received_at, transport, shed=not patience):
+            if self.outbox.is_full:
+                await self.outbox.wait_for_room()
+            else:
+                await trio.lowlevel.checkpoint()
+                patience -= 1
+
+    def _route_now(
+        self, messages: list[Message], received_at: float, transport: Transport, *, shed: bool = False
+    ) -> list[Message]:
+        """Route messages up to the first that has to wait: for room in the outbox, or, unless *shed*, for handlers.
+
+        Returns:
+          Those that were not routed.
+        """
+        outbox, router = self.outbox, self.router
+        router.received_at = received_at
         route = router.route
+        waiting = iter(messages)
         outbox.cork()
         try:
-            for message in batch:
-                if outbox.is_full:
-                    outbox.uncork(transport.send_now)
-                    await outbox.wait_for_room()
-                    outbox.cork()
-                while router.is_crowded and patience:
-                    outbox.uncork(transport.send_now)
-                    await trio.lowlevel.checkpoint()
-                    outbox.cork()
-                    patience -= 1
+            for message in waiting:
+                if outbox.is_full or (router.is_crowded and not shed):
+                    return [message, *waiting]
                 route(message)
         finally:
             outbox.uncork(transport.send_now)  # not by way of the writer, which is a pass of the scheduler away
+        return []
 
-    async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[list[Message]]) -> None:
+    async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[_Batch]) -> None:
         with self._reading, send_channel:
             try:
-                async for batch in transport:
-                    await _pass_on(batch, send_channel)
-                    del batch
+                async for messages in transport:
+                    await self._take_in(messages, transport, send_channel)
+                    del messages
             except trio.BrokenResourceError as exc:
                 self._broken = exc  # what came before it is still answered
+
+    async def _take_in(
+        self, messages: list[Message], transport: Transport, send_channel: trio.MemorySendChannel[_Batch]
+    ) -> None:
+        """Route what was read, here and now if the router's task has nothing to do: to wake it takes a pass more."""
+        self._stats.received += len(messages)
+        received_at = trio.current_time()
+        if not self._batches_with_router:
+            messages = self._route_now(messages, received_at, transport)
+        if messages:
+            self._batches_with_router += 1
+            await _pass_on((messages, received_at), send_channel)
 
     async def _write(self, transport: Transport, services: trio.CancelScope) -> None:
         try:
@@ -243,7 +272,7 @@ class Service:
                 raise rest from None
 
 
-async def _pass_on(batch: list[Message], send_channel: trio.MemorySendChannel[list[Message]]) -> None:
+async def _pass_on(batch: _Batch, send_channel: trio.MemorySendChannel[_Batch]) -> None:
     """Send *batch*, once it was taken from the transport, to the router, though the wait for more be cut short."""
     try:
         send_channel.send_nowait(batch)
