@@ -45,6 +45,18 @@ class _CancelAfterSteps(trio.abc.Instrument):
                 self._scope.cancel()
 
 
+class StepCounter(trio.abc.Instrument):
+    """Counts how often a task runs that has this in its name."""
+
+    def __init__(self, name: str) -> None:
+        self.steps = 0
+        self._name = name
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Count a step of such a task."""
+        self.steps += self._name in task.name
+
+
 def line(body: Body, src: str = "c1", dest: str = "n1") -> bytes:
     """Return one line of input."""
     return msgspec.json.encode({"src": src, "dest": dest, "body": body}) + b"\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import re
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 import trio
-from harness import INIT, line
+from harness import INIT, StepCounter, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout
@@ -629,6 +630,61 @@ def test_transport_is_wrapped_by_a_function() -> None:
 # Overload
 
 
+async def test_a_full_outbox_changes_nothing_of_the_order() -> None:
+    """Messages that have to wait for room are served before those that were read later, whoever gets to run first."""
+    node = Node(outbox_limit=1)
+    node.on("echo")(lambda request: {"echo": request.body["echo"]})
+    there, here = memory_transport_pair(batches=1)
+    received: list[int] = []
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there)
+        await here.send_bytes(INIT)
+        await here.receive()
+
+        async def send() -> None:
+            for first in range(0, 900, 3):
+                batch = [line({"type": "echo", "msg_id": n, "echo": n}) for n in range(first, first + 3)]
+                await here.send_bytes(b"".join(batch))
+                for _ in range(first % 4):
+                    await trio.lowlevel.checkpoint()
+            here.send_eof()
+
+        nursery.start_soon(send)
+        async for messages in here:
+            received += [message.body["echo"] for message in messages]
+            for _ in range(len(received) % 5):
+                await trio.lowlevel.checkpoint()
+    assert received == list(range(900))
+
+
+async def test_what_needs_no_waiting_wakes_no_router() -> None:
+    """The reader's task routes by itself what can be routed at once, before messages had to wait and after it."""
+    node = Node(outbox_limit=1)
+    node.on("echo")(lambda request: {"echo": request.body["echo"]})
+    there, here = memory_transport_pair(batches=0)
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there, name="serve()")
+        await here.send_bytes(INIT)
+        await here.receive()
+
+        async def steps_of_router(count: int) -> int:
+            await wait_all_tasks_blocked()
+            counter = StepCounter("serve()")
+            trio.lowlevel.add_instrument(counter)
+            await here.send_bytes(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(count)))
+            await wait_all_tasks_blocked()
+            for _ in range(count):
+                await here.receive()
+                await wait_all_tasks_blocked()
+            trio.lowlevel.remove_instrument(counter)
+            return counter.steps
+
+        assert await steps_of_router(1) == 0
+        assert await steps_of_router(5) > 0
+        assert await steps_of_router(1) == 0
+        here.send_eof()
+
+
 async def test_requests_beyond_the_limit_are_shed_and_replies_still_get_through(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -672,6 +728,47 @@ async def test_requests_beyond_the_limit_are_shed_and_replies_still_get_through(
         "refused 'ask' from 'c1': 2 handlers are running, which is the limit; try again later (1 so far)"
     ]
     assert_no_rpc_leaked(node)
+
+
+async def test_handlers_that_soon_end_are_no_crowd() -> None:
+    """More requests at once than handlers may run are all served, where none waits for anything from outside."""
+    node = Node(max_handlers=2)
+
+    @node.on("nap")
+    async def nap() -> Body:
+        await trio.lowlevel.checkpoint()
+        return {}
+
+    async with running(node) as network:
+        await network.send_bytes(b"".join(line({"type": "nap", "msg_id": n}) for n in range(6)))
+        assert {(await network.receive()).body["in_reply_to"] for _ in range(6)} == set(range(6))
+    assert node.stats.shed == 0
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 1])
+async def test_an_idle_node_keeps_no_messages(limit: int) -> None:
+    """What came last is freed once it is served, whether or not it had to wait for room."""
+    node = Node(outbox_limit=limit)
+    node.on("echo")(lambda request: {"echo": request.body["echo"]})
+    node.on("drop")(lambda: None)
+    there, here = memory_transport_pair()
+    tracemalloc.start()
+    try:
+        async with here, trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve, there)
+            await here.send_bytes(INIT)
+            await here.receive()
+            before = tracemalloc.get_traced_memory()[0]
+            await here.send_bytes(
+                line({"type": "echo", "msg_id": 2, "echo": 0}) + line({"type": "drop", "text": "x" * 1_000_000})
+            )
+            await here.receive()
+            await wait_all_tasks_blocked()
+            assert tracemalloc.get_traced_memory()[0] - before < 100_000
+            assert node.stats.received == 3
+            here.send_eof()
+    finally:
+        tracemalloc.stop()
 
 
 async def test_async_handlers_wait_for_room_before_they_answer() -> None:

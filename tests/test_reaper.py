@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
+from harness import StepCounter
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import PendingRpc, RpcTimeout, Stats
@@ -49,17 +50,6 @@ def open_rpc(table: PendingTable, channel: tuple[trio.MemorySendChannel[PendingR
     return lambda msg_id, timeout: table.open(msg_id, "n2", timeout, channel[0])
 
 
-class StepCounter(trio.abc.Instrument):
-    """Counts how often the reaper's task runs."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Count a step of the reaper."""
-        self.steps += "Reaper.run" in task.name
-
-
 def numbers(ended: Ended) -> list[int]:
     """Take the numbers of what has ended."""
     return [ended.receive_nowait().msg_id for _ in range(ended.statistics().current_buffer_used)]
@@ -86,7 +76,7 @@ async def test_it_sleeps_for_ever_while_nothing_is_pending(
     """With nothing pending the reaper never runs, and a virtual clock can jump past it at once."""
     nursery.start_soon(reaper.run)
     await wait_all_tasks_blocked()
-    counter = StepCounter()
+    counter = StepCounter("Reaper.run")
     trio.lowlevel.add_instrument(counter)
     await trio.sleep(80_000.0)
     trio.lowlevel.remove_instrument(counter)
@@ -100,7 +90,7 @@ async def test_it_sleeps_until_the_first_deadline(
     """The reaper runs for the first time when something is due; RPCs without a deadline do not wake it."""
     nursery.start_soon(reaper.run)
     await wait_all_tasks_blocked()
-    counter = StepCounter()
+    counter = StepCounter("Reaper.run")
     trio.lowlevel.add_instrument(counter)
     open_rpc(0, math.inf)
     open_rpc(1, 1e308)
@@ -332,7 +322,7 @@ async def test_a_closed_table_is_left_in_peace(
     open_rpc(0, 1.0)
     await wait_all_tasks_blocked()
     table.close()
-    counter = StepCounter()
+    counter = StepCounter("Reaper.run")
     await trio.sleep(5.0)
     trio.lowlevel.add_instrument(counter)
     await trio.sleep(1000.0)
