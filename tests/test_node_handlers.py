@@ -730,6 +730,33 @@ async def test_requests_beyond_the_limit_are_shed_and_replies_still_get_through(
     assert_no_rpc_leaked(node)
 
 
+async def test_handlers_have_a_turn_before_all_messages_do() -> None:
+    """In a long row of requests with async handlers, the first handlers run before the last request is taken up; the
+    order of the requests that are served in place stays."""
+    node = Node()
+    begun = 0
+    seen: list[tuple[int, int]] = []
+
+    @node.on("nap")
+    async def nap() -> None:
+        nonlocal begun
+        begun += 1
+        await trio.lowlevel.checkpoint()
+
+    @node.on("look")
+    def look(request: Request) -> None:
+        seen.append((request.body["n"], begun))
+
+    row = b"".join(line({"type": "look", "n": n}) + line({"type": "nap"}) * 10 for n in range(200))
+    async with running(node) as network:
+        await network.send_bytes(row)
+        await network.receive_nothing()
+    assert [n for n, _ in seen] == list(range(200))
+    assert begun == 2000
+    assert all(begun >= 10 * n - 300 for n, begun in seen)
+    assert node.stats.shed == 0
+
+
 async def test_handlers_that_soon_end_are_no_crowd() -> None:
     """More requests at once than handlers may run are all served, where none waits for anything from outside."""
     node = Node(max_handlers=2)

@@ -41,6 +41,10 @@ Spawn: TypeAlias = Callable[..., object]
 MAX_HANDLERS: Final = 1000
 """Async handlers that run at once, about 5 kB each; past it requests are refused, so that replies get through."""
 
+BURST: Final = 128
+"""Async handlers that are started in a row. Of more, each would find that the next ones had taken its place in the
+processor's cache when its turn comes: 20 % of the time of a handler that waits once."""
+
 
 @final
 class Router:
@@ -74,11 +78,13 @@ class Router:
         """True once no reply can come any more: handlers that waited for one end without answering."""
         self.is_crowded = False
         """True while as many handlers run as may."""
-        self.received_at = 0.0
-        """When the messages at hand were read, on Trio's clock."""
+        self.needs_pause = False
+        """True once those that were started had better run before more are: a crowd of them, or `BURST`."""
         self.spawn: Spawn | None = None
         """Starts the task of an async handler; set while the node serves."""
         self._running = 0  # tasks of async handlers
+        self._started = 0  # of them, since `begin`
+        self._received_at = 0.0
         self._sender = sender
         self._outbox = outbox
         self._table = table
@@ -97,12 +103,18 @@ class Router:
         if message_type in self.handlers:
             raise ValueError(f"{message_type!r} has a handler already; a type of request has one handler")
 
+    def begin(self, received_at: float) -> None:
+        """Begin with messages, or with what is left of them, that were read at *received_at* on Trio's clock."""
+        self._received_at = received_at
+        self._started = 0
+        self.needs_pause = self.is_crowded
+
     def route(self, message: Message) -> None:
         """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
         body = message.body
         kind = body.get("type")
         if self._log.is_on and isinstance(kind, str):
-            self._log.note(self.received_at, "RECV", message.src, message.dest, kind)
+            self._log.note(self._received_at, "RECV", message.src, message.dest, kind)
         if message.dest == self._sender.src and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
@@ -111,7 +123,7 @@ class Router:
                 self._table.settle(in_reply_to, body)
                 return
             if in_reply_to is None and self.ready and (type(msg_id) is int or msg_id is None):
-                self._serve(Request(message.src, message.dest, kind, msg_id, body, self.received_at))
+                self._serve(Request(message.src, message.dest, kind, msg_id, body, self._received_at))
                 return
         self._route_unusual(message)
 
@@ -150,7 +162,9 @@ class Router:
             self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.shed)
             return
         self._running += 1
+        self._started += 1
         self.is_crowded = self._running >= self._max_handlers
+        self.needs_pause = self.is_crowded or self._started >= BURST
         self.spawn(self._run, handler, request)
 
     async def _run(self, handler: Handler, request: Request) -> None:
@@ -201,7 +215,7 @@ class Router:
                 lambda: f"dropped a {excerpt(kind)} message for {excerpt(message.dest)}: this is {self._sender.src!r}",
             )
         else:
-            self._route_early(Request(message.src, message.dest, kind, msg_id, body, self.received_at), in_reply_to)
+            self._route_early(Request(message.src, message.dest, kind, msg_id, body, self._received_at), in_reply_to)
 
     def _route_early(self, request: Request, in_reply_to: int | None) -> None:
         if in_reply_to is not None:
@@ -222,7 +236,9 @@ class Router:
         )
         msg_id = message.body.get("msg_id")
         if message.src and is_id(msg_id) and message.body.get("in_reply_to") is None:
-            request = Request(message.src, self._sender.src or message.dest, "", msg_id, message.body, self.received_at)
+            request = Request(
+                message.src, self._sender.src or message.dest, "", msg_id, message.body, self._received_at
+            )
             self._sender.reply(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}").to_body())
 
     def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:

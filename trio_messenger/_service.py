@@ -199,24 +199,24 @@ class Service:
                 await self.outbox.wait_for_room()
             else:
                 await trio.lowlevel.checkpoint()
-                patience -= 1
+                patience -= self.router.is_crowded
 
     def _route_now(
         self, messages: list[Message], received_at: float, transport: Transport, *, shed: bool = False
     ) -> list[Message]:
-        """Route messages up to the first that has to wait: for room in the outbox, or, unless *shed*, for handlers.
+        """Route messages up to the first that has to wait: for room in the outbox or, unless *shed*, for handlers.
 
         Returns:
           Those that were not routed.
         """
         outbox, router = self.outbox, self.router
-        router.received_at = received_at
+        router.begin(received_at)
         route = router.route
         waiting = iter(messages)
         outbox.cork()
         try:
             for message in waiting:
-                if outbox.is_full or (router.is_crowded and not shed):
+                if outbox.is_full or (router.needs_pause and not shed):
                     return [message, *waiting]
                 route(message)
         finally:
