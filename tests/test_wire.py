@@ -24,9 +24,10 @@ from trio_messenger._wire import (
     LineDecoder,
     _envelopes,
     _field_heads,
-    _reply_heads,
+    _heads,
     encode,
     encode_reply,
+    encode_request,
 )
 
 BIG = 123_456_789_012_345_678_901_234_567_890
@@ -244,6 +245,8 @@ def test_what_json_cannot_carry_is_refused(value: object, reason: str) -> None:
     for more in ({}, {"w": 1}):
         with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
             encode_reply("n1", "n2", "t", {"v": value} | more, 2, 3)
+        with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
+            encode_request("n1", "n2", "t", {"v": value} | more, 3)
 
 
 def test_a_key_that_is_a_number_leaves_as_a_string() -> None:
@@ -275,16 +278,16 @@ def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
 @pytest.fixture
 def caches() -> Iterator[None]:
     """Let the caches of names be empty at first, and at the end."""
-    for cache in (_envelopes, _reply_heads, _field_heads):
+    for cache in (_envelopes, _heads, _field_heads):
         cache.clear()
     yield
-    for cache in (_envelopes, _reply_heads, _field_heads):
+    for cache in (_envelopes, _heads, _field_heads):
         cache.clear()
 
 
 def cached() -> tuple[int, int, int]:
     """Return how many envelopes, heads of replies, and heads with a field are cached."""
-    return len(_envelopes), len(_reply_heads), len(_field_heads)
+    return len(_envelopes), len(_heads), len(_field_heads)
 
 
 @pytest.mark.usefixtures("caches")
@@ -323,11 +326,15 @@ def test_many_names_are_sent_and_not_kept() -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=3), st.text(), st.integers(), st.integers())
-def test_a_reply_is_the_message_it_would_be(fields: dict[str, Any], dest: str, in_reply_to: int, msg_id: int) -> None:
-    """Put together from its parts, however many fields it has and whatever they are, a reply is the same line."""
+def test_a_message_put_together_is_what_it_would_be(
+    fields: dict[str, Any], dest: str, in_reply_to: int, msg_id: int
+) -> None:
+    """Put together from its parts, however many fields it has, a reply or a request is the same line."""
     fields = {key: value for key, value in fields.items() if key not in ("type", "in_reply_to", "msg_id")}
     body = {"type": "t_ok", **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
     assert encode_reply("n1", dest, "t_ok", fields, in_reply_to, msg_id) == encode("n1", dest, body)
+    del body["in_reply_to"]
+    assert encode_request("n1", dest, "t_ok", fields, msg_id) == encode("n1", dest, body)
 
 
 @pytest.mark.parametrize("fields", [{}, {"v": "a"}, {"v": 1.5}, {"v": [1, 2]}, {1: "a"}, {"v": 1, "w": "b"}], ids=repr)

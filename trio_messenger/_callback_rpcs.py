@@ -39,14 +39,20 @@ class _Page:
         self.rows[offset] = len(self.dests)
         self.pending += 1
 
-    def remove(self, offset: int) -> None:
-        row = self.rows[offset]
+    def get(self, offset: int, msg_id: int) -> PendingRpc:
+        row = self.rows[offset] - 1
+        return PendingRpc(msg_id, self.dests[row], self.sent_at[row], self.timeouts[row], None, self.callbacks[row])
+
+    def pop(self, offset: int, msg_id: int) -> PendingRpc:
+        rpc = self.get(offset, msg_id)
+        row = self.rows[offset] - 1
         self.rows[offset] = 0
         self.pending -= 1
-        if row < len(self.dests):
-            self.callbacks[row - 1] = None
+        if row < len(self.dests) - 1:
+            self.callbacks[row] = None
         else:  # it could not be sent, perhaps, and the next one has its number, and may fail as well, and so on
             del self.sent_at[-1], self.timeouts[-1], self.dests[-1], self.callbacks[-1]
+        return rpc
 
 
 @final
@@ -65,7 +71,7 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
         for number, page in list(self._pages.items()):
             for offset in range(_PAGE):
                 if page.rows[offset]:
-                    yield self._record(page, number * _PAGE + offset)
+                    yield page.get(offset, number * _PAGE + offset)
 
     def is_pending(self, msg_id: int) -> bool:
         """Tell whether there is an RPC with that *msg_id*."""
@@ -75,7 +81,8 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
     def get(self, msg_id: int) -> PendingRpc | None:
         """Return a copy of the RPC with that *msg_id*; None if there is none."""
         page = self._pages.get(msg_id // _PAGE)
-        return None if page is None or not page.rows[msg_id % _PAGE] else self._record(page, msg_id)
+        offset = msg_id % _PAGE
+        return page.get(offset, msg_id) if page is not None and page.rows[offset] else None
 
     def put(self, msg_id: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
         """Add an RPC, with a *msg_id* that no other has."""
@@ -85,12 +92,11 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
 
     def take(self, msg_id: int) -> PendingRpc | None:
         """Take the RPC with that *msg_id* out, as a record; return None if there is none."""
-        number = msg_id // _PAGE
+        number, offset = msg_id // _PAGE, msg_id % _PAGE
         page = self._pages.get(number)
-        if page is None or not page.rows[msg_id % _PAGE]:
+        if page is None or not page.rows[offset]:
             return None
-        rpc = self._record(page, msg_id)
-        page.remove(msg_id % _PAGE)
+        rpc = page.pop(offset, msg_id)
         if not page.pending and number != self._newest:
             del self._pages[number]
         self._count -= 1
@@ -100,10 +106,6 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
         """Drop all."""
         self._pages.clear()
         self._count = 0
-
-    def _record(self, page: _Page, msg_id: int) -> PendingRpc:
-        row = page.rows[msg_id % _PAGE] - 1
-        return PendingRpc(msg_id, page.dests[row], page.sent_at[row], page.timeouts[row], None, page.callbacks[row])
 
     def _new_page(self, number: int) -> _Page:
         newest = self._pages.get(self._newest)

@@ -18,7 +18,7 @@ import math
 import operator
 import sys
 from array import array
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, final
 
 import trio
@@ -35,6 +35,9 @@ _log = logging.getLogger("trio_messenger")
 RPC_TIMEOUT: Final = 2.0
 """Seconds an RPC waits for its reply, where nobody says otherwise."""
 
+_LONGEST: Final = sys.float_info.max
+"""A longer timeout would be a number that no time can be added to."""
+
 SLICE: Final = 512
 """RPCs that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
 
@@ -44,7 +47,7 @@ REMEMBERED: Final = 1 << 16
 
 def check_timeout(timeout: float) -> None:
     """Raise ValueError unless *timeout* is a number of seconds that an RPC can wait."""
-    if not isinstance(timeout, (int, float)) or not (0 <= timeout <= sys.float_info.max or timeout == math.inf):
+    if not isinstance(timeout, (int, float)) or not (0 <= timeout <= _LONGEST or timeout == math.inf):
         raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait for ever")
 
 
@@ -174,17 +177,16 @@ class PendingTable(Collection[PendingRpc]):
         if bucket is None or self._wheel.next_due() > now:
             return 0
         # The error itself is made when it is looked at: a million at once are dear.
-        records = self._pop_records(bucket)
-        for rpc in records:
-            self._ended.remember(rpc.msg_id, _UNANSWERED)
+        rpcs = self._pop_records(bucket)
+        for rpc in rpcs:
             rpc._end(RpcTimeout)
-        callback_rpcs = bucket.pop_numbers(SLICE - len(records), self._callback_rpcs.take)
+        callback_rpcs = bucket.pop_numbers(SLICE - len(rpcs), self._callback_rpcs.take)
         for rpc in callback_rpcs:
-            self._ended.remember(rpc.msg_id, _UNANSWERED)
             self._end_callback(rpc, RpcTimeout)
-        expired = len(records) + len(callback_rpcs)
-        self._stats.reaped += expired
-        return expired
+        rpcs += callback_rpcs
+        self._ended.remember_all(rpcs, _UNANSWERED)
+        self._stats.reaped += len(rpcs)
+        return len(rpcs)
 
     def close(self) -> None:
         """End every RPC with `trio.ClosedResourceError`, and let no more be opened."""
@@ -282,6 +284,12 @@ class _EndedRpcs:
 
     def remember(self, msg_id: int, how: int) -> None:
         self._ring[msg_id % REMEMBERED] = msg_id * 4 + how
+
+    def remember_all(self, rpcs: Iterable[PendingRpc], how: int) -> None:
+        ring = self._ring
+        for rpc in rpcs:
+            msg_id = rpc.msg_id
+            ring[msg_id % REMEMBERED] = msg_id * 4 + how
 
     def recall(self, msg_id: int) -> int:
         entry = self._ring[msg_id % REMEMBERED]

@@ -14,7 +14,7 @@ from ._envelopes import EnvelopeLog
 from ._message import Request, check_dest, reply_body, request_body
 from ._outbox import Outbox
 from ._stats import Stats
-from ._wire import encode, encode_reply
+from ._wire import encode, encode_reply, encode_request
 from .transports import Admits
 
 
@@ -51,8 +51,16 @@ class Sender:
         if not self.src:
             raise RuntimeError("the node has no id before 'init' came; send from a handler, on_init or background")
         check_dest(dest)
-        request = request_body(body, self.next_msg_id)
-        self._put(encode(self.src, dest, request), self.src, dest, request["type"])
+        src = self.src
+        if type(body) is dict and type(body.get("type")) is str and not ("in_reply_to" in body or "msg_id" in body):
+            fields = body.copy()
+            msg_type = fields.pop("type")
+            line = encode_request(src, dest, msg_type, fields, self.next_msg_id)
+        else:
+            request = request_body(body, self.next_msg_id)
+            msg_type = request["type"]
+            line = encode(src, dest, request)
+        self._put(line, src, dest, msg_type)
 
     def reply(self, request: Request, body: object) -> None:
         """Answer *request*, full outbox or not; do nothing if it wants no answer.

@@ -2,9 +2,12 @@
 
 The tasks of a node that serves:
 
-    reader -> [batches] -> router -> handlers (a task for each async one)
-                                  -> pending table <- reaper -> callbacks
+    reader -> (router) -> handlers (a task for each async one)
+                       -> pending table <- reaper -> callbacks
     outbox -> writer
+
+The reader's task routes what it read. What has to wait, for room in the outbox or for handlers to run, goes to the
+router's task, and everything behind it.
 
 Closing goes the way of the messages. First nothing more is read and the router ends what it has; then pending RPCs
 are closed, since no reply can come; then background tasks are cancelled and handlers get a time of grace; and when

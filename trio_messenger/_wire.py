@@ -89,21 +89,30 @@ def encode_reply(src: str, dest: str, msg_type: str, fields: Body, in_reply_to: 
       LocalProtocolError: as `encode`.
     """
     try:
-        beginning, rest = _beginning_of_reply(src, dest, msg_type, fields)
+        beginning, rest = _beginning(src, dest, msg_type, fields)
         return b"".join((beginning, rest, _IN_REPLY_TO, _encode(in_reply_to), _MSG_ID, _encode(msg_id), b"}}"))
     except _NO_JSON as exc:
         raise _cannot_carry(msg_type, dest, exc) from exc
 
 
-def _beginning_of_reply(src: str, dest: str, msg_type: str, fields: Body) -> tuple[bytes, bytes]:
-    """Return the line of a reply, in two parts, up to the last of its *fields*."""
+def encode_request(src: str, dest: str, msg_type: str, fields: Body, msg_id: int) -> bytes:
+    """Return the line of a message that is no reply, as `encode_reply` does that of a reply."""
+    try:
+        beginning, rest = _beginning(src, dest, msg_type, fields)
+        return b"".join((beginning, rest, _MSG_ID, _encode(msg_id), b"}}"))
+    except _NO_JSON as exc:
+        raise _cannot_carry(msg_type, dest, exc) from exc
+
+
+def _beginning(src: str, dest: str, msg_type: str, fields: Body) -> tuple[bytes, bytes]:
+    """Return the line of a message, in two parts, up to the last of its *fields*."""
     if not fields:
-        return _reply_heads[src, dest, msg_type], b""
+        return _heads[src, dest, msg_type], b""
     if len(fields) == 1:
         ((key, value),) = fields.items()
         if type(value) in _SPACELESS and type(key) is str:
             return _field_heads[src, dest, msg_type, key], _encode(value)
-    return _reply_heads[src, dest, msg_type] + b", ", _encode_spaced(fields)[1:-1]
+    return _heads[src, dest, msg_type] + b", ", _encode_spaced(fields)[1:-1]
 
 
 def _encode_spaced(body: Body) -> bytes:
@@ -151,18 +160,18 @@ def _make_envelope(src: str, dest: str) -> bytes:
         raise LocalProtocolError(f"JSON cannot carry a message from {src!r:.80} to {dest!r:.80}: {exc}") from exc
 
 
-def _make_reply_head(src: str, dest: str, msg_type: str) -> bytes:
-    """Return the line of a reply up to the type of its body."""
+def _make_head(src: str, dest: str, msg_type: str) -> bytes:
+    """Return the line of a message up to the type of its body."""
     return _envelopes[src, dest] + _format(_encode({"type": msg_type}), indent=0).removesuffix(b"}")
 
 
 def _make_field_head(src: str, dest: str, msg_type: str, key: str) -> bytes:
-    """Return the line of a reply up to the value of the first field after its type."""
-    return b"%b, %b: " % (_reply_heads[src, dest, msg_type], _encode(key))
+    """Return the line of a message up to the value of the first field after its type."""
+    return b"%b, %b: " % (_heads[src, dest, msg_type], _encode(key))
 
 
 _envelopes = _Cache(_make_envelope)
-_reply_heads = _Cache(_make_reply_head)
+_heads = _Cache(_make_head)
 _field_heads = _Cache(_make_field_head)
 
 

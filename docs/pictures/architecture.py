@@ -263,9 +263,9 @@ def run(async_fn: Callable[..., object], *args: object) -> str:
 # The path of a message
 
 LANES = {"_read": "reader", "serve": "router", "_work": "handler", "_write": "writer"}
-"""The tasks in the picture, by the function that each began with. ``serve`` reads batches and routes them itself."""
+"""The tasks that may be in the picture, by the function that each began with; those that take no step are left out."""
 
-LANE_X = dict(zip(LANES.values(), (34, 90, 148, 204), strict=True))
+LANE_WIDTH = 58
 
 
 @attrs.define
@@ -306,7 +306,9 @@ class Tracer(trio.abc.Instrument):
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         change = len(self._node.pending) - self._pending
         if lane_of(task) and change:
-            self.steps[-1].does.insert(0, "opens a record" if change > 0 else "settles it")
+            does = self.steps[-1].does
+            place = 1 if does and does[0].startswith("reads") else 0
+            does.insert(place, "opens a record" if change > 0 else "settles it")
 
 
 def lane_of(task: trio.lowlevel.Task) -> str | None:
@@ -362,25 +364,36 @@ def path() -> str:
     echo = Message("c1", "n1", {"type": "echo", "echo": "hi", "msg_id": 1})
     relay = Message("c1", "n1", {"type": "relay", "msg_id": 2})
     reply = Message("n2", "n1", {"type": "read_ok", "value": 7, "in_reply_to": 1, "msg_id": 9})
+    stories = {
+        "A plain handler": run(trace, [echo]),
+        "A handler that asks another node": run(trace, [relay, reply]),
+    }
+    stepping = {step.lane for steps in stories.values() for step in steps}
+    lanes = [lane for lane in LANES.values() if lane in stepping]
     content: list[str] = []
-    y = draw_steps("A plain handler", run(trace, [echo]), 24, content)
-    y = draw_steps("A handler that asks another node", run(trace, [relay, reply]), y + 24, content)
+    y = 0.0
+    for title, steps in stories.items():
+        y = draw_steps(title, steps, {lane: 34 + LANE_WIDTH * n for n, lane in enumerate(lanes)}, y + 24, content)
     return picture(y, "The steps of the tasks from a request to its reply", content)
 
 
-def draw_steps(title: str, steps: list[Step], y: float, content: list[str]) -> float:
+def draw_steps(title: str, steps: list[Step], lanes: dict[str, int], y: float, content: list[str]) -> float:
     content += [text(12, y, title, "strong")]
-    content += [text(x, y + 26, lane, "middle muted") for lane, x in LANE_X.items()]
-    top, bottom = y + 34, y + 34 + 30 * len(steps)
-    content += [f'<path d="M{x} {top:g}V{bottom:g}" class="line"/>' for x in LANE_X.values()]
+    content += [text(x, y + 26, lane, "middle muted") for lane, x in lanes.items()]
+    top, bottom = y + 34, y + 34 + 34 * len(steps)
+    content += [f'<path d="M{x} {top:g}V{bottom:g}" class="line"/>' for x in lanes.values()]
     for index, step in enumerate(steps):
-        row = top + 16 + 30 * index
+        row = top + 18 + 34 * index
         for woken in step.wakes:
             later = next((n for n in range(index + 1, len(steps)) if steps[n].lane == woken), None)
             if later is not None:
-                content.append(arrow(LANE_X[step.lane], row, LANE_X[woken], top + 16 + 30 * later))
-        content.append(f'<circle cx="{LANE_X[step.lane]}" cy="{row:g}" r="6" class="step"/>')
-        content.append(text(234, row + 4, ", ".join(step.does or [f"wakes the {woken}" for woken in step.wakes])))
+                content.append(arrow(lanes[step.lane], row, lanes[woken], top + 18 + 34 * later))
+        content.append(f'<circle cx="{lanes[step.lane]}" cy="{row:g}" r="6" class="step"/>')
+        first, *rest = step.does or [f"wakes the {woken}" for woken in step.wakes]
+        x = max(lanes.values()) + 30
+        content.append(text(x, row - 2 if rest else row + 4, first))
+        if rest:
+            content.append(text(x, row + 12, ", ".join(rest)))
     return bottom + 8
 
 
