@@ -1,6 +1,6 @@
 """The picture of the tutorial's chapter 8, from the run that its readers shrink to: one seed, and one partition.
 
-``lost.svg``: a note that is told six times into a partition, the last time 0.2 s too early, and then never again.
+``lost.svg``: a note that is told six times into a partition that lasts longer than that, and then never again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from trio_messenger.sim import Journal, Partition, simulate
 from trio_messenger.sim.pictures import space_time
 
 BOARD = Path(__file__).parents[1] / "tutorial" / "08" / "board_wrong.py"
-FAULT = Partition(at=7.75, until=14.0, links=[("n3", "n1")])
+FAULT = Partition(at=8.0, until=17.25, links=[("n3", "n1")])
 NOTE = 17
-READ_AT = 14.5  # seconds; the next read of n1 shows that the note is not there
+READ_AT = 17.5  # seconds; the next read of n1 shows that the note is not there
 
 
 def build() -> Node:
@@ -30,7 +30,7 @@ def lost() -> str:
     report = simulate("broadcast", build, nodes=3, seed=14, latency=100, time_limit=30, faults=[FAULT])
     wanted = set(about_the_note(report.journal))
     entries = [entry for entry in report.journal if entry.id is None or entry.id in wanted]
-    return space_time(entries, since=7.9, until=16.0, scripted=False)
+    return space_time(entries, since=7.9, until=19.0, scripted=False)
 
 
 def about_the_note(journal: Journal) -> Iterator[int]:
