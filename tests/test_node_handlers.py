@@ -798,6 +798,28 @@ async def test_an_idle_node_keeps_no_messages(limit: int) -> None:
         tracemalloc.stop()
 
 
+async def test_an_idle_node_keeps_nothing_it_sent() -> None:
+    """What the writer sent last is freed once it has left."""
+    node = Node()
+    node.on("big")(lambda: {"text": "x" * 1_000_000})
+    there, here = memory_transport_pair(batches=0)
+    tracemalloc.start()
+    try:
+        async with here, trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve, there)
+            await here.send_bytes(INIT)
+            await here.receive()
+            before = tracemalloc.get_traced_memory()[0]
+            await here.send_bytes(line({"type": "big", "msg_id": 2}))
+            await wait_all_tasks_blocked()
+            assert len((await here.receive())[0].body["text"]) == 1_000_000
+            await wait_all_tasks_blocked()
+            assert tracemalloc.get_traced_memory()[0] - before < 100_000
+            here.send_eof()
+    finally:
+        tracemalloc.stop()
+
+
 async def test_async_handlers_wait_for_room_before_they_answer() -> None:
     """Async handlers put their replies into a full outbox no sooner than there is room, one by one, and lose none."""
     node = Node(outbox_limit=1)

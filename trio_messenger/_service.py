@@ -192,7 +192,7 @@ class Service:
                 async for batch in receive_channel:
                     await self._route_batch(batch, transport)
                     self._batches_with_router -= 1
-                    del batch  # an idle node is not to keep its last messages
+                    del batch
 
     async def _route_batch(self, batch: _Batch, transport: Transport) -> None:
         messages, received_at = batch
@@ -231,7 +231,7 @@ class Service:
             try:
                 async for messages in transport:
                     await self._take_in(messages, transport, send_channel)
-                    del messages
+                    del messages  # an idle node is not to keep its last ones
             except trio.BrokenResourceError as exc:
                 self._broken = exc  # what came before it is still answered
 
@@ -251,6 +251,7 @@ class Service:
         try:
             while lines := await self.outbox.take():
                 await transport.send(lines)
+                del lines  # as much as an outbox holds
         except trio.BrokenResourceError as exc:
             self._broken = exc
             services.cancel()
