@@ -657,6 +657,28 @@ async def test_a_full_outbox_changes_nothing_of_the_order() -> None:
     assert received == list(range(900))
 
 
+async def test_a_slow_receiver_leaves_room_to_those_who_send() -> None:
+    """However many requests come in, their replies fill the outbox by no more than about a quarter while nobody reads,
+    so what handlers and background tasks send finds room."""
+    node = Node(outbox_limit=40_000)
+    node.on("echo")(lambda request: {"echo": request.body["echo"]})
+    there, here = memory_transport_pair(batches=0)
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there)
+        await here.send_bytes(INIT)
+        await here.receive()
+        await here.send_bytes(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(2000)))
+        await wait_all_tasks_blocked()
+        taken = node.stats.sent
+        assert taken < 400
+        for _ in range(200):
+            node.send_nowait("n2", {"type": "more"})
+        replies = 0
+        while replies < 2000:
+            replies += sum(message.body["type"] == "echo_ok" for message in await here.receive())
+        here.send_eof()
+
+
 async def test_what_needs_no_waiting_wakes_no_router() -> None:
     """The reader's task routes by itself what can be routed at once, before messages had to wait and after it."""
     node = Node(outbox_limit=1)

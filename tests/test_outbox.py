@@ -85,6 +85,48 @@ async def test_it_is_full_from_the_limit_on(outbox: Outbox) -> None:
     assert [full_after_putting(size) for size in (9, 2)] == [False, True]
 
 
+async def test_it_is_busy_from_a_quarter_of_the_limit_on() -> None:
+    """Three quarters of the limit are left to senders when no more requests are to be taken; a take ends that."""
+    outbox = Outbox(100)
+    outbox.put(b"x" * 24)
+    assert not outbox.is_busy
+    outbox.put(b"x")
+    assert (outbox.is_busy, outbox.is_full) == (True, False)
+    await outbox.take()
+    assert not outbox.is_busy
+    outbox.put(b"x" * 100)
+    assert (outbox.is_busy, outbox.is_full) == (True, True)
+    outbox.close()
+    assert (outbox.is_busy, outbox.is_full) == (False, False)
+
+
+@pytest.mark.parametrize("end", ["take", "close"])
+async def test_waiting_until_it_is_calm(end: str, nursery: trio.Nursery) -> None:
+    """Whoever waits for that goes on when the lines were taken, or the outbox is closed; always by a checkpoint."""
+    outbox = Outbox(100)
+    with assert_checkpoints():
+        await outbox.wait_until_calm()
+    outbox.put(b"x" * 25)
+    with trio.move_on_after(0) as scope:
+        await outbox.wait_until_calm()
+    assert scope.cancelled_caught
+    calm = trio.Event()
+
+    async def wait() -> None:
+        await outbox.wait_until_calm()
+        calm.set()
+
+    nursery.start_soon(wait)
+    await wait_all_tasks_blocked()
+    assert not calm.is_set()
+    if end == "take":
+        await outbox.take()
+    else:
+        outbox.close()
+    await wait_all_tasks_blocked()
+    assert calm.is_set()
+
+
 async def test_waiting_for_room_that_is_there_is_a_checkpoint(outbox: Outbox) -> None:
     """`wait_for_room` lets others run and can be cancelled even if there is room."""
     with assert_checkpoints():

@@ -1,8 +1,9 @@
 """The outbox: encoded lines between those who send and the one writer, with a limit in bytes.
 
 Whoever sends puts lines in without waiting; the writer takes all there are at once, so that a batch of replies leaves
-in one write. The limit is not a wall but a line that one waits behind: those who can wait (async senders, the router
-before it takes up a request) wait for room first, so the outbox outgrows it by one batch of replies at the most.
+in one write. The limit is not a wall but a line that one waits behind: those who can wait, such as async senders, wait
+for room first. No more messages are routed from a quarter of it on, so that handlers, plain ones above all, find room,
+and that little waits while nobody reads.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Outbox:
         self.limit = limit
         self.is_full = False
         """True while the lines that wait have reached the limit."""
+        self.is_busy = False
+        """True while they have reached a quarter of it: time to take no more requests, so that who sends has room."""
         self._is_corked = False  # more lines are to come at once: the writer need not wake up for the first
         self._lines: list[bytes] = []
         self._size = 0
@@ -45,8 +48,9 @@ class Outbox:
             raise trio.ClosedResourceError("the node is closed and sends nothing more")
         self._lines.append(line)
         self._size += len(line)
-        if self._size >= self.limit:
-            self.is_full = True
+        if self._size * 4 >= self.limit:
+            self.is_busy = True
+            self.is_full = self._size >= self.limit
         if len(self._lines) == 1 and not self._is_corked:
             self._writer.unpark()
 
@@ -76,6 +80,12 @@ class Outbox:
         while self.is_full and not self._closed:
             await self._senders.park()
 
+    async def wait_until_calm(self) -> None:
+        """Wait until the outbox is not busy, or is closed. Always a checkpoint; cancelling it leaves nothing behind."""
+        await trio.lowlevel.checkpoint()
+        while self.is_busy and not self._closed:
+            await self._senders.park()
+
     async def take(self) -> list[bytes]:
         """Wait for lines and take all there are, for the one writer. Not a checkpoint if there are any.
 
@@ -89,13 +99,13 @@ class Outbox:
     def _empty(self) -> list[bytes]:
         lines, self._lines = self._lines, []
         self._size = 0
-        self.is_full = False
+        self.is_full = self.is_busy = False
         self._senders.unpark_all()
         return lines
 
     def close(self) -> None:
         """Take no more lines. Those inside can still be taken; whoever waits for room wakes up."""
         self._closed = True
-        self.is_full = False  # there is nothing to wait for
+        self.is_full = self.is_busy = False  # there is nothing to wait for
         self._writer.unpark()
         self._senders.unpark_all()

@@ -198,8 +198,8 @@ class Service:
         messages, received_at = batch
         patience = PATIENCE
         while messages := self._route_now(messages, received_at, transport, shed=not patience):
-            if self.outbox.is_full:
-                await self.outbox.wait_for_room()
+            if self.outbox.is_busy:
+                await self.outbox.wait_until_calm()
             else:
                 await trio.lowlevel.checkpoint()
                 patience -= self.router.is_crowded
@@ -207,7 +207,7 @@ class Service:
     def _route_now(
         self, messages: list[Message], received_at: float, transport: Transport, *, shed: bool = False
     ) -> list[Message]:
-        """Route messages up to the first that has to wait: for room in the outbox or, unless *shed*, for handlers.
+        """Route messages up to the first that has to wait: for the outbox or, unless *shed*, for handlers.
 
         Returns:
           Those that were not routed.
@@ -219,7 +219,7 @@ class Service:
         outbox.cork()
         try:
             for message in waiting:
-                if outbox.is_full or (router.needs_pause and not shed):
+                if outbox.is_busy or (router.needs_pause and not shed):
                     return [message, *waiting]
                 route(message)
         finally:
