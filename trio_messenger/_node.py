@@ -42,7 +42,7 @@ class Node:
       rpc_timeout: Seconds an RPC waits for its reply, where the call does not say otherwise.
       max_handlers: Async handlers that may run at once. Requests beyond are answered with error 11, which is
         definite: the sender may try again.
-      outbox_limit: Bytes of output that may wait for a slow receiver before requests are no longer taken up.
+      outbox_limit: Bytes of output that may wait for a slow receiver; from a quarter on no requests are taken up.
       grace: Seconds that handlers at work have to end once no more messages can come.
       definite_codes: The application's own error codes (`FIRST_USER_CODE` and up) that are definite.
       envelope_log: How many of the latest messages `envelopes` keeps the heads of; by default it is off.

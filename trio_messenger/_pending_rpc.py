@@ -22,6 +22,8 @@ Callback: TypeAlias = Callable[[Body | Exception], object]
 class PendingRpc(msgspec.Struct, gc=False, eq=False):
     """An RPC that waits for its reply.
 
+    `Node.pending` shows a copy, made for whoever looks, of an RPC that has a callback; it does not tell how it ended.
+
     A msgspec struct that the garbage collector does not track: a full collection with a million attrs records pending
     stops the event loop for 100 ms, and each is 24 bytes larger. In return nothing but the table may link records to
     each other, and it unlinks each one that leaves.

@@ -33,7 +33,7 @@ class Bucket:
 
     The records are a list linked through themselves, in a ring with a head: to add one, or to remove it from anywhere,
     moves nothing, and there is no table to grow or to free. Numbers are plain integers in an array. One that is
-    removed stays there, unless it is the last, until more have been removed than are left.
+    removed stays there, unless it is the last, until few of those that are there have not been.
     """
 
     def __init__(self) -> None:
