@@ -579,8 +579,8 @@ async def test_an_answered_bucket_is_told_again(desk: Desk, mock_clock: MockCloc
     assert told == [1.0, 1.0]
 
 
-def room_taken_by(desk: Desk, end: Callable[[range], None]) -> tuple[int, int]:
-    """Return the bytes that 50,000 RPCs take, and what of that they take when they have come to their *end*."""
+def assert_leave_no_room_taken(desk: Desk, end: Callable[[range], None]) -> None:
+    """Assert that 50,000 RPCs take room, and that when they have come to their *end* none of it is taken."""
 
     def hold(numbers: range) -> tuple[int, int]:
         before = tracemalloc.get_traced_memory()[0]
@@ -595,9 +595,11 @@ def room_taken_by(desk: Desk, end: Callable[[range], None]) -> tuple[int, int]:
     tracemalloc.start()
     try:
         hold(range(1000))
-        return hold(range(1000, 51_000))
+        held, kept = hold(range(1000, 51_000))
     finally:
         tracemalloc.stop()
+    assert held > 50_000 * 40
+    assert kept < 40_000
 
 
 async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -> None:
@@ -607,9 +609,7 @@ async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -
         while desk.table.expire_slice(1.0):
             pass
 
-    held, kept = room_taken_by(desk, expire)
-    assert held > 50_000 * 40
-    assert kept < 40_000
+    assert_leave_no_room_taken(desk, expire)
 
 
 async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> None:
@@ -620,9 +620,7 @@ async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> Non
         for msg_id in numbers:
             desk.table.settle(msg_id, {})
 
-    held, kept = room_taken_by(desk, answer)
-    assert held > 50_000 * 40
-    assert kept < 40_000
+    assert_leave_no_room_taken(desk, answer)
 
 
 async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockClock) -> None:

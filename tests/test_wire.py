@@ -286,7 +286,7 @@ def caches() -> Iterator[None]:
 
 
 def cached() -> tuple[int, int, int]:
-    """Return how many envelopes, heads of replies, and heads with a field are cached."""
+    """Return how many envelopes, heads, and heads with a field are cached."""
     return len(_envelopes), len(_heads), len(_field_heads)
 
 

@@ -173,8 +173,8 @@ class PendingTable(Collection[PendingRpc]):
         Returns:
           How many; 0 when nothing is due any more.
         """
-        bucket = self._wheel.first()
-        if bucket is None or self._wheel.next_due() > now:
+        bucket = self._wheel.due(now)
+        if bucket is None:
             return 0
         # The error itself is made when it is looked at: a million at once are dear.
         rpcs = self._pop_records(bucket)

@@ -128,16 +128,15 @@ class TimingWheel:
 
     def next_due(self) -> float:
         """Return the time on Trio's clock at which the first bucket expires; ``math.inf`` if none ever will."""
-        return self._ticks[0] / BUCKETS_PER_SECOND if self.first() is not None else math.inf
-
-    def first(self) -> Bucket | None:
-        """Return the bucket that expires first, of those that are not empty."""
         while self._ticks:
-            bucket = self._buckets[self._ticks[0]]
-            if not bucket.is_empty():
-                return bucket
+            if not self._buckets[self._ticks[0]].is_empty():
+                return self._ticks[0] / BUCKETS_PER_SECOND
             self._buckets.pop(heapq.heappop(self._ticks)).close()
-        return None
+        return math.inf
+
+    def due(self, now: float) -> Bucket | None:
+        """Return the bucket that expires first, if it is due at *now*."""
+        return self._buckets[self._ticks[0]] if self.next_due() <= now and self._ticks else None
 
     def close(self) -> None:
         """Empty all buckets."""

@@ -83,12 +83,8 @@ class StdioTransport(Transport):
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            if self._shares_pipe_with_stderr:
-                for part in _untearable_parts(value):
-                    await self._write(part)
-            else:
-                for part in _pipefuls(value):
-                    await self._write(part)
+            for part in _untearable_parts(value) if self._shares_pipe_with_stderr else _pipefuls(value):
+                await self._write(part)
         except OSError as exc:
             raise trio.BrokenResourceError(f"stdout is broken: {exc.strerror}") from exc
 
