@@ -335,6 +335,55 @@ async def test_rpc_error_is_answered_with_its_code_and_text(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["in this order", "the other way round"])
+@pytest.mark.parametrize(
+    ("errors", "code", "text"),
+    [
+        ([RpcTimeout("n2", 7, 1.5), RpcTimeout("n2", 8, 1.5)], 0, "no reply from 'n2' to msg_id 7 within 1.5 s"),
+        ([RpcError(20, "no k"), RpcTimeout("n2", 7, 1.5)], 0, "no reply from 'n2' to msg_id 7 within 1.5 s"),
+        ([RpcError(13, "died"), RpcError(20, "no k")], 13, "died"),
+        ([RpcError(13, "died"), RpcError(0, "late"), RpcError(1234)], 0, "late"),
+        ([RpcError(1234, "open"), RpcError(1000, "over", definite=True)], 1234, "open"),
+        ([RpcError(11, "busy"), RpcError(20, "no k")], 11, "busy"),
+        ([RpcError(20, "no a"), RpcError(20, "no b")], 20, "no a"),
+        ([ExceptionGroup("inner", [RpcError(20, "no k"), RpcError(0, "late")]), RpcError(11)], 0, "late"),
+    ],
+)
+async def test_group_of_rpc_errors_is_answered_as_the_least_definite(
+    errors: list[Exception], code: int, text: str, order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What several RPCs in a handler's nursery fail with is one answer, whose code claims no more than all of them do.
+    It does not depend on their order, and is no failure of the handler, not even of a strict one."""
+    node = failing(ExceptionGroup("tasks", errors[::order]), is_async=True, strict=True)
+    async with running(node) as network:
+        reply = {"type": "error", "code": code, "text": text, "in_reply_to": 1, "msg_id": 1}
+        assert await network.request("fail") == reply
+    assert node.stats.handler_failures == 0
+    assert caplog.messages == []
+
+
+async def test_two_rpcs_that_time_out_together_are_answered_as_a_timeout(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler that asks two nodes in a nursery, neither of which replies, answers error 0, which is indefinite."""
+    node = Node(strict=True)
+
+    @node.on("ask_both")
+    async def ask_both() -> None:
+        async with trio.open_nursery() as nursery:
+            for dest in ("n2", "n3"):
+                nursery.start_soon(node.rpc, dest, {"type": "ping"})
+
+    async with running(node) as network:
+        await network.send("c1", {"type": "ask_both", "msg_id": 1})
+        assert [(await network.receive()).body["type"] for _ in range(2)] == ["ping", "ping"]
+        reply = await network.receive()
+        assert (reply.body["type"], reply.body["code"]) == ("error", 0)
+        assert reply.body["text"].startswith("no reply from 'n")
+    assert node.stats.handler_failures == 0
+    assert [line for line in caplog.messages if "failed" in line] == []
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize(
     ("error", "text"),
@@ -344,7 +393,7 @@ async def test_rpc_error_is_answered_with_its_code_and_text(
         (ValueError(), "ValueError"),
         (ValueError("half \ud83d here"), "ValueError: half ? here"),
         (ExceptionGroup("tasks", [ValueError(1), KeyError(2)]), "ExceptionGroup: tasks (2 sub-exceptions)"),
-        (ExceptionGroup("tasks", [RpcError(20), RpcError(21)]), "ExceptionGroup: tasks (2 sub-exceptions)"),
+        (ExceptionGroup("tasks", [RpcError(20), ValueError(1)]), "ExceptionGroup: tasks (2 sub-exceptions)"),
         (SyntaxError("odd", ("file", 3, 1, "1 +")), "SyntaxError: odd"),
     ],
 )

@@ -254,6 +254,22 @@ async def test_hook_that_refuses_is_logged(is_async: bool, caplog: pytest.LogCap
     assert node.stats.handler_failures == 0
 
 
+async def test_hook_whose_tasks_fail_is_logged_as_it_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Of several RPC errors that come out of a nursery of the hook the least definite is said, here and there."""
+    node = Node()
+
+    @node.on_init
+    async def hook() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ExceptionGroup("tasks", [RpcError(20, "no key"), RpcError(0, "late")])
+
+    async with running(node, init=False) as network:
+        await network.send("c0", INIT_BODY)
+        assert (await network.receive()).body == error(0, "late", 1, 0)
+    assert caplog.messages == ["on_init failed, so the node serves nothing: timeout (0): late"]
+    assert node.stats.handler_failures == 0
+
+
 async def test_hook_whose_task_refuses_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A RpcError that comes out of a nursery of the hook is that error, in the log as in the answer."""
     node = Node()
@@ -648,6 +664,48 @@ async def test_handler_that_waits_for_several_rpcs_ends_without_answering(
         assert await receive_until_end(network) == []
     assert node.stats.handler_failures == 0
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("code", [0, 20])
+async def test_rpc_that_is_closed_beside_one_that_failed_is_not_answered(
+    code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the end nobody knows what became of an RPC that was closed, so the error of another is no answer for both."""
+    node = Node()
+
+    @node.on("ask_both")
+    async def ask_both() -> None:
+        try:
+            await node.rpc("n2", ASK)
+        except trio.ClosedResourceError as exc:
+            raise ExceptionGroup("tasks", [exc, RpcError(code)]) from None
+
+    async with running(node) as network:
+        await network.send("c1", {"type": "ask_both", "msg_id": 1})
+        await network.receive()
+        network.send_eof()
+        assert await receive_until_end(network) == []
+    assert node.stats.handler_failures == 0
+    assert caplog.messages == []
+
+
+async def test_handler_whose_rpcs_had_failed_is_answered_at_the_end_too() -> None:
+    """While the node ends, a group of nothing but RPC errors is answered as at any other time."""
+    node, go = Node(), trio.Event()
+
+    @node.on("fail")
+    async def fail() -> None:
+        await go.wait()
+        raise ExceptionGroup("tasks", [RpcError(20, "no k"), RpcError(0, "late")])
+
+    async with running(node) as network:
+        await network.send("c1", {"type": "fail", "msg_id": 1})
+        await network.receive_nothing()
+        network.send_eof()
+        await network.receive_nothing()
+        go.set()
+        (answer,) = await receive_until_end(network)
+        assert (answer["code"], answer["text"]) == (0, "late")
 
 
 async def test_closed_resource_of_another_kind_is_a_failure() -> None:

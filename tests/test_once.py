@@ -369,6 +369,50 @@ async def test_duplicates_of_a_cancelled_request_are_told_that_it_is_open() -> N
     assert len(calls) == 1
 
 
+@plain_and_async
+@pytest.mark.parametrize(
+    "error",
+    [
+        ExceptionGroup("one", [RpcError(20, "no k")]),
+        ExceptionGroup("two", [RpcError(20, "no k"), RpcError(13, "died")]),
+        ExceptionGroup("one", [ValueError("odd")]),
+        ExceptionGroup("mixed", [ValueError("odd"), RpcError(0)]),
+    ],
+    ids=str,
+)
+async def test_duplicates_of_a_request_that_failed_with_a_group_get_its_answer(
+    is_async: bool, error: Exception
+) -> None:
+    """What the first request is told of a group of errors, its duplicates are told as well."""
+
+    def fail(_: int) -> object:
+        raise error
+
+    node, once = Node(), AtMostOnce()
+    Counted(fail).register(node, once, is_async=is_async)
+    async with running(node) as network:
+        assert await ask(network, 1) == await ask(network, 1)
+    assert once.duplicates == 1
+
+
+async def test_duplicates_of_a_request_that_failed_while_it_was_cancelled_get_its_error() -> None:
+    """If a handler is cancelled and its RPC fails on the way out, both in one group, the error is the answer."""
+
+    async def fail_when_cancelled(request: Request) -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as exc:
+            raise BaseExceptionGroup("", [exc, RpcError(20, "no k"), RpcError(0, "late")]) from None
+
+    handler = AtMostOnce().wrap(make_handler(fail_when_cancelled, {}))
+    request = Request("c1", "n1", "wait", 1, {}, 0.0)
+    with pytest.RaisesGroup(RpcError, RpcError), trio.CancelScope() as scope:
+        scope.cancel()
+        await handler.call(request)
+    with pytest.raises(RpcError, match=r"^timeout \(0\): late$"):
+        await handler.call(request)
+
+
 async def test_cancelled_duplicate_leaves_the_first_alone() -> None:
     """A duplicate that is cancelled while it waits does not touch the request that is being served."""
     release = trio.Event()

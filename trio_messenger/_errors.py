@@ -136,8 +136,11 @@ class RpcError(MessengerError):
     def from_exception(error: Exception) -> RpcError:
         """Return the error that a requester is told when its handler raised *error*.
 
-        A `RpcError` is told as it is; anything else as `ErrorCode.CRASH` with one line of text.
+        A `RpcError` is told as it is. Of a group that holds nothing but RPC errors, as a nursery raises it, the least
+        definite one is told: a timeout before any other indefinite error, and an indefinite error before a definite
+        one. Anything else is told as `ErrorCode.CRASH` with one line of text.
         """
+        error = unwrapped(error)
         if isinstance(error, RpcError):
             return RpcError(error.code, error.text, error.definite)
         # A SyntaxError comes with the lines of its place first, which are indented; notes come last.
@@ -161,6 +164,28 @@ class RpcError(MessengerError):
         if not isinstance(code, int) or isinstance(code, bool):
             return RpcError(ErrorCode.CRASH, f"error reply with the code {excerpt(code)}, which is no integer: {text}")
         return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
+
+
+def unwrapped(error: Exception) -> Exception:
+    """Return what an exception group tells a requester: its only error or, of RPC errors alone, the least definite.
+
+    Any other group, and what is no group, is returned as it is. The order in which a group lists its errors, which
+    depends on the order of tasks, does not matter.
+    """
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if not isinstance(error, ExceptionGroup) or error.split(RpcError)[1] is not None:
+        return error
+    waiting: list[Exception] = [error]
+    errors: list[RpcError] = []
+    while waiting:
+        exc = waiting.pop()
+        if isinstance(exc, ExceptionGroup):
+            waiting += exc.exceptions
+        else:
+            assert isinstance(exc, RpcError)  # the group holds nothing else
+            errors.append(exc)
+    return min(errors, key=lambda exc: (exc.definite, exc.code != ErrorCode.TIMEOUT, exc.code, exc.text))
 
 
 @final

@@ -5,16 +5,9 @@ from __future__ import annotations
 import trio
 
 
-def unwrapped(error: Exception) -> Exception:
-    """Return the error in groups of one, as they come out of a nursery one of whose tasks failed."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def is_only(error: Exception, kind: type[Exception]) -> bool:
-    """Tell whether *error* is of *kind*, or a group of nothing else."""
-    return error.split(kind)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kind)
+def is_only(error: Exception, *kinds: type[Exception]) -> bool:
+    """Tell whether *error* is of one of *kinds*, or a group of nothing else."""
+    return error.split(kinds)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kinds)
 
 
 def split_failure(error: BaseException) -> tuple[Exception | None, BaseException | None]:

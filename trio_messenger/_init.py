@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 
 from ._callables import is_async_callable
-from ._errors import ErrorCode, RpcError
-from ._failures import split_failure, unwrapped
+from ._errors import ErrorCode, RpcError, unwrapped
+from ._failures import split_failure
 from ._handlers import make_handler
 from ._message import Identity, Request
 from ._router import Router

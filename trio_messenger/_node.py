@@ -81,9 +81,9 @@ class Node:
         """Register the decorated function as the handler of requests of *message_type*.
 
         The function takes the `Request`; or the body in the form of an attrs class, if its parameter is annotated
-        with one; or both; or nothing. What it returns, a dict or an attrs record, is the body of the reply, whose
-        ``type`` is by default *message_type* with ``_ok`` behind it; ``{}`` is a bare acknowledgement, and None means
-        no reply now (see `reply`). A `RpcError` that it raises is answered as that error, anything else as error 13.
+        with one; or both; or nothing. It returns the body of the reply, a dict or an attrs record, whose ``type`` is
+        by default *message_type* with ``_ok`` behind it; ``{}`` is a bare acknowledgement, None is no reply now (see
+        `reply`). A `RpcError` is answered as it is, a group of them as the least definite, any other error as 13.
 
         A plain function is called in place and answered in the order of the requests; it must not block. An async
         function gets a task of its own, so that it may wait; the order among tasks is not promised.

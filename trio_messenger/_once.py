@@ -16,8 +16,8 @@ import attrs
 import msgspec
 import trio
 
-from ._errors import ErrorCode, RpcError
-from ._failures import is_only
+from ._errors import ErrorCode, RpcError, unwrapped
+from ._failures import is_only, split_failure
 from ._handlers import Handler
 from ._message import Body, Request, as_body
 from ._wire import check_body
@@ -118,8 +118,10 @@ class AtMostOnce:
             try:
                 answer.keep(await call(request))
                 answer.error = None
-            except Exception as exc:
-                answer.error = _as_answer(exc)
+            except BaseException as exc:
+                failure, _ = split_failure(exc)
+                if failure is not None:  # what the first request is answered with
+                    answer.error = _as_answer(failure)
                 raise
             finally:
                 answer.done.set()
@@ -157,6 +159,6 @@ class AtMostOnce:
 
 def _as_answer(error: Exception) -> Exception:
     """Return what the duplicates of a request that failed with *error* are to fail with, without its traceback."""
-    if is_only(error, trio.ClosedResourceError):
+    if not isinstance(unwrapped(error), RpcError) and is_only(error, trio.ClosedResourceError, RpcError):
         return trio.ClosedResourceError(str(error))  # perhaps the node is ending, and nobody is answered
     return RpcError.from_exception(error)

@@ -23,8 +23,8 @@ from typing import Final, TypeAlias, final
 import trio
 
 from ._envelopes import EnvelopeLog
-from ._errors import ErrorCode, RpcError, excerpt
-from ._failures import is_only, split_failure, unwrapped
+from ._errors import ErrorCode, RpcError, excerpt, unwrapped
+from ._failures import is_only, split_failure
 from ._handlers import Handler
 from ._message import MalformedMessage, Message, Request, is_id
 from ._outbox import Outbox
@@ -130,8 +130,8 @@ class Router:
     def fail(self, request: Request, error: Exception) -> None:
         """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
         error = unwrapped(error)
-        if self.draining and is_only(error, trio.ClosedResourceError):
-            return  # it waited for a reply that cannot come any more
+        if self.draining and not isinstance(error, RpcError) and is_only(error, trio.ClosedResourceError, RpcError):
+            return  # it waited for a reply that cannot come any more, whatever else failed
         if not isinstance(error, RpcError):
             self._stats.handler_failures += 1
             if self._strict:
