@@ -8,6 +8,16 @@ from .checkers import (
     Results as Results,
     Valid as Valid,
 )
+from .checkers.linearizability import (
+    IMPOSSIBLE as IMPOSSIBLE,
+    CasRegisters as CasRegisters,
+    Impossible as Impossible,
+    Linearizability as Linearizability,
+    Model as Model,
+    State as State,
+    Violation as Violation,
+    linearizable as linearizable,
+)
 from .cluster import SetUpError as SetUpError
 from .durable import (
     Build as Build,

@@ -1,0 +1,293 @@
+"""The checker of linearizability: whether an order explains what clients saw."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+from harness_histories import begin, fail, history, info, ok, random_history, system_history
+
+from trio_messenger.sim.checkers.linearizability import (
+    IMPOSSIBLE,
+    CasRegisters,
+    Impossible,
+    Linearizability,
+    Model,
+    State,
+    Violation,
+    linearizable,
+)
+from trio_messenger.sim.history import History, Op, Operation
+
+
+def check(*events: Any) -> Linearizability:
+    """Return what is found of a history of registers made of *events*."""
+    return linearizable(history(*events), CasRegisters())
+
+
+def write(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:
+    return begin(process, "write", [key, value]), ok(process, [key, value])
+
+
+def read(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:
+    return begin(process, "read", [key, None]), ok(process, [key, value])
+
+
+def cas(process: int, old: Any, new: Any, key: Any = "x") -> tuple[Any, ...]:
+    return begin(process, "cas", [key, [old, new]]), ok(process, [key, [old, new]])
+
+
+def the_violation(found: Linearizability) -> Violation:
+    assert found.valid is False
+    [violation] = found.violations
+    return violation
+
+
+# By hand
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (),
+        (read(0, None),),
+        (write(0, 1), read(1, 1)),
+        (write(0, 1), cas(1, 1, 2), read(0, 2)),
+        (begin(0, "write", ["x", 1]), read(1, None), read(1, 1), ok(0, ["x", 1])),
+        (begin(0, "write", ["x", 1]), write(1, 2), read(1, 1), ok(0, ["x", 1])),
+        # A write that leaves the state as it is may be needed later: here 1 is written again, after the 2.
+        (begin(0, "write", ["x", 1]), write(1, 1), write(1, 2), read(1, 1), ok(0, ["x", 1])),
+        # What ended as info may take effect long after, or never; what failed did not happen.
+        (begin(0, "write", ["x", 1]), info(0), read(1, None), read(1, 1)),
+        (begin(0, "write", ["x", 1]), info(0), read(1, None), read(2, None)),
+        (begin(0, "write", ["x", 1]), fail(0), read(1, None)),
+        (begin(0, "write", ["x", 1]), read(1, None), read(1, 1)),  # it never ended
+        # A compare-and-set without a known end may have found another value, and changed nothing.
+        (write(0, 1), begin(0, "cas", ["x", [7, 2]]), info(0), read(1, 1)),
+        # A read without a result says nothing.
+        (write(0, 1), begin(1, "read", ["x", None]), info(1), read(0, 1)),
+        (write(0, 1, key="x"), read(0, None, key="y"), write(1, [2], key="y"), read(0, [2], key="y")),
+    ],
+)
+def test_what_an_order_explains_is_linearizable(events: tuple[Any, ...]) -> None:
+    """Each of these can be explained by operations that took effect one after another."""
+    assert check(*events) == Linearizability(valid=True, violations=[], undecided=[])
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (read(0, 1),),
+        (write(0, 1), read(1, None)),  # an absent key is a value that was observed
+        (write(0, 1), write(0, 2), read(1, 1)),
+        (write(0, 1), cas(1, 2, 3)),
+        (write(0, 1), cas(0, 1, 2), cas(1, 1, 3)),
+        (begin(0, "write", ["x", 1]), read(1, 1), read(1, None), ok(0, ["x", 1])),
+        (begin(0, "write", ["x", 1]), fail(0), read(1, 1)),
+        (begin(0, "write", ["x", 1]), info(0), read(1, 1), read(1, None)),
+        (begin(0, "write", ["x", 1]), info(0), write(1, 2), read(1, 1), read(1, 2)),
+        (write(0, 1), read(1, True)),  # to Python, True and 1.0 are 1
+        (write(0, 1), read(1, 1.0)),
+        (write(0, 1, key="x"), read(0, 1, key=1)),
+    ],
+)
+def test_what_no_order_explains_is_not_linearizable(events: tuple[Any, ...]) -> None:
+    """Each of these contradicts every order."""
+    assert check(*events).valid is False
+
+
+def test_a_violation_names_the_first_operation_that_no_order_explains() -> None:
+    """It comes with those in flight, the values that were possible then, and an order for what was before."""
+    found = check(
+        write(0, 1),
+        begin(1, "write", ["x", 2]),
+        begin(2, "cas", ["x", [1, 3]]),
+        begin(3, "read", ["x", None]),
+        ok(3, ["x", 9]),
+        ok(1, ["x", 2]),
+        read(0, 7),
+    )
+    violation = the_violation(found)
+    assert violation.key == "x"
+    assert violation.operation.invocation.process == 3
+    assert [each.invocation.process for each in violation.in_flight] == [1, 2]
+    assert list(violation.states) == ["1", "2", "3"]
+    assert violation.linearization[0].invocation.index == 0
+
+
+def test_a_violation_cannot_be_cut_shorter() -> None:
+    """All that was before the end of the operation is linearizable; with that end it is not."""
+    for seed in range(300):
+        whole = random_registers(seed)
+        found = linearizable(whole, CasRegisters())
+        for violation in found.violations:
+            end = violation.operation.completion
+            assert end is not None
+            of_key = [op for op in whole if CasRegisters().key(Operation(op, None)) == violation.key]
+            before, upto = (
+                History(renumbered([op for op in of_key if op.index < end.index + more])) for more in (0, 1)
+            )
+            assert linearizable(before, CasRegisters()).valid is True
+            assert linearizable(upto, CasRegisters()).valid is False
+
+
+def renumbered(ops: list[Op]) -> list[Op]:
+    return [attrs.evolve(op, index=index) for index, op in enumerate(ops)]
+
+
+def test_the_linearization_explains_all_that_ended_before() -> None:
+    """Played from the first state, it is possible at each step, and has every operation that ended before."""
+    model = CasRegisters()
+    violations = [each for seed in range(300) for each in linearizable(random_registers(seed), model).violations]
+    assert violations
+    for violation in violations:
+        state: State = model.initial
+        for operation in violation.linearization:
+            known = operation if operation not in violation.in_flight else Operation(operation.invocation, None)
+            following = model.step(state, known)
+            assert not isinstance(following, Impossible)
+            state = following
+        assert model.describe(state) in violation.states
+
+
+def test_each_key_has_its_own_verdict() -> None:
+    """A violation of one key says which, and the others are searched all the same."""
+    found = check(read(0, 1, key="a"), write(0, 1, key="b"), read(0, 2, key="c"))
+    assert [violation.key for violation in found.violations] == ["a", "c"]
+
+
+def test_a_search_beyond_its_budget_is_undecided() -> None:
+    """The verdict is unknown, and says of which object; a violation that was found elsewhere stands."""
+    busy = [begin(process, "write", ["x", process]) for process in range(8)]
+    ends = [ok(process, ["x", process]) for process in range(8)]
+    found = linearizable(history(*busy, *ends, read(9, 99)), CasRegisters(), budget=10)
+    assert (found.valid, list(found.undecided)) == ("unknown", ["x"])
+    found = linearizable(history(*busy, *ends, read(9, 99), read(9, 1, key="y")), CasRegisters(), budget=10)
+    assert (found.valid, list(found.undecided), [each.key for each in found.violations]) == (False, ["x"], ["y"])
+
+
+# Other objects
+
+
+class Queue(Model):
+    """A queue: ``enqueue`` with a value, ``dequeue`` with what came out."""
+
+    initial = ()
+
+    def step(self, state: Any, operation: Operation) -> State | Impossible:
+        if operation.f == "enqueue":
+            return (*state, operation.invocation.value)
+        if not state:
+            return state if operation.completion is None else IMPOSSIBLE
+        if operation.outcome == "ok" and operation.completion is not None and operation.completion.value != state[0]:
+            return IMPOSSIBLE
+        return tuple(state[1:])
+
+
+def test_a_model_of_ones_own_is_judged_by_the_same_search() -> None:
+    """A queue gives back what was put in first, whatever overlapped."""
+    put, got = "enqueue", "dequeue"
+    overlapping = [begin(0, put, "a"), begin(1, put, "b"), ok(0, "a"), ok(1, "b")]
+    right = history(*overlapping, begin(0, got), ok(0, "b"), begin(0, got), ok(0, "a"))
+    assert linearizable(right, Queue()).valid is True
+    wrong = history(begin(0, put, "a"), ok(0, "a"), begin(1, put, "b"), ok(1, "b"), begin(0, got), ok(0, "b"))
+    violation = the_violation(linearizable(wrong, Queue()))
+    assert (violation.key, violation.operation.f, list(violation.states)) == (None, got, ["('a', 'b')"])
+
+
+def test_impossible_says_what_it_is() -> None:
+    """In a debugger it cannot be taken for a state."""
+    assert repr(IMPOSSIBLE) == "IMPOSSIBLE"
+
+
+# Against brute force
+
+
+def by_brute_force(whole: History, model: Model) -> bool:
+    """Tell whether any order explains *whole*, by trying all of them."""
+    objects: dict[Hashable, list[Operation]] = {}
+    for operation in whole.operations():
+        if operation.outcome != "fail":
+            objects.setdefault(model.key(operation), []).append(operation)
+    return all(any_order_explains(operations, model) for operations in objects.values())
+
+
+def any_order_explains(operations: list[Operation], model: Model) -> bool:
+    certain = [each for each in operations if each.outcome == "ok"]
+    perhaps = [each for each in operations if each.outcome == "info"]
+    for count in range(len(perhaps) + 1):
+        for some in itertools.combinations(perhaps, count):
+            if any(explains(order, model) for order in itertools.permutations([*certain, *some])):
+                return True
+    return False
+
+
+def explains(order: tuple[Operation, ...], model: Model) -> bool:
+    state = model.initial
+    begun = -1  # the last beginning of those before
+    for operation in order:
+        if operation.outcome == "ok" and operation.completion is not None and operation.completion.index < begun:
+            return False  # it was over before one began that is said to have taken effect earlier
+        begun = max(begun, operation.invocation.index)
+        following = model.step(state, operation)
+        if following is IMPOSSIBLE:
+            return False
+        state = following
+    return True
+
+
+def choose(random: Random) -> tuple[str, Any]:
+    key, value = random.choice("xxy"), random.randrange(2)
+    f = random.choice(("read", "write", "cas"))
+    return f, [key, None if f == "read" else value if f == "write" else [value, random.randrange(2)]]
+
+
+def random_registers(seed: int) -> History:
+    """Return a history in which anything may have been read."""
+    random = Random(seed)
+
+    def answer(f: str, value: Any) -> Any:
+        return [value[0], random.choice((None, 0, 1))] if f == "read" else value
+
+    return random_history(random, lambda: choose(random), answer, most=12)
+
+
+def registers_of_a_system(seed: int) -> History:
+    """Return a history of registers that are right; some requests take effect late, or never."""
+    random = Random(seed)
+    registers: dict[str, Any] = {}
+
+    def apply(f: str, value: Any) -> Any:
+        key, argument = value
+        if f == "read":
+            return [key, registers.get(key)]
+        if f == "write":
+            registers[key] = argument
+        elif registers.get(key) == argument[0]:
+            registers[key] = argument[1]
+        return value
+
+    calls = [call for call in (choose(random) for _ in range(6)) if call[0] != "cas"]
+    return system_history(random, calls, ("read", ["x", None]), apply)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_brute_force_agrees(part: int) -> None:
+    """In 2,000 small histories of any kind, and 500 of right registers, all orders tried say the same."""
+    verdicts = {True: 0, False: 0}
+    for seed in range(part * 500, part * 500 + 500):
+        whole = random_registers(seed)
+        expected = by_brute_force(whole, CasRegisters())
+        assert linearizable(whole, CasRegisters()).valid is expected, seed
+        verdicts[expected] += 1
+    assert min(verdicts.values()) > 50  # the histories are of both kinds
+
+
+def test_right_registers_are_never_accused() -> None:
+    """Whatever is lost or late, a system that keeps its registers right passes."""
+    for seed in range(2000):
+        assert linearizable(registers_of_a_system(seed), CasRegisters()).valid is True, seed
