@@ -119,6 +119,13 @@ def test_a_violation_names_the_first_operation_that_no_order_explains() -> None:
     assert violation.linearization[0].invocation.index == 0
 
 
+def test_states_that_only_wrong_turns_led_to_are_not_called_possible() -> None:
+    """The search meets 1 while it looks for an order of the writes; once 2 was read last, only 2 is possible."""
+    writes = [begin(0, "write", ["x", 2]), begin(1, "write", ["x", 1]), ok(0, ["x", 2]), ok(1, ["x", 1])]
+    violation = the_violation(check(*writes, read(2, 2), read(2, 7)))
+    assert list(violation.states) == ["2"]
+
+
 def test_a_violation_cannot_be_cut_shorter() -> None:
     """All that was before the end of the operation is linearizable; with that end it is not."""
     for seed in range(300):
