@@ -53,6 +53,8 @@ ERRORS = "errors "
 LOST = r"attempt-count \d+, (stable-count \d+, )?lost-count "
 DUPLICATED = r"attempt-count \d+, stable-count \d+, duplicated-count "
 UNEXPECTED = r"attempt-count \d+, stable-count \d+, unexpected-count "
+UNAVAILABLE = r"availability is 0\.\d+, which is less"
+MALFORMED = r"node 'n\d' answered 'echo' with a malformed reply: "
 DUPLICATED_IDS = r"attempted-count \d+, acknowledged-count \d+, duplicated-count "
 
 
@@ -98,6 +100,11 @@ def _wrong(workload: str, node: str, because: str, **options: Any) -> Case:
     )
 
 
+def _not_by_the_checker(workload: str, node: str, because: str, **options: Any) -> Case:
+    """Return a case that the workload's checker has nothing against."""
+    return attrs.evolve(_wrong(workload, node, "", **options), because=because)
+
+
 def _right(workload: str, **options: Any) -> Case:
     harsh: dict[str, Any] = {
         "rate": 20.0,
@@ -115,9 +122,9 @@ CASES = (
     _right("echo", nemesis=(), faults=BEARABLE),
     _wrong("echo", "echo:cuts_short", ERRORS),
     _wrong("echo", "echo:mixes_up", ERRORS),
-    _wrong("echo", "echo:drops_some", ERRORS),
-    _wrong("echo", "echo:dawdles", ERRORS),
-    _wrong("echo", "echo:answers_with_more", ERRORS),
+    _not_by_the_checker("echo", "echo:drops_some", UNAVAILABLE, availability="total"),
+    _not_by_the_checker("echo", "echo:dawdles", UNAVAILABLE, availability="total"),
+    _not_by_the_checker("echo", "echo:answers_with_more", MALFORMED),
     _right("unique-ids"),
     _wrong("unique-ids", "unique_ids:counts_alone", DUPLICATED_IDS),
     _wrong("unique-ids", "unique_ids:trusts_the_clock", DUPLICATED_IDS, rate=500.0, time_limit=2.0),
@@ -140,7 +147,7 @@ CASES = (
     _wrong("g-set", "g_set:tells_the_latest", LOST, faults=[CUT]),
     _wrong("g-set", "g_set:forgets", LOST, faults=[KILL_ALL]),
     _wrong("g-set", "g_set:overwrites", LOST, latency=Latency(20)),
-    _wrong("g-set", "g_set:trusts_the_last_write", LOST, latency=Latency(20)),
+    _wrong("g-set", "g_set:trusts_the_last_write", LOST, latency=Latency(20), lww_kv="merging"),
     _right("g-counter"),
     _wrong("g-counter", "counters:adds_twice", ERRORS, loss=0.1),
     _wrong("g-counter", "counters:tells_once", ERRORS, loss=0.1),

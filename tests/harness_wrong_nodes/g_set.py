@@ -87,7 +87,7 @@ def overwrites() -> Node:
 
 
 def trusts_the_last_write() -> Node:
-    """Keeps the set where acknowledged writes can vanish."""
+    """Keeps the set where acknowledged writes can vanish, even if the replicas of the service merge."""
     return _shared(LWW_KV, is_atomic=True)
 
 

@@ -42,10 +42,9 @@ def test_what_comes_back_as_it_was_sent_is_valid() -> None:
 
 
 def test_each_mismatch_is_told() -> None:
-    """Another text, a timeout, a refusal and an end without word are mismatches, each told with what was sent."""
+    """Another text and a refusal are mismatches, each told with what was sent."""
     results = check(
-        *(begin(0, "echo", "a"), ok(0, "A"), begin(0, "echo", "b"), info(0, "no reply within 5 s")),
-        *(begin(1, "echo", "c"), fail(1, "busy"), begin(1, "echo", "d"), ok(1, "d"), begin(2, "echo", "e")),
+        *(begin(0, "echo", "a"), ok(0, "A"), begin(1, "echo", "c"), fail(1, "busy"), begin(1, "echo", "d"), ok(1, "d")),
     )
 
     def mismatch(n: int, process: int, sent: str, received: str | None, outcome: str, error: str | None) -> Results:
@@ -56,13 +55,14 @@ def test_each_mismatch_is_told() -> None:
 
     assert results == {
         "valid?": False,
-        "errors": [
-            mismatch(0, 0, "a", "A", "ok", None),
-            mismatch(2, 0, "b", None, "info", "no reply within 5 s"),
-            mismatch(4, 1, "c", None, "fail", "busy"),
-            mismatch(8, 2, "e", None, "info", "the run ended first"),
-        ],
+        "errors": [mismatch(0, 0, "a", "A", "ok", None), mismatch(2, 1, "c", None, "fail", "busy")],
     }
+
+
+def test_what_nobody_knows_is_no_mismatch() -> None:
+    """A timeout, or an end without a word, says nothing about the node: the reply may have been right, and lost."""
+    results = check(begin(0, "echo", "a"), info(0, "no reply within 5 s"), begin(1, "echo", "b"))
+    assert results == {"valid?": True, "errors": []}
 
 
 @pytest.mark.parametrize(("sent", "received"), [(1, True), (1, 1.0), (0, False), (1, "1"), ([1], [True]), (None, "")])
@@ -79,7 +79,7 @@ def test_the_order_of_keys_does_not_matter() -> None:
 
 def test_a_failed_echo_is_a_mismatch_though_its_value_stands_there() -> None:
     """What stands in the history as the value of a failed operation is what was sent, and no echo."""
-    results = check(begin(0, "echo", "a"), info(0), begin(0, "echo", None), fail(0))
+    results = check(begin(0, "echo", "a"), fail(0), begin(0, "echo", None), fail(0))
     assert [(each["sent"], each["received"]) for each in results["errors"]] == [("a", None), (None, None)]
 
 
@@ -92,7 +92,7 @@ VALUES: tuple[Any, ...] = ("a", "b", 1, True, 1.0, [], {}, None)
 
 
 def test_small_histories_are_judged_by_the_definition() -> None:
-    """On thousands of small random histories an error is told for each request without the same in its reply."""
+    """On thousands of small random histories an error is told for each refusal and each reply with something else."""
     verdicts: Counter[bool] = Counter()
     for seed in range(3000):
         random = Random(seed)
@@ -108,7 +108,7 @@ def test_small_histories_are_judged_by_the_definition() -> None:
         wrong = [
             begun.index
             for begun, end in pairs(made)
-            if end is None or end.type != "ok" or not same(begun.value, end.value)
+            if end is not None and (end.type == "fail" or (end.type == "ok" and not same(begun.value, end.value)))
         ]
         assert [each["index"] for each in results["errors"]] == wrong, f"seed {seed}"
         assert results["valid?"] is not bool(wrong)
@@ -121,13 +121,12 @@ def same_again(_: str, value: Any) -> Any:
     return value
 
 
-def test_a_correct_echo_is_valid_as_long_as_nothing_is_lost() -> None:
-    """A node that echoes is valid in every run of a reliable network, and invalid where a reply is lost."""
+def test_a_correct_echo_is_valid_as_long_as_nothing_is_refused() -> None:
+    """A node that echoes is valid in every run, whatever the network loses, and invalid where it refuses."""
     for seed in range(100):
         calls = [("echo", f"Please echo {n}") for n in range(30)]
         made = system_history(Random(seed), calls, ("echo", "the end"), same_again, reliable=True)
         assert checked(echo(made)) == {"valid?": True, "errors": []}
         lossy = system_history(Random(seed), calls, ("echo", "the end"), same_again)
-        lost = sum(op.type in ("fail", "info") for op in lossy)
-        assert lost
-        assert len(checked(echo(lossy))["errors"]) == lost
+        assert any(op.type == "info" for op in lossy)
+        assert len(checked(echo(lossy))["errors"]) == sum(op.type == "fail" for op in lossy)

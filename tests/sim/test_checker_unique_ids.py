@@ -68,6 +68,13 @@ def test_different_ids_are_valid() -> None:
     }
 
 
+def test_the_two_zeros_are_one_id() -> None:
+    """0.0 and -0.0 are the same value, as for Maelstrom, at any depth; 0 is another one."""
+    assert given(0.0, 0, -0.0)["duplicated"] == [[0.0, 2]]
+    assert given([{"a": -0.0}], [{"a": 0.0}])["valid?"] is False
+    assert given(-0.5, "-0.0", "0.0")["valid?"] is True
+
+
 def test_an_id_given_twice_is_invalid() -> None:
     """Duplicated ids are told with the number of times, the most frequent first, then in the order of asking."""
     assert given("b", "a", "c", "d", "a", "b", "c", "c") == {

@@ -62,6 +62,7 @@ def test_defaults_are_those_of_maelstrom() -> None:
         (("--latency", "0", "--latency-dist", "uniform"), {"latency": Latency(0, "uniform")}),
         (("--loss", "0.5", "--duplicate", "1"), {"loss": 0.5, "duplicate": 1.0}),
         (("--topology", "tree3"), {"topology": "tree3"}),
+        (("--lww-kv", "merging"), {"lww_kv": "merging"}),
         (("--availability", "total"), {"availability": "total"}),
         (("--availability", "0.9"), {"availability": 0.9}),
         (("--seed", "-3"), {"seed": -3}),

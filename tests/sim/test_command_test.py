@@ -21,7 +21,7 @@ from trio_messenger.sim.store import load
 SHORT = ("--time-limit", "5")
 
 BROKEN = """
-from trio_messenger import Node
+from trio_messenger import Node, RpcError
 
 def shouting():
     node = Node()
@@ -42,9 +42,11 @@ def fickle():
     from helper import things
     return things.pop()
 
-def silent():
+def busy():
     node = Node()
-    node.on("echo")(lambda request: None)
+    @node.on("echo")
+    def echo():
+        raise RpcError(11, "try again later")
     return node
 
 def talking():
@@ -114,10 +116,10 @@ def test_an_invalid_run_ends_with_status_1_and_says_how_to_go_on() -> None:
 
 def test_each_reason_has_a_line_of_its_own() -> None:
     """What the checker says stands first, with its first record; then what else is wrong."""
-    found = outcome("test", "-w", "echo", "--node", "broken:silent", *SHORT)
+    found = outcome("test", "-w", "echo", "--node", "broken:busy", *SHORT)
     lines = found.output.partition("  because     ")[2].partition("\n  operations")[0].splitlines()
-    assert re.fullmatch(r"the workload's checker says invalid: errors 5, the first: f \"echo\", sent \"Pl.*", lines[0])
-    assert lines[1:] == ["              no 'echo' of 5 was ok"]
+    assert re.fullmatch(r"the workload's checker says invalid: errors 28, the first: f \"echo\", sent \"P.*", lines[0])
+    assert lines[1:] == ["              no 'echo' of 28 was ok"]
     shouting = outcome("test", "-w", "echo", "--node", "broken:shouting", *SHORT).line("because")
     assert ', received "PLEASE ECHO ' in shouting
     assert '"time"' not in shouting
@@ -407,6 +409,7 @@ def test_options_reach_the_run() -> None:
         *("-w", "broadcast", "--nodes", "a, b", "--concurrency", "3n", "--rate", "2.5", "--time-limit", "4"),
         *("--latency", "10", "--latency-dist", "uniform", "--loss", "0.1", "--duplicate", "0.2", "--seed", "9"),
         *("--topology", "line", "--availability", "total", "--nemesis", "loss,kill", "--nemesis-interval", "3"),
+        *("--lww-kv", "merging"),
     ]
     outcome("test", *argv)
     options = load(Path("store/broadcast/9")).options
@@ -415,6 +418,7 @@ def test_options_reach_the_run() -> None:
     assert (options.loss, options.duplicate, options.seed) == (0.1, 0.2, 9)
     assert (options.topology, options.availability) == ("line", "total")
     assert (options.nemesis, options.nemesis_interval) == (("loss", "kill"), 3.0)
+    assert options.lww_kv == "merging"
     assert options.faults == options.nemesis_schedule() != ()
 
 

@@ -17,13 +17,25 @@ import trio
 from trio.testing import MockClock
 
 from trio_messenger import LIN_KV, LIN_TSO, LWW_KV, SEQ_KV, Body, ErrorCode, KeyValue, RpcError, TimestampOracle
-from trio_messenger.sim.services import SERVICES, Service
+from trio_messenger.sim.services import LWW_KV_VARIANTS, SERVICES, Service
 
-KV = [LIN_KV, SEQ_KV, LWW_KV]
+MERGING = "lww-kv, merging"
+
+CONVERGING = [LIN_KV, SEQ_KV, MERGING]
+"""Those whose readers all come to read the same once nobody writes any more."""
+
+KV = [*CONVERGING, LWW_KV]
+
+MAKERS = {**SERVICES, MERGING: LWW_KV_VARIANTS["merging"]}
 
 
 def make(name: str, seed: int = 0) -> Service:
-    return SERVICES[name](Random(seed))
+    return MAKERS[name](Random(seed))
+
+
+def id_of(name: str) -> str:
+    """Return the id that nodes send to."""
+    return name.partition(",")[0]
 
 
 def asked(service: Service, src: str, body: Body) -> Body:
@@ -70,7 +82,8 @@ def applied(state: State, body: Body, may_create: bool = True) -> tuple[State, B
     key = text(body["key"])
     if body["type"] == "write":
         return {**state, key: text(body["value"])}, {"type": "write_ok"}
-    if key not in state and not (body.get("create_if_not_exists") and may_create):
+    create = body.get("create_if_not_exists")
+    if key not in state and (create is None or create is False or not may_create):
         return state, {"type": "error", "code": 20}
     if body["type"] == "read":
         return state, {"type": "read_ok", "value": json.loads(state[key])}
@@ -111,7 +124,9 @@ class SeqModel:
 
 
 class LwwModel:
-    """Two replicas, each with a clock and all of its entries: (stamp, writer, value) by key. Merges look at all."""
+    """Two replicas, each with a clock and all of its entries: (stamp, writer, value) by key. They do not merge."""
+
+    merges = False
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -123,9 +138,10 @@ class LwwModel:
 
     def handle(self, _: str, body: Body) -> Body:
         source, dest = self.draw(), self.draw()
-        self.clocks[dest] = max(self.clocks[source], self.clocks[dest])
-        for name, entry in self.entries[source].items():
-            self.entries[dest][name] = max(entry, self.entries[dest].get(name, entry))
+        if self.merges:
+            self.clocks[dest] = max(self.clocks[source], self.clocks[dest])
+            for name, entry in self.entries[source].items():
+                self.entries[dest][name] = max(entry, self.entries[dest].get(name, entry))
         at = self.draw()
         entries = self.entries[at]
         values = {name: value for name, (_, _, value) in entries.items()}
@@ -137,7 +153,18 @@ class LwwModel:
         return reply
 
 
-MODELS: dict[str, Callable[[Random], Any]] = {LIN_KV: LinModel, SEQ_KV: SeqModel, LWW_KV: LwwModel}
+class MergingModel(LwwModel):
+    """The same, but they do. Merges look at all entries."""
+
+    merges = True
+
+
+MODELS: dict[str, Callable[[Random], Any]] = {
+    LIN_KV: LinModel,
+    SEQ_KV: SeqModel,
+    LWW_KV: LwwModel,
+    MERGING: MergingModel,
+}
 
 KEYS = [1, "1", True, 1.0, None, [1], {"a": 1, "b": 2}, {"b": 2, "a": 1}]
 VALUES = [0, 1, True, 1.0, "1", [1, True], {"x": 1, "y": [0]}, {"y": [0], "x": 1}]
@@ -152,7 +179,7 @@ def requests(random: Random, keys: list[Any], values: list[Any]) -> Iterator[tup
         elif body["type"] == "cas":
             body |= {"from": random.choice(values), "to": random.choice(values)}
             if random.random() < 0.3:
-                body["create_if_not_exists"] = random.choice([True, False, None])
+                body["create_if_not_exists"] = random.choice([True, False, None, 0, "", []])
         src = random.randrange(3) if random.random() < 0.98 else random.randrange(100)
         yield f"n{src + 1}", body
 
@@ -203,7 +230,7 @@ def is_sequential(programs: dict[str, list[tuple[Body, Body]]]) -> bool:
 
 DISTINCT: list[Any] = [
     *(0, 1, -1, 2**53, 2**53 + 1, 10**30, 0.0, 1.0, 1e30, 0.1, True, False, None),
-    *("", "0", "1", "1.0", "true", "null", "[]", "é", "e\u0301"),
+    *("", "0", "-0.0", "1", "1.0", "true", "null", "[]", "é", "e\u0301"),
     *([], [0], [0.0], [False], [[]], [0, 1], [1, 0], {}, {"": 0}, {"a": 0}, {"a": False}, {"b": 0}, {"a": 0, "b": 0}),
 ]
 """JSON values, no two of them the same."""
@@ -212,17 +239,19 @@ SAME: list[tuple[Any, Any]] = [
     ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
     ([{"a": {"c": 1, "d": 2}}], [{"a": {"d": 2, "c": 1}}]),
     (100.0, 1e2),
+    (0.0, -0.0),
+    ([{"a": [0.0]}, "-0.0"], [{"a": [-0.0]}, "-0.0"]),
 ]
 """JSON values that are the same though they are written differently."""
 
 
-@pytest.mark.parametrize("name", KV)
+@pytest.mark.parametrize("name", CONVERGING)
 def test_keys_are_told_apart_as_json_values(name: str) -> None:
     """1, "1", true and 1.0 are four keys, and so on for all pairs; an object's fields have no order."""
     service = make(name)
     for number, key in enumerate(DISTINCT):
         write(service, "n1", key, number)
-    for _ in range(60):  # lww-kv needs a while to agree
+    for _ in range(60):  # a lww-kv whose replicas merge needs a while to agree
         read(service, "n1", "other")
     assert [read(service, "n1", key) for key in DISTINCT] == list(range(len(DISTINCT)))
     for key, same in SAME:
@@ -243,10 +272,10 @@ def test_values_are_compared_as_json_values() -> None:
         assert cas(service, "n1", "x", expected, "set") == 0
 
 
-@pytest.mark.parametrize("name", KV)
+@pytest.mark.parametrize("name", CONVERGING)
 def test_a_value_is_read_as_it_was_written(name: str) -> None:
     """Every JSON value comes back as what it was: true as true, 1.0 as a float, null as null."""
-    for value in DISTINCT:
+    for value in [*DISTINCT, -0.0, [-0.0]]:
         service = make(name)
         write(service, "n1", "x", value)
         for _ in range(60):
@@ -254,7 +283,7 @@ def test_a_value_is_read_as_it_was_written(name: str) -> None:
         assert repr(read(service, "n1", "x")) == repr(value)
 
 
-@pytest.mark.parametrize("name", KV)
+@pytest.mark.parametrize("name", CONVERGING)
 def test_values_are_not_shared_with_the_nodes(name: str) -> None:
     """A node that changes what it wrote, or what it read, does not change what is kept."""
     service = make(name)
@@ -294,11 +323,6 @@ ERRORS: list[tuple[Body, int, str]] = [
     ({"type": "cas", "from": 1, "to": 2}, 12, "malformed 'cas' request: Object missing required field `key`"),
     ({"type": "cas", "key": 1, "to": 2}, 12, "malformed 'cas' request: Object missing required field `from`"),
     ({"type": "cas", "key": 1, "from": 1}, 12, "malformed 'cas' request: Object missing required field `to`"),
-    (
-        {"type": "cas", "key": 1, "from": 1, "to": 2, "create_if_not_exists": 1},
-        12,
-        "malformed 'cas' request: Expected `bool | null` in `$.create_if_not_exists`",
-    ),
     ({}, 12, "malformed request: its `type` is to be a string"),
     ({"type": ["read"], "key": 1}, 12, "malformed request: its `type` is to be a string"),
 ]
@@ -317,9 +341,9 @@ def test_an_error_says_what_is_wrong(name: str, body: Body, code: int, expected:
 def test_an_unknown_type_is_answered(name: str, types: str) -> None:
     """A type that the service does not know is error 10, which names it and those that it knows."""
     reply = asked(make(name), "n1", {"type": "append", "key": 1})
-    assert reply == {"type": "error", "code": 10, "text": f"{name} does not handle 'append'; it handles {types}"}
+    assert reply == {"type": "error", "code": 10, "text": f"{id_of(name)} does not handle 'append'; it handles {types}"}
     reply = asked(make(name), "n1", {"type": "a" * 1000})
-    assert reply["text"] == f"{name} does not handle '{'a' * 79}; it handles {types}"
+    assert reply["text"] == f"{id_of(name)} does not handle '{'a' * 79}; it handles {types}"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -332,7 +356,7 @@ def test_a_reply_is_not_answered(name: str) -> None:
     assert service.handle("n1", {"in_reply_to": 0}) is None
 
 
-@pytest.mark.parametrize("name", KV)
+@pytest.mark.parametrize("name", CONVERGING)
 def test_the_text_of_a_failed_comparison_names_both_values(name: str) -> None:
     """Error 22 tells what is there and what was expected, both as JSON, cut off where they are long."""
     service = make(name)
@@ -379,6 +403,27 @@ def test_deep_nesting_is_refused(name: str, field: str) -> None:
 
 
 # lin-kv
+
+
+@pytest.mark.parametrize("asked_for", [True, 1, 0, "", "false", [], {}, 0.0])
+@pytest.mark.parametrize("name", [LIN_KV, SEQ_KV])
+def test_anything_but_false_and_null_asks_to_create(name: str, asked_for: Any) -> None:
+    """``create_if_not_exists`` is true as Clojure has it: 0 and the empty string as well."""
+    assert cas(make(name), "n1", "x", 1, 2, create_if_not_exists=asked_for) == 0
+    assert cas(make(name), "n1", "x", 1, 2, create_if_not_exists=None) == 20
+    assert cas(make(name), "n1", "x", 1, 2, create_if_not_exists=False) == 20
+
+
+def test_writing_the_other_zero_changes_nothing() -> None:
+    """To seq-kv 0.0 and -0.0 are one value: to write one where the other is may stay in the past."""
+    kept = 0
+    for seed in range(50):
+        service = make(SEQ_KV, seed)
+        write(service, "n1", "x", 0.0)
+        write(service, "n2", "x", 1)
+        write(service, "n1", "x", -0.0)
+        kept += [read(service, "n2", "x") for _ in range(30)][-1] == 1
+    assert 10 < kept < 40
 
 
 def test_lin_kv_creates_where_that_is_asked_for() -> None:
@@ -542,8 +587,45 @@ class Scripted(Random):
 
 
 def scripted(*draws: str) -> Service:
-    """Return a lww-kv that draws these: source, destination and server, for each request."""
-    return SERVICES[LWW_KV](Scripted("".join(draws)))
+    """Return a merging lww-kv that draws these: source, destination and server, for each request."""
+    return MAKERS[MERGING](Scripted("".join(draws)))
+
+
+def test_replicas_never_merge() -> None:
+    """As in Maelstrom, each replica keeps its own entries and clock, whatever is drawn for a merge."""
+    service = SERVICES[LWW_KV](Scripted("".join(["aaa", "abb", "baa", "abb", "abb", "baa", "aba"])))
+    write(service, "n1", "x", 1)
+    assert read(service, "n1", "x") == "none"
+    assert read(service, "n1", "x") == 1
+    assert cas(service, "n1", "x", 1, 2) == 20
+    write(service, "n1", "x", 3)
+    assert cas(service, "n1", "x", 1, 2) == 0  # it was never told of the 3
+    assert read(service, "n1", "x") == 2
+
+
+@pytest.mark.parametrize("number", [1, 6, 12])
+def test_half_of_all_reads_miss_a_key_forever(number: int) -> None:
+    """After one write each read finds the key or not, as if a coin were thrown, however much later it comes."""
+
+    def run(service: Service) -> Any:
+        write(service, "n1", "x", 1)
+        return [read(service, "n1", "x") for _ in range(number)][-1]
+
+    counts = Counter(run(make(LWW_KV, seed)) for seed in range(500))
+    assert set(counts) == {1, "none"}
+    assert 200 < counts["none"] < 300
+
+
+def test_both_variants_draw_the_same() -> None:
+    """Whether or not replicas merge, a request is served by the same one of them."""
+    served = []
+    for name in (LWW_KV, MERGING):
+        random = Random(3)
+        service = MAKERS[name](random)
+        for n in range(10):
+            write(service, "n1", "x", n)
+        served.append(random.getstate())
+    assert served[0] == served[1]
 
 
 def test_lww_kv_merges_and_serves_as_drawn() -> None:
@@ -611,7 +693,7 @@ def settled(service: Service, key: Any) -> Any:
 def test_replicas_converge() -> None:
     """After any requests, once nobody writes any more all reads of a key come to agree, over 500 seeds."""
     for seed in range(500):
-        service = make(LWW_KV, seed)
+        service = make(MERGING, seed)
         for src, body in itertools.islice(requests(Random(f"converge {seed}"), ["x", "y"], [0, 1, 2, 3]), 30):
             asked(service, src, body)
         settled(service, "x")
@@ -639,7 +721,7 @@ def test_a_merge_looks_at_what_is_new_only() -> None:
 
 
 def outcomes(run: Callable[[Service], Any]) -> Counter[Any]:
-    return Counter(run(make(LWW_KV, seed)) for seed in range(500))
+    return Counter(run(make(MERGING, seed)) for seed in range(500))
 
 
 def test_acknowledged_writes_can_vanish() -> None:
@@ -653,7 +735,7 @@ def test_acknowledged_writes_can_vanish() -> None:
     counts = outcomes(run)
     assert set(counts) == {"earlier", "later"}
     assert 55 < counts["earlier"] < 135  # 3 of 16: the second replica, the first one, and no merge in between
-    assert run(make(LWW_KV, 1)) == "earlier"
+    assert run(make(MERGING, 1)) == "earlier"
 
 
 def test_a_written_key_may_not_be_there() -> None:
@@ -683,7 +765,7 @@ def test_a_compare_and_set_can_succeed_twice() -> None:
 
 def test_lww_kv_does_not_create() -> None:
     """It does not know create_if_not_exists: a key that is not there is error 20, and stays away."""
-    service = make(LWW_KV)
+    service = make(MERGING)
     for _ in range(20):
         assert cas(service, "n1", "x", None, 1, create_if_not_exists=True) == 20
     assert settled(service, "x") == "none"

@@ -19,7 +19,7 @@ import pytest
 import trio
 from harness_transports import node_and_transport
 
-from trio_messenger import Body, ErrorCode, Node, Request, RpcError
+from trio_messenger import LWW_KV, Body, ErrorCode, KeyValue, Node, Request, RpcError
 from trio_messenger.nodes import broadcast, echo
 from trio_messenger.sim import ClockSkew, Fault, Kill, Loss, Partition, Report, SetUpError, simulate
 from trio_messenger.sim._in_process import EPOCH
@@ -51,6 +51,28 @@ def test_a_run_goes_as_maelstroms_do() -> None:
     assert 18e9 < last_before <= 20e9
     assert {op.time for op in final} == {30 * 10**9}
     assert report.valid is True
+
+
+@pytest.mark.parametrize(("lww_kv", "agrees"), [("separate", False), ("merging", True)])
+def test_replicas_of_lww_kv_merge_if_that_is_asked_for(lww_kv: str, agrees: bool) -> None:
+    """As in Maelstrom a key that was written once is missing from half of all reads; unless replicas are to merge."""
+    found: list[int] = []
+
+    def build() -> Node:
+        node = echo.build()
+        kv = KeyValue(node, LWW_KV)
+
+        @node.on_init
+        async def begin() -> None:
+            await kv.write("k", 1)
+            found.extend([await kv.read("k", default=0) for _ in range(100)])
+
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=1, lww_kv=lww_kv)
+    assert report.valid is True
+    assert (sum(found[50:]) == 50) is agrees
+    assert sum(found) > 30
 
 
 def test_operations_come_at_the_rate() -> None:

@@ -16,6 +16,7 @@ from ..sim.faults import Fault, from_json
 from ..sim.latency import DISTRIBUTIONS, Latency
 from ..sim.options import NODES, Options
 from ..sim.schedules import NEMESES
+from ..sim.services import LWW_KV_VARIANTS
 from ..sim.workloads import TOPOLOGIES, WORKLOADS
 from .parsing import Parser, UsageError, fraction_or_total, names, number, one_of, positive, some_of, whole, workers
 
@@ -74,6 +75,13 @@ def _add_cluster(parser: Parser) -> None:
         metavar="NAME",
         help=f"who is whose neighbour, for the broadcast workload: {_listed(TOPOLOGIES)}"
         f" (default: {_DEFAULTS['topology']})",
+    )
+    group.add_argument(
+        "--lww-kv",
+        type=one_of("variant of lww-kv", LWW_KV_VARIANTS),
+        metavar="VARIANT",
+        help=f"what the two replicas of the service lww-kv do: {_listed(LWW_KV_VARIANTS)}"
+        f" (default: {_DEFAULTS['lww_kv']}, as in Maelstrom)",
     )
 
 
@@ -246,7 +254,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
 
 
 _SAME_NAMES: Final = (
-    *("workload", "topology", "rate", "time_limit", "availability", "loss", "duplicate"),
+    *("workload", "topology", "lww_kv", "rate", "time_limit", "availability", "loss", "duplicate"),
     *("nemesis", "nemesis_interval", "seed"),
 )
 

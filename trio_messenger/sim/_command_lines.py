@@ -45,7 +45,7 @@ def _given(options: Options) -> dict[str, str]:
         count = len(options.nodes)
         is_counted = options.nodes == tuple(f"n{number}" for number in range(1, count + 1))
         given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
-    for name in ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "availability"):
+    for name in ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "lww_kv", "availability"):
         if getattr(options, name) != getattr(usual, name):
             given[name.replace("_", "-")] = getattr(options, name)
     if options.latency != usual.latency:

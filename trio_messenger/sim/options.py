@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final, final
 
 import attrs
@@ -15,7 +15,7 @@ from .checkers.availability import Availability
 from .faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
 from .latency import Latency
 from .schedules import make_schedule
-from .services import SERVICES
+from .services import LWW_KV_VARIANTS, SERVICES
 from .workloads import TOPOLOGIES, WORKLOADS
 
 NODES: Final = ("n1", "n2", "n3", "n4", "n5")
@@ -44,14 +44,12 @@ def _checked(faults: Any) -> Iterator[Fault]:
         yield fault
 
 
-def _is_known_workload(_: object, __: object, name: str) -> None:
-    if name not in WORKLOADS:
-        raise ValueError(f"there is no workload {name!r:.80}; there are: {', '.join(WORKLOADS)}")
+def _is_known(kind: str, known: Collection[str]) -> Callable[[object, object, str], None]:
+    def check(_: object, __: object, name: str) -> None:
+        if name not in known:
+            raise ValueError(f"there is no {kind} {name!r:.80}; there are: {', '.join(known)}")
 
-
-def _is_known_topology(_: object, __: object, name: str) -> None:
-    if name not in TOPOLOGIES:
-        raise ValueError(f"there is no topology {name!r:.80}; there are: {', '.join(TOPOLOGIES)}")
+    return check
 
 
 def _is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
@@ -68,7 +66,7 @@ class Options:
       ValueError: if a value makes no sense; the text names it, and what would.
     """
 
-    workload: str = attrs.field(validator=_is_known_workload)
+    workload: str = attrs.field(validator=_is_known("workload", WORKLOADS))
     """The name of the workload."""
     nodes: tuple[str, ...] = attrs.field(default=NODES, converter=_names_of)
     """The ids of the nodes; none begins with ``c``, which is for clients."""
@@ -86,8 +84,10 @@ class Options:
     """The probability that a message between nodes is lost."""
     duplicate: float = attrs.field(default=0.0, validator=is_fraction)
     """The probability that a message between nodes is duplicated."""
-    topology: str = attrs.field(default="grid", validator=_is_known_topology)
+    topology: str = attrs.field(default="grid", validator=_is_known("topology", TOPOLOGIES))
     """Who is whose neighbour, for the broadcast workload."""
+    lww_kv: str = attrs.field(default="separate", validator=_is_known("variant of lww-kv", LWW_KV_VARIANTS))
+    """What the two replicas of ``lww-kv`` do: ``separate``, as in Maelstrom, or ``merging``."""
     availability: Availability = attrs.field(default=None)
     """Which fraction of operations has to be ok."""
     nemesis: tuple[str, ...] = attrs.field(default=(), converter=_names_of)

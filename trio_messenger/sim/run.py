@@ -9,7 +9,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_messenger import RpcError
+from trio_messenger import LWW_KV, RpcError
 
 from ._clients import Client, Clients
 from ._in_process import capturing_logs
@@ -21,7 +21,7 @@ from .hosts import Host, NodeLog
 from .journal import Journal
 from .network import Delivery, Network
 from .options import Options
-from .services import SERVICES, Service
+from .services import LWW_KV_VARIANTS, SERVICES, Service
 from .workloads import TOPOLOGIES, WORKLOADS, Invocation
 
 RECOVERY: Final = 10.0
@@ -105,7 +105,8 @@ class Run:
                 self.network.start()
                 self._enter("set-up")
                 nursery.start_soon(self.network.run)
-                for service_id, make_service in SERVICES.items():
+                services = {**SERVICES, LWW_KV: LWW_KV_VARIANTS[self.options.lww_kv]}
+                for service_id, make_service in services.items():
                     self._attach(service_id, make_service(self._streams.stream("service", service_id)))
                 cluster = self._make_cluster(nursery)
                 try:

@@ -40,6 +40,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     loss: float = 0.0,
     duplicate: float = 0.0,
     topology: str = "grid",
+    lww_kv: str = "separate",
     availability: Availability = None,
 ) -> Report:
     """Test nodes in this process, in virtual time, and judge what they did.
@@ -65,6 +66,8 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       loss: The probability that a message between nodes is lost.
       duplicate: The probability that a message between nodes is duplicated.
       topology: Who is whose neighbour, for the broadcast workload: the name of one of `TOPOLOGIES`.
+      lww_kv: What the two replicas of the service ``lww-kv`` do: keep to themselves (``separate``), as they do in
+        Maelstrom, or ``merging``, as its documents say.
       availability: Which fraction of operations has to be ok, or ``total``.
 
     Raises:
@@ -88,6 +91,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         loss=loss,
         duplicate=duplicate,
         topology=topology,
+        lww_kv=lww_kv,
         availability=availability,
         **{name: value for name, value in given.items() if value is not None},
     )

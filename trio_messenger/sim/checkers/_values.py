@@ -1,8 +1,7 @@
 """JSON values and operations as checkers handle them: told apart, put in order, mentioned in results.
 
-Two values are the same if they are the same JSON text, whatever the order of an object's keys, as for Maelstrom. To
-Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an element of a set, so checkers compare what stands
-for a value here.
+Which values are the same, says `_canonical`. To Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an
+element of a set, so checkers compare what stands for a value here.
 """
 
 from __future__ import annotations
@@ -11,22 +10,20 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
+from .._canonical import as_json, canonical, from_json
 from ..history import Op
 
 Identity: TypeAlias = int | str | bytes
 """What stands for a value in sets and dicts: integers and strings are themselves, for all else it is the JSON text."""
 
 _PLAIN: Final[set[type]] = {int, str}
-_text: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 def identity(value: Any) -> Identity:
     """Return what stands for *value*."""
     if type(value) in _PLAIN:  # not isinstance: True is an int
         return value  # type: ignore[no-any-return]
-    return _text(value)
+    return canonical(as_json(value))
 
 
 def identities(values: Sequence[Any]) -> Sequence[Identity]:
@@ -36,7 +33,7 @@ def identities(values: Sequence[Any]) -> Sequence[Identity]:
 
 def original(of: Identity) -> Any:
     """Return the value that `identity` made *of* from."""
-    return msgspec.json.decode(of) if isinstance(of, bytes) else of
+    return from_json(of) if isinstance(of, bytes) else of
 
 
 def in_order(values: Iterable[Any]) -> list[Any]:
@@ -46,7 +43,7 @@ def in_order(values: Iterable[Any]) -> list[Any]:
 
 def _rank(value: Any) -> tuple[float, bytes]:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number else math.inf, _text(value)
+    return value if is_number else math.inf, as_json(value)
 
 
 def mention(op: Op, **more: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 They do what Maelstrom's do (its ``service.clj``), except that
 
-- seq-kv and lww-kv each have a defect mended, which their modules describe;
+- seq-kv has a defect mended, which its module describes;
+- the replicas of lww-kv, which never merge there either, can be made to (`LWW_KV_VARIANTS`);
 - a request of unknown type is answered with error 10, where Maelstrom logs an exception and keeps silent;
 - a request that lacks a field is answered with error 12, where Maelstrom takes the field for null.
 """
@@ -10,6 +11,7 @@ They do what Maelstrom's do (its ``service.clj``), except that
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
@@ -44,3 +46,9 @@ SERVICES: Final[dict[str, Callable[[Random], Service]]] = {
     LIN_TSO: lambda _: LinTso(),
 }
 """What makes each service, by its id. It is given a stream of random numbers of its own; not all of them need one."""
+
+LWW_KV_VARIANTS: Final[dict[str, Callable[[Random], Service]]] = {
+    "separate": LwwKv,
+    "merging": partial(LwwKv, merges=True),
+}
+"""What makes lww-kv, by what its replicas do: keep to themselves, as Maelstrom's do, or merge, as its documents say."""

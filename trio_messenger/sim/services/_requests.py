@@ -3,10 +3,9 @@
 lin-kv, seq-kv and lww-kv know the same three requests, and each of these concerns one key. So here is all that a
 request makes of what that key holds; a service is left with which state to ask, and what to keep.
 
-Keys and values are kept as canonical JSON: two are the same if and only if their bytes are. So ``1``, ``"1"``, ``true``
-and ``1.0`` are four keys, as for Maelstrom, whereas Python's ``==`` would make three of them one; the order in which an
-object lists its fields does not matter, and a value is read back with them sorted. Nothing that is kept is shared with
-whoever wrote or reads it.
+Keys and values are kept as JSON, and compared in its canonical form (`_canonical`): ``1``, ``"1"``, ``true`` and
+``1.0`` are four keys, as for Maelstrom. A value is read back as it was written, but for the order of an object's
+fields. Nothing that is kept is shared with whoever wrote or reads it.
 """
 
 from __future__ import annotations
@@ -19,11 +18,7 @@ import msgspec
 
 from trio_messenger import Body, ErrorCode, RpcError
 
-Json: TypeAlias = bytes
-"""A JSON value in its canonical form: the fields of objects sorted by name, no blanks."""
-
-_canonical: Final = msgspec.json.Encoder(order="deterministic").encode
-_decode: Final = msgspec.json.Decoder().decode
+from .._canonical import Json, as_json, canonical, from_json
 
 _EXCERPT: Final = 120
 """Characters of a value that go into the text of an error: enough to recognise it."""
@@ -43,11 +38,11 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     """Asks for the value of a key."""
 
     key: Json
-    """The key."""
+    """The key, in its canonical form."""
 
     def on(self, held: Json | None) -> Outcome:
         """Return the outcome where the key holds *held*, None if it does not exist."""
-        return _missing(self.key) if held is None else Outcome({"type": "read_ok", "value": _decode(held)})
+        return _missing(self.key) if held is None else Outcome({"type": "read_ok", "value": from_json(held)})
 
 
 @final
@@ -55,7 +50,7 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     """Sets a key."""
 
     key: Json
-    """The key."""
+    """The key, in its canonical form."""
     value: Json
     """What it becomes."""
 
@@ -69,7 +64,7 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
     """Compares and sets a key."""
 
     key: Json
-    """The key."""
+    """The key, in its canonical form."""
     expected: Json
     """What it must hold."""
     value: Json
@@ -81,7 +76,7 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
         """Return the outcome where the key holds *held*, None if it does not exist."""
         if held is None and not self.create:
             return _missing(self.key)
-        if held is not None and held != self.expected:
+        if held is not None and not same(held, self.expected):
             text = f"current value {_excerpt(held)} is not {_excerpt(self.expected)}"
             return Outcome(_error(ErrorCode.PRECONDITION_FAILED, text))
         return Outcome({"type": "cas_ok"}, self.value)
@@ -119,15 +114,13 @@ class KeyValueService(ABC):
     def _read(self, body: Body) -> KvRequest | None:
         match body.get("type"):
             case "read":
-                return Read(_field(body, "key"))
+                return Read(_key(body))
             case "write":
-                return Write(_field(body, "key"), _field(body, "value"))
+                return Write(_key(body), _field(body, "value"))
             case "cas":
-                create = body.get("create_if_not_exists")
-                if not (create is None or isinstance(create, bool)):
-                    raise _malformed(body, "Expected `bool | null` in `$.create_if_not_exists`")
-                values = _field(body, "key"), _field(body, "from"), _field(body, "to")
-                return Cas(*values, self.creates and create is True)
+                create = body.get("create_if_not_exists")  # Clojure's truth: 0 and "" are true
+                values = _key(body), _field(body, "from"), _field(body, "to")
+                return Cas(*values, self.creates and create is not None and create is not False)
         return None
 
 
@@ -144,9 +137,18 @@ def unsupported(body: Body, service: str, types: Collection[str]) -> Body | None
     return _error(ErrorCode.NOT_SUPPORTED, f"{service} does not handle {kind!r:.80}; it handles {', '.join(types)}")
 
 
+def same(some: Json | None, other: Json | None) -> bool:
+    """Tell whether two values are the same, or neither is there."""
+    return some == other or (some is not None and other is not None and canonical(some) == canonical(other))
+
+
+def _key(body: Body) -> Json:
+    return canonical(_field(body, "key"))
+
+
 def _field(body: Body, name: str) -> Json:
     try:
-        return _canonical(body[name])
+        return as_json(body[name])
     except KeyError:
         raise _malformed(body, f"Object missing required field `{name}`") from None
 

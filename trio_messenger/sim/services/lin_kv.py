@@ -6,7 +6,8 @@ from typing import ClassVar, final
 
 from trio_messenger import LIN_KV, Body
 
-from ._requests import Json, KeyValueService, KvRequest
+from .._canonical import Json
+from ._requests import KeyValueService, KvRequest
 
 
 @final

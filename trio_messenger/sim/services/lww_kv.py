@@ -1,16 +1,22 @@
 """lww-kv: a key-value store that is only eventually consistent, on purpose. The last write wins, by its own clocks.
 
-There are two replicas. Before each request one of them, drawn at random, is merged into one drawn likewise, which may
-be the same; a third draw says which one serves the request. A replica stamps what it writes with its Lamport clock
-(Lamport, "Time, clocks, and the ordering of events in a distributed system", 1978); in a merge the later stamp wins.
+There are two replicas, and each request is served by one of them, drawn at random. They never hear of each other. After
+one write, half of all reads find no key, forever; and a key that was written twice may have one value or the other in
+each read. A node that polls until it reads the same value twice in a row has learned nothing.
 
-So a read may find no key after its write was acknowledged, an acknowledged write can vanish, and a compare-and-set can
-succeed twice. ``create_if_not_exists`` is ignored, as Maelstrom does (its documents say five replicas; it has two).
+Maelstrom means to do more. Before each request it draws two replicas and merges the first into the second, but then it
+goes on with the replicas as they were before (``service.clj``, line 230). We do as it does, with the same draws: a node
+that works here must work there. ``create_if_not_exists`` is ignored, as Maelstrom does. (Its documents speak of five
+replicas; it has two.)
 
-Where two stamps are equal, Maelstrom takes the value of the replica that is merged into the other: which write
-survives depends on the direction of the next merge. Here the replica that wrote breaks the tie, as in Lamport's
-article; the second one's wins. So it is settled once both have written, a merge can only move a replica forward, and
-the replicas converge whatever the order in which they are merged.
+With ``--lww-kv merging`` the replicas merge, as Maelstrom's documents promise. A replica stamps what it writes with its
+Lamport clock (Lamport, "Time, clocks, and the ordering of events in a distributed system", 1978); in a merge the later
+stamp wins. A read may still miss a key right after its write was acknowledged, an acknowledged write can vanish, and a
+compare-and-set can succeed twice; but once nobody writes any more, all reads come to agree.
+
+Where two stamps are equal, Maelstrom's merge takes the value of the replica that is merged into the other, so the
+survivor would depend on the direction of the next merge. Here the replica that wrote breaks the tie, as in Lamport's
+article; the second one's wins. So the replicas converge in whatever order they are merged.
 """
 
 from __future__ import annotations
@@ -20,7 +26,8 @@ from typing import ClassVar, NamedTuple, final
 
 from trio_messenger import LWW_KV, Body
 
-from ._requests import Json, KeyValueService, KvRequest
+from .._canonical import Json
+from ._requests import KeyValueService, KvRequest
 
 
 class _Entry(NamedTuple):
@@ -65,6 +72,7 @@ class LwwKv(KeyValueService):
 
     Args:
       random: Draws the replicas.
+      merges: Whether the replicas ever hear of each other.
     """
 
     name: ClassVar[str] = LWW_KV
@@ -72,13 +80,14 @@ class LwwKv(KeyValueService):
     creates: ClassVar[bool] = False
     """It does not know ``create_if_not_exists``."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, merges: bool = False) -> None:
         self._random = random
+        self._merges = merges
         self._replicas = (_Replica(0), _Replica(1))
 
     def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - any replica serves any client
-        source, dest = self._draw(), self._draw()
-        if source is not dest:
+        source, dest = self._draw(), self._draw()  # drawn in any case, so that the third draw is Maelstrom's
+        if self._merges and source is not dest:
             dest.merge(source)
         return self._draw().serve(request)
 

@@ -23,7 +23,8 @@ from typing import ClassVar, Final, NamedTuple, final
 
 from trio_messenger import SEQ_KV, Body
 
-from ._requests import Json, KeyValueService, KvRequest
+from .._canonical import Json
+from ._requests import KeyValueService, KvRequest, same
 
 STATES: Final = 32
 """How many states are kept, the newest among them; as many as Maelstrom does."""
@@ -64,7 +65,7 @@ class SeqKv(KeyValueService):
         state = self._draw(self._seen.get(src, 0))
         held = self._held(request.key, state)
         reply, stores = request.on(held)
-        if stores is None or stores == held:
+        if stores is None or same(stores, held):
             self._seen[src] = state
             return reply
         return self._advance(src, request)

@@ -13,7 +13,7 @@ from .base import Invocation, Workload
 
 
 class Adding(Workload):
-    """Each operation is with even odds an addition or a ``read``; in the end each worker reads once more.
+    """Each operation is an addition or a ``read``, equally likely; in the end each worker reads once more.
 
     The request of an addition has its value as *field*; the reply to a read has what was read as *read_field*.
     """
@@ -45,4 +45,7 @@ class Adding(Workload):
 
     def completed(self, f: str, value: Any, reply: Any) -> Any:
         """Return what was read, or was added; see `Workload.completed`."""
-        return getattr(reply, self.read_field) if f == "read" else value
+        if f != "read":
+            return value
+        found = getattr(reply, self.read_field)
+        return [] if found is None else found  # null: so Go writes a slice that nothing was ever added to

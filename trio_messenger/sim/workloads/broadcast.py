@@ -18,7 +18,7 @@ from .topologies import Topology
 
 
 class _ReadOk(Reply, kw_only=True):
-    messages: list[Any]
+    messages: list[Any] | None
 
 
 @final

@@ -10,7 +10,7 @@ from ..checkers import Results
 from ..checkers.counters import counters
 from ..history import History
 from .adding import Adding
-from .base import Reply
+from .base import Invocation, Reply
 
 
 class _ReadOk(Reply, kw_only=True):
@@ -26,12 +26,11 @@ class _Counter(Adding):
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
     errors_are_indefinite = True
     field = "delta"
-    least_delta: ClassVar[int]
 
     def values(self, random: Random) -> Iterator[Any]:
-        """Yield deltas, evenly distributed up to 4; see `Adding.values`."""
+        """Yield deltas, evenly distributed from -5 to 4; see `Adding.values`."""
         while True:
-            yield random.randint(self.least_delta, 4)
+            yield random.randint(-5, 4)
 
     def check(self, history: History) -> Results:
         """Judge the history."""
@@ -40,11 +39,18 @@ class _Counter(Adding):
 
 @final
 class GCounter(_Counter):
-    """A counter that only grows: deltas from 0 to 4."""
+    """A counter that only grows: deltas from 0 to 4.
+
+    Clients do what those of pn-counter do, but for additions of negative numbers. So one operation in three is an
+    addition.
+    """
 
     name = "g-counter"
     summary = "a counter that only grows"
-    least_delta = 0
+
+    def invocations(self, random: Random) -> Iterator[Invocation]:
+        """Yield what clients do; see `Workload.invocations`."""
+        return (each for each in super().invocations(random) if each[0] == "read" or each[1] >= 0)
 
 
 @final
@@ -53,4 +59,3 @@ class PnCounter(_Counter):
 
     name = "pn-counter"
     summary = "a counter that goes up and down"
-    least_delta = -5

@@ -15,7 +15,7 @@ from .base import Reply
 
 
 class _ReadOk(Reply, kw_only=True):
-    value: list[Any]
+    value: list[Any] | None
 
 
 @final

@@ -27,7 +27,9 @@ def grid(node_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def line(node_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Put the nodes in a row; neighbours are those before and behind."""
+    """Put the nodes in a row; neighbours are those before and behind. A single node is left out, as in Maelstrom."""
+    if len(node_ids) < 2:  # noqa: PLR2004 - a pair has neighbours
+        return {}
     return {
         node_id: [*node_ids[max(index - 1, 0) : index], *node_ids[index + 1 : index + 2]]
         for index, node_id in enumerate(node_ids)
