@@ -27,15 +27,19 @@ class Event:
     error: str | None = None
     final: bool = False
     at: float | None = None
+    node: str | None = None
+    audit: bool = False
 
 
 Events: TypeAlias = Event | tuple[Event, ...]
 """One or more events."""
 
 
-def begin(process: int, f: str, value: Any = None, *, at: float | None = None, final: bool = False) -> Event:
+def begin(
+    process: int, f: str, value: Any = None, *, at: float | None = None, final: bool = False, node: str | None = None
+) -> Event:
     """*process* begins an operation, *at* this millisecond; by default one after the event before it."""
-    return Event(type="invoke", process=process, f=f, value=value, at=at, final=final)
+    return Event(type="invoke", process=process, f=f, value=value, at=at, final=final, node=node)
 
 
 def ok(process: int, value: Any = None, *, at: float | None = None) -> Event:
@@ -63,6 +67,15 @@ def read(process: int, value: Any, *, final: bool = False) -> tuple[Event, Event
     return begin(process, "read", final=final), ok(process, value)
 
 
+def audits(**values: Any) -> tuple[Event, ...]:
+    """All nodes named are read at the same time, in a round of the audit; *values* is what each one answers."""
+    started = [
+        Event(type="invoke", process=100 + number, f="read", final=True, node=node, audit=True)
+        for number, node in enumerate(values)
+    ]
+    return (*started, *(ok(100 + number, value) for number, value in enumerate(values.values())))
+
+
 def history(*events: Events) -> History:
     """Return the history of *events*."""
     made = History()
@@ -86,6 +99,8 @@ def history(*events: Events) -> History:
                     value=event.value if event.type in ("invoke", "ok") else first.value,
                     error=event.error,
                     final=first.final,
+                    node=first.node,
+                    audit=first.audit,
                 )
             )
     return made
@@ -114,7 +129,12 @@ def pairs(of: History) -> Iterator[tuple[Op, Op | None]]:
 
 
 def random_history(
-    random: Random, choose: Callable[[], tuple[str, Any]], answer: Callable[[str, Any], Any], most: int = 14
+    random: Random,
+    choose: Callable[[], tuple[str, Any]],
+    answer: Callable[[str, Any], Any],
+    most: int = 14,
+    *,
+    has_nodes: bool = False,
 ) -> History:
     """Return up to *most* events of up to three clients at a time.
 
@@ -123,6 +143,7 @@ def random_history(
       choose: Returns the function and the value of an operation.
       answer: Returns the value of an operation that is ok, given these two.
       most: Events at the most.
+      has_nodes: Whether the history says which node was asked; each client has one of its own.
     """
     made = History()
     workers = random.randint(1, 3)
@@ -136,7 +157,7 @@ def random_history(
         if first is None:
             f, value = choose()
             op = Op(index=index, time=time, type="invoke", process=processes[worker], f=f, value=value)
-            begun[worker] = op = attrs.evolve(op, final=random.random() < 0.5)
+            begun[worker] = op = attrs.evolve(op, final=random.random() < 0.5, node=f"n{worker}" if has_nodes else None)
         else:
             outcome: OpType = random.choice(("ok", "ok", "ok", "ok", "fail", "info"))
             value = answer(first.f, first.value) if outcome == "ok" else first.value

@@ -8,7 +8,21 @@ from random import Random
 from typing import Any
 
 import pytest
-from harness_histories import add, begin, checked, fail, history, info, ok, pairs, random_history, read, system_history
+from harness_histories import (
+    add,
+    audits,
+    begin,
+    checked,
+    fail,
+    history,
+    info,
+    ok,
+    pairs,
+    random_history,
+    read,
+    same,
+    system_history,
+)
 
 from trio_messenger.sim.checkers import Results
 from trio_messenger.sim.checkers.counters import counters, reachable
@@ -49,6 +63,26 @@ def test_a_wrong_sum_is_an_error() -> None:
         "final-reads": [2, 3, 4],
         "acceptable": [[3, 3]],
     }
+
+
+def test_every_final_read_counts_whoever_asked() -> None:
+    """Audits are final reads: a node that nobody else asks is judged, and the first round as well as the second."""
+    results = check(add(0, 3), audits(n1=3, n2=2), audits(n1=3, n2=3))
+    assert (results["valid?"], results["final-reads"], results["last-reads"]) == (
+        False,
+        [3, 2, 3, 3],
+        {"n1": 3, "n2": 3},
+    )
+    assert [(each["node"], each["value"]) for each in results["errors"]] == [("n2", 2)]
+
+
+def test_nodes_must_agree_in_the_end() -> None:
+    """Where an add nobody knows about makes two values possible, an acknowledged one may hide behind it."""
+    unknown = (add(0, 3), begin(1, "add", 4), info(1))
+    results = check(*unknown, audits(n1=7, n2=3), audits(n1=7, n2=3))
+    assert (results["valid?"], results["errors"], results["last-reads"]) == (False, [], {"n1": 7, "n2": 3})
+    assert check(*unknown, audits(n1=7, n2=3), audits(n1=7, n2=7))["valid?"] is True
+    assert check(*unknown, read(0, 7, final=True), read(1, 3, final=True))["valid?"] is True
 
 
 def test_reads_are_told_in_the_order_in_which_they_ended() -> None:
@@ -115,9 +149,12 @@ def by_definition(of: History) -> Results:
     possible = sums(sum(d for d, how in adds if how == "ok"), [d for d, how in adds if how == "info"])
     reads = [op for op in of if op.type == "ok" and op.f == "read" and op.final]
     wrong = [op.index for op in reads if isinstance(op.value, bool) or op.value not in possible]
+    last = {op.node: op.value for op in reads if op.node is not None}
+    agree = all(same(*two) for two in itertools.combinations(last.values(), 2))
     span = range(min(possible) - 1, max(possible) + 2)
     return {
-        "valid?": not wrong,
+        "valid?": not wrong and agree,
+        **({"last-reads": last} if last else {}),
         "errors": wrong,
         "final-reads": [op.value for op in reads],
         "acceptable": [
@@ -140,7 +177,7 @@ def test_small_histories_are_judged_by_the_definition() -> None:
         def answer(f: str, value: Any, random: Random = random) -> Any:
             return value if f == "add" else random.randint(-4, 8)
 
-        made = random_history(random, choose, answer, most=20)
+        made = random_history(random, choose, answer, most=20, has_nodes=seed % 2 == 0)
         results = checked(counters(made))
         assert {**results, "errors": [each["index"] for each in results["errors"]]} == by_definition(made), (
             f"seed {seed}"

@@ -8,9 +8,24 @@ from random import Random
 from typing import Any
 
 import pytest
-from harness_histories import MS, Events, begin, checked, fail, history, info, ok, pairs, random_history
+from harness_histories import (
+    MS,
+    Events,
+    add,
+    audits,
+    begin,
+    checked,
+    fail,
+    history,
+    info,
+    ok,
+    pairs,
+    random_history,
+    read,
+)
 
 from trio_messenger.sim.checkers import Results, Valid, worst
+from trio_messenger.sim.checkers.audit import audit
 from trio_messenger.sim.checkers.availability import Availability, availability
 from trio_messenger.sim.checkers.latencies import latencies
 from trio_messenger.sim.checkers.quantiles import quantiles
@@ -31,7 +46,9 @@ MIXED: tuple[Events, ...] = (
 def anything(seed: int) -> History:
     """Return a history in which anything may happen."""
     random = Random(seed)
-    return random_history(random, lambda: (random.choice("abc"), None), lambda *_: None, most=30)
+    return random_history(
+        random, lambda: (random.choice("abc"), None), lambda *_: None, most=30, has_nodes=seed % 2 == 0
+    )
 
 
 # Verdicts
@@ -201,6 +218,32 @@ def timed(of: list[tuple[Any, Any]]) -> dict[str, float]:
     }
 
 
+def test_audits_do_not_count() -> None:
+    """What the simulator reads at the end is in no count, no latency and no fraction."""
+    plain = (add(0, 1), begin(1, "read"), info(1))
+    some, all_ = history(*plain), history(*plain, audits(n1=[1], n2=[1]))
+    for figures in (stats, availability, latencies):
+        assert figures(all_) == figures(some)
+
+
+def test_stats_count_by_node_as_well() -> None:
+    """Where the history says who was asked, each node has its counts."""
+    made = history(begin(0, "add", 1, node="n2"), ok(0), begin(1, "read", node="n1"), fail(1), add(2, 2))
+    assert checked(stats(made))["by-node"] == {
+        "n1": {**NONE, "count": 1, "fail-count": 1},
+        "n2": {**NONE, "count": 1, "ok-count": 1},
+    }
+
+
+def test_final_reads_of_each_node_are_counted() -> None:
+    """A node is audited if the simulator asked it, and answered if any of its final reads was ok."""
+    worker = (begin(0, "read", final=True, node="n1"), ok(0, [1]))
+    refusals = (begin(5, "read", final=True, node="n2"), fail(5))
+    made = history(read(1, [], final=True), worker, refusals, audits(n1=[1], n2=[1]))
+    assert checked(audit(made)) == {"valid?": True, "ok-reads": {"n1": 2, "n2": 1}}
+    assert audit(history(worker)) == {"valid?": True, "ok-reads": {}}
+
+
 def test_random_histories_have_the_figures_of_the_definition() -> None:
     """On thousands of small random histories all figures are those that counting one by one comes to."""
     verdicts: Counter[tuple[str, bool]] = Counter()
@@ -212,7 +255,10 @@ def test_random_histories_have_the_figures_of_the_definition() -> None:
         found = checked(stats(made))
         by_f = {f: {"valid?": counted(group)["ok-count"] > 0, **counted(group)} for f, group in groups.items()}
         valid = all(each["valid?"] for each in by_f.values())
+        by_node = found.pop("by-node", None)
         assert found == {"valid?": valid, **counted(operations), "by-f": by_f}, f"seed {seed}"
+        nodes = sorted({begun.node for begun, _ in operations if begun.node is not None})
+        assert by_node == ({node: counted([e for e in operations if e[0].node == node]) for node in nodes} or None)
         assert checked(latencies(made)) == {
             "valid?": True,
             **{"quantiles": timed(operations), **counted(operations)},

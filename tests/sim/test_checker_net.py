@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 import pytest
-from harness_histories import add, begin, checked, history, read
+from harness_histories import add, audits, begin, checked, history, read
 
 from trio_messenger.sim.checkers import Results
 from trio_messenger.sim.checkers.net import net
@@ -100,6 +100,18 @@ def test_a_copy_is_no_message_of_its_own() -> None:
     wire.send("n1", "n2", "drop")
     results = net(wire.journal, OPERATIONS)
     assert results["servers"] == {**counts(3, 3, 2, 2, 3), "msgs-per-op": 0.75}
+
+
+def test_what_the_audit_sends_is_not_counted() -> None:
+    """Neither its operations nor its messages count; what was under way when it began still arrives."""
+    wire = Wire()
+    wire.send("n1", "n2")
+    wire.journal.note(0, "audit")
+    wire.journal.note(0, "deliver", id=0)
+    wire.send("c9", "n1", "deliver")
+    wire.send("n1", "n2", "deliver")
+    results = net(wire.journal, history(add(0, 1), audits(n1=[1], n2=[1])))
+    assert results["all"] == {**counts(1, 1, 0, 0, 1), "msgs-per-op": 1.0}
 
 
 def test_what_befalls_nodes_is_not_counted() -> None:

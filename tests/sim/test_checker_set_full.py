@@ -13,6 +13,7 @@ import pytest
 from harness_histories import (
     MS,
     add,
+    audits,
     begin,
     checked,
     fail,
@@ -28,7 +29,7 @@ from harness_histories import (
 
 from trio_messenger.sim.checkers import Results
 from trio_messenger.sim.checkers.set_full import set_full
-from trio_messenger.sim.history import History
+from trio_messenger.sim.history import History, Op
 
 NOTHING: Results = {
     "valid?": "unknown",
@@ -87,6 +88,16 @@ def test_an_element_that_a_later_read_does_not_see_is_lost() -> None:
         "lost-count": 1,
         "lost": [7],
         **no_latency("lost"),
+        "worst-lost": [
+            {
+                "element": 7,
+                "outcome": "lost",
+                "lost-latency": 0,
+                "known": {"index": 1, "time": MS, "process": 0, "type": "ok", "f": "add"},
+                "last-absent": {"index": 2, "time": 2 * MS, "process": 1, "type": "invoke", "f": "read"},
+                "missing-from": [],
+            }
+        ],
     }
 
 
@@ -98,15 +109,10 @@ def test_an_element_that_vanishes_is_lost() -> None:
         *(begin(1, "read", at=8.9), ok(1, [7], at=9)),
         *(begin(1, "read", at=20), ok(1, [], at=21)),
     )
-    latencies = {"0": 7, "0.5": 7, "0.95": 7, "0.99": 7, "1": 7}
-    assert results == {
-        **NOTHING,
-        "valid?": False,
-        "attempt-count": 1,
-        "lost-count": 1,
-        "lost": [7],
-        "lost-latencies": latencies,
-    }
+    assert (results["valid?"], results["lost"]) == (False, [7])
+    assert results["lost-latencies"] == {"0": 7, "0.5": 7, "0.95": 7, "0.99": 7, "1": 7}
+    [told] = results["worst-lost"]
+    assert (told["lost-latency"], told["last-present"]["index"], told["last-absent"]["index"]) == (7, 4, 6)
 
 
 def test_an_element_seen_once_is_known_though_its_add_had_no_reply() -> None:
@@ -211,6 +217,46 @@ def test_the_eight_stalest_are_described() -> None:
     assert [each["stable-latency"] for each in results["worst-stale"]] == [100, 100, 99, 99, 98, 98, 97, 97]
     assert results["stale"] == list(range(12))
     assert results["stable-latencies"] == {"0": 95, "0.5": 98, "0.95": 100, "0.99": 100, "1": 100}
+
+
+def test_what_the_last_read_of_one_node_lacks_is_lost() -> None:
+    """That others, read at the same time and begun later, have the element does not help; who lacks it is told."""
+    results = check(add(0, 7), add(0, 8), audits(n1=[7, 8], n2=[8], n3=[7, 8]))
+    assert (results["valid?"], results["stable-count"], results["lost"]) == (False, 1, [7])
+    assert results["missing"] == {"n2": [7]}
+    assert [(each["element"], each["missing-from"]) for each in results["worst-lost"]] == [(7, ["n2"])]
+    assert "late" not in results
+
+
+def test_what_only_an_earlier_final_read_of_a_node_lacks_is_stale() -> None:
+    """The second round decides; the first one is told, as an element that came late."""
+    results = check(add(0, 7), audits(n1=[7], n2=[]), audits(n1=[7], n2=[7]))
+    assert (results["valid?"], results["lost"], results["stale"]) == (True, [], [7])
+    assert results["late"] == {"n2": [7]}
+    assert "missing" not in results
+
+
+def test_what_any_node_knew_in_the_first_round_all_must_know_in_the_second() -> None:
+    """An element whose add had no reply need not exist; but if the first round shows it, it does."""
+    unknown = (begin(0, "add", 7), info(0), add(3, 8))
+    assert check(*unknown, audits(n1=[7, 8], n2=[8]))["valid?"] is True
+    results = check(*unknown, audits(n1=[7, 8], n2=[8]), audits(n1=[7, 8], n2=[8]))
+    assert (results["valid?"], results["missing"]) == (False, {"n2": [7]})
+
+
+def test_only_final_reads_that_are_ok_say_what_a_node_lacks_in_the_end() -> None:
+    """An earlier read may miss what spreads later, and one that failed shows nothing; that before it decides then."""
+    early = (begin(1, "read", node="n2"), ok(1, []))
+    failed = (begin(9, "read", final=True, node="n2"), info(9))
+    assert check(add(0, 7), early, audits(n1=[7]), failed)["valid?"] is True
+    assert check(add(0, 7), audits(n1=[7], n2=[]), failed)["missing"] == {"n2": [7]}
+
+
+def test_the_first_eight_lost_elements_are_described() -> None:
+    """Of many lost elements eight are described, in the order of their adds; all are in the lists."""
+    results = check(*(add(0, n) for n in range(12)), audits(n1=[], n2=[]))
+    assert [each["element"] for each in results["worst-lost"]] == list(range(8))
+    assert results["missing"] == {"n1": list(range(12)), "n2": list(range(12))}
 
 
 def test_an_element_twice_in_one_read_is_invalid() -> None:
@@ -333,6 +379,7 @@ def by_definition(of: History) -> Results:
     reads = [(begun, end) for begun, end in operations if begun.f == "read" and end is not None and end.type == "ok"]
     found: dict[str, list[tuple[Any, int]]] = {"stable": [], "lost": [], "never-read": []}
     described = []
+    known_at: dict[Any, int] = {}
     for n, (first, _) in enumerate(adds):
         if any(same(first.value, earlier.value) for earlier, _ in adds[:n]):
             continue
@@ -343,8 +390,11 @@ def by_definition(of: History) -> Results:
         known = min(acknowledged + [end for _, end in with_it], key=lambda op: op.index, default=None)
         present = max((begun for begun, _ in with_it), key=lambda op: op.index, default=None)
         absent = max((begun for begun, _ in without), key=lambda op: op.index, default=None)
+        known_at |= {} if known is None else {first.value: known.index}
         outcome, last = "never-read", None
-        if present is not None and (absent is None or present.index > absent.index):
+        if any(lacks(some[-1], first.value, known_at) for some in final_reads(reads).values()):
+            outcome, last = "lost", present
+        elif present is not None and (absent is None or present.index > absent.index):
             outcome, last = "stable", absent
         elif known is not None and absent is not None and absent.index > known.index:
             outcome, last = "lost", present
@@ -381,7 +431,32 @@ def by_definition(of: History) -> Results:
         "duplicated": [[each, duplicated[each]] for each in sorted(duplicated)],
         "unexpected-count": len(unexpected),
         "unexpected": sorted(unexpected),
+        **lacked(reads, known_at),
     }
+
+
+def lacks(read: tuple[Op, Op], element: Any, known_at: dict[Any, int]) -> bool:
+    """Tell whether *read* does not see *element*, which was known when it began."""
+    return element in known_at and known_at[element] < read[0].index and element not in read[1].value
+
+
+def final_reads(reads: list[tuple[Op, Op]]) -> dict[str, list[tuple[Op, Op]]]:
+    """Return the final reads of each node, in the order in which they began."""
+    nodes = {read[0].node for read in reads if read[0].final and read[0].node}
+    begun = sorted(reads, key=lambda read: read[0].index)
+    return {node: [read for read in begun if read[0].final and read[0].node == node] for node in nodes}
+
+
+def lacked(reads: list[tuple[Op, Op]], known_at: dict[Any, int]) -> Results:
+    """Return what the last final read of each node does not see, and what only an earlier one does not see."""
+    missing, late = {}, {}
+    for node, some in final_reads(reads).items():
+        missing[node] = sorted(element for element in known_at if lacks(some[-1], element, known_at))
+        ever = {element for element in known_at if any(lacks(read, element, known_at) for read in some)}
+        late[node] = sorted(ever - set(missing[node]))
+    found = {"missing": missing, "late": late}
+    told = {name: {node: some for node, some in each.items() if some} for name, each in found.items()}
+    return {name: each for name, each in told.items() if each}
 
 
 def nth(ascending: list[int], q: float) -> int:
@@ -405,7 +480,7 @@ def anything(random: Random) -> History:
         seen = sorted(set(begun)) if random.random() < 0.6 else [n for n in range(5) if random.random() < 0.5]
         return seen + random.choices(range(7), k=1 if random.random() < 0.1 else 0)
 
-    return random_history(random, choose, answer, most=24)
+    return random_history(random, choose, answer, most=24, has_nodes=random.random() < 0.5)
 
 
 def test_small_histories_are_judged_by_the_definition() -> None:
@@ -417,11 +492,15 @@ def test_small_histories_are_judged_by_the_definition() -> None:
         worst = [
             (each["element"], each["known"]["index"], each["last-absent"]["index"]) for each in results["worst-stale"]
         ]
+        first_lost = [each["element"] for each in results.pop("worst-lost", [])]
+        assert sorted(first_lost) == results["lost"], f"seed {seed}"
         assert {**results, "worst-stale": worst} == by_definition(made), f"seed {seed}"
         seen.update(name for name, value in results.items() if value)
         seen[str(results["valid?"])] += 1
-    for what in ("True", "False", "unknown", "stable-count", "lost", "never-read", "stale", "duplicated", "unexpected"):
+    lists = ("lost", "never-read", "stale", "duplicated", "unexpected", "missing")
+    for what in ("True", "False", "unknown", "stable-count", *lists):
         assert seen[what] > 100, what
+    assert seen["late"] > 40
 
 
 def test_what_elements_are_does_not_matter() -> None:

@@ -158,7 +158,9 @@ def test_progress_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: Callab
     long: Any = SimpleNamespace(
         options=Options(workload="echo", time_limit=3600, faults=[Loss(rate=1)] * 400),
         phase="main",
-        history=[SimpleNamespace(type="ok")] * 17_000 + [SimpleNamespace(type="info")] * 300,
+        history=[SimpleNamespace(type="ok", audit=False)] * 17_000
+        + [SimpleNamespace(type="info", audit=False)] * 300
+        + [SimpleNamespace(type="ok", audit=True)] * 10,
         network=SimpleNamespace(now=lambda: 3_599_900_000_000, bites=Counter(range(399))),
     )
     stream = Terminal()

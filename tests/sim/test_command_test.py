@@ -118,7 +118,8 @@ def test_each_reason_has_a_line_of_its_own() -> None:
     """What the checker says stands first, with its first record; then what else is wrong."""
     found = outcome("test", "-w", "echo", "--node", "broken:busy", *SHORT)
     lines = found.output.partition("  because     ")[2].partition("\n  operations")[0].splitlines()
-    assert re.fullmatch(r"the workload's checker says invalid: errors 28, the first: f \"echo\", sent \"P.*", lines[0])
+    said = r"the workload's checker says invalid: errors 28, the first: node \"n\d\", f \"echo\", sent \"P.*"
+    assert re.fullmatch(said, lines[0])
     assert lines[1:] == ["              no 'echo' of 28 was ok"]
     shouting = outcome("test", "-w", "echo", "--node", "broken:shouting", *SHORT).line("because")
     assert ', received "PLEASE ECHO ' in shouting
@@ -219,7 +220,8 @@ def test_messages_are_shown_as_they_are_delivered_or_not() -> None:
     found = lost(*options)
     kinds = [" ".join(line.split()[1:3]).partition(" {")[0] for line in found.errors.splitlines()]
     assert set(kinds) == {"recv", "drop (partition)", "drop (loss)", "copy"}
-    assert kinds.count("recv") == found.json["net"]["all"]["recv-count"]
+    audits = 2 * len(found.json["audit"]["ok-reads"])  # each node is asked once more, and answers; that is not counted
+    assert kinds.count("recv") == found.json["net"]["all"]["recv-count"] + audits
     assert all(line.endswith("}") for line in found.errors.splitlines())
 
 

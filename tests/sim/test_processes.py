@@ -124,6 +124,7 @@ def make_run(
     rate: float = 50.0,
     time_limit: float = 0.4,
     latency: float = 0.0,
+    concurrency: int | None = None,
     watch: Callable[[Run], object] = lambda _: None,
 ) -> Run:
     options = Options(
@@ -133,6 +134,7 @@ def make_run(
         rate=rate,
         time_limit=time_limit,
         latency=Latency(latency, "uniform"),
+        concurrency=concurrency or len(nodes),
     )
     return Run(options, process_hosts(command, folder), recovery=0.2, watch=watch)
 
@@ -233,6 +235,16 @@ def test_a_foreign_node_is_valid_under_all_faults(folder: Path, impatient: None)
     events = [entry.event for entry in run.journal if entry.node == "n2"]
     assert events == ["start", "ready", "kill", "start", "ready"]
     assert all(line.startswith(b'{"src"') and line.endswith(b"}") for line in sent_by(run, "n1"))
+
+
+def test_executables_are_read_in_two_rounds_in_the_end(folder: Path) -> None:
+    """In real time as in virtual time, though the clients are fewer than the nodes."""
+    run = make_run(folder, "broadcast", FOREIGN, nodes=["n1", "n2"], concurrency=1)
+    run_real(run)
+    assert_valid(run)
+    audits = [op for op in run.history if op.audit and op.type == "ok"]
+    assert sorted(f"{op.node}" for op in audits) == ["n1", "n2", "n2"]
+    assert judge(run)["audit"]["ok-reads"] == {"n1": 2, "n2": 2}
 
 
 def test_services_answer_processes(folder: Path) -> None:

@@ -20,7 +20,7 @@ import trio
 from harness_transports import node_and_transport
 
 from trio_messenger import LWW_KV, Body, ErrorCode, KeyValue, Node, Request, RpcError
-from trio_messenger.nodes import broadcast, echo
+from trio_messenger.nodes import broadcast, echo, g_counter
 from trio_messenger.sim import ClockSkew, Fault, Kill, Loss, Partition, Report, SetUpError, simulate
 from trio_messenger.sim._in_process import EPOCH
 from trio_messenger.sim.durable import Build
@@ -38,13 +38,13 @@ def sends(report: Report) -> list[dict[str, Any]]:
 
 
 def test_a_run_goes_as_maelstroms_do() -> None:
-    """`init` to all, then the topology, then operations for the time limit, ten seconds of rest, and a read by each."""
+    """`init` to all, the topology, operations for the time limit, ten seconds of rest, and a read by each worker."""
     report = simulate("broadcast", broadcast.build, nodes=3, time_limit=20)
     types = [(message["src"], message["dest"], message["body"]["type"]) for message in sends(report)]
     assert {(dest, kind) for _, dest, kind in types[:3]} == {("n1", "init"), ("n2", "init"), ("n3", "init")}
     assert {src for src, _, _ in types[:3]} == {"c0", "c1", "c2"}
     assert [kind for _, _, kind in types].count("topology") == 3
-    final = [op for op in report.history if op.final and op.type == "invoke"]
+    final = [op for op in report.history if op.final and op.type == "invoke" and not op.audit]
     assert [op.f for op in final] == ["read"] * 3
     assert {op.process for op in final} == {0, 1, 2}
     last_before = max(op.time for op in report.history if not op.final)
@@ -75,6 +75,121 @@ def test_replicas_of_lww_kv_merge_if_that_is_asked_for(lww_kv: str, agrees: bool
     assert sum(found) > 30
 
 
+def test_every_node_is_read_in_two_rounds_in_the_end() -> None:
+    """First those that no worker asked, then, when these reads are over, all; by clients that nobody else is."""
+    report = simulate("broadcast", broadcast.build, nodes=4, concurrency=2, time_limit=5, latency=100)
+    audits = [op for op in report.history if op.audit]
+    asked = [f"{op.node}" for op in audits if op.type == "invoke"]
+    assert (sorted(asked[:2]), sorted(asked[2:])) == (["n3", "n4"], ["n1", "n2", "n3", "n4"])
+    assert [op.type for op in audits] == ["invoke"] * 2 + ["ok"] * 2 + ["invoke"] * 4 + ["ok"] * 4
+    assert all(op.final for op in audits)
+    processes = [op.process for op in audits if op.type == "invoke"]
+    assert len(set(processes)) == 6
+    assert not set(processes) & {op.process for op in report.history if not op.audit}
+    assert report.results["audit"]["ok-reads"] == {"n1": 2, "n2": 2, "n3": 2, "n4": 2}
+    assert (report.valid, report.warnings()) == (True, [])
+
+
+@pytest.mark.parametrize("workload", ["g-set", "g-counter", "pn-counter"])
+def test_a_node_that_no_client_asks_is_judged(workload: str) -> None:
+    """With one client of two nodes, the node that nobody else talks to is the one that has nothing, and is named."""
+
+    def build() -> Node:
+        node = Node()
+        values: list[int] = []
+        is_set = workload == "g-set"
+        node.on("read")(lambda _: {"value": values if is_set else sum(values)})
+
+        @node.on("add")
+        def add(request: Request) -> Body:
+            values.append(request.body["element" if is_set else "delta"])
+            return {}
+
+        return node
+
+    report = simulate(workload, build, nodes=2, concurrency=1, time_limit=10)
+    assert report.valid is False
+    found = report.results["workload"]
+    assert list(found["missing"]) == ["n2"] if workload == "g-set" else {e["node"] for e in found["errors"]} == {"n2"}
+
+
+def test_a_node_that_cannot_be_read_in_the_end_is_named() -> None:
+    """What it lacks nobody knows; the verdict is that of the others."""
+
+    def build() -> Node:
+        node = Node()
+        node.on("add")(lambda _: {})
+
+        @node.on("read")
+        def read() -> Body:
+            if node.id in ("n1", "n3"):
+                raise RpcError(ErrorCode.TEMPORARILY_UNAVAILABLE, "not now")
+            return {"value": 0}
+
+        return node
+
+    report = simulate("pn-counter", build, nodes=3, rate=0, time_limit=5)
+    assert report.results["audit"]["ok-reads"] == {"n1": 0, "n2": 2, "n3": 0}
+    assert "no final read of n1 and n3 was ok, so nobody knows what is missing there" in report.warnings()
+
+
+def test_nodes_of_which_nothing_was_seen_are_named() -> None:
+    """Where there are no final reads: nodes that no client asks, and one that answers nothing well."""
+
+    def build() -> Node:
+        node = Node()
+
+        @node.on("generate")
+        def generate(request: Request) -> Body:
+            if node.id == "n2":
+                raise RpcError(ErrorCode.TEMPORARILY_UNAVAILABLE, "not now")
+            return {"id": f"{node.id} {node.stats.received}"}
+
+        return node
+
+    report = simulate("unique-ids", build, nodes=4, concurrency=2, time_limit=10)
+    count = report.results["stats"]["by-node"]["n2"]["count"]
+    assert report.warnings() == [
+        "no client asked n3 and n4: give at least as many clients (concurrency) as nodes",
+        f"none of the {count} operations that asked n2 was ok",
+    ]
+    assert report.results["audit"]["ok-reads"] == {}
+
+
+def test_a_node_that_lost_its_memory_lacks_what_it_had() -> None:
+    """Without gossip, one kill is enough: what was acknowledged before is missing from the next life for good."""
+
+    def build() -> Node:
+        node = Node()
+        seen: list[int] = []
+
+        @node.on("add")
+        async def add(request: Request) -> Body:
+            seen.append(request.body["element"])
+            for peer in node.peers:
+                await node.send(peer, {"type": "told", "element": seen[-1]})
+            return {}
+
+        node.on("told")(lambda request: seen.append(request.body["element"]))
+        node.on("read")(lambda _: {"value": seen})
+        return node
+
+    for seed in range(10):
+        kill = Kill(nodes=["n3"], at=5, until=6)
+        report = simulate("g-set", build, nodes=3, seed=seed, rate=10, time_limit=10, faults=[kill])
+        missing = report.results["workload"]["missing"]
+        assert (report.valid, "n3" in missing) == (False, True)
+        assert set(missing["n3"]) <= set(report.results["workload"]["lost"])
+
+
+def test_the_audit_counts_nowhere() -> None:
+    """Operations, latencies, availability and messages are those of the workload alone."""
+    results = simulate("g-counter", g_counter.build, nodes=3, time_limit=10, latency=50).results
+    counts = [part["count"] for part in results["stats"]["by-f"].values()]
+    assert results["stats"]["count"] == results["latencies"]["count"] == sum(counts)
+    assert results["net"]["clients"]["send-count"] == 2 * (results["stats"]["count"] + 3)  # init, and operations
+
+
 def test_operations_come_at_the_rate() -> None:
     """About as many begin as rate times time, from the first moment on, by all workers."""
     report = simulate("echo", echo.build, rate=50, time_limit=20, concurrency=7)
@@ -94,7 +209,7 @@ def test_each_client_has_its_node() -> None:
 def test_without_a_rate_nobody_asks() -> None:
     """With rate 0 the cluster is left alone for the time limit, and too little is seen to call it right."""
     report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)
-    assert [op.f for op in report.history if op.type == "invoke"] == ["read"] * 5
+    assert [operation.f for operation in report.history.counted()] == ["read"] * 5
     assert report.valid == "unknown"
 
 

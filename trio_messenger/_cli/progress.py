@@ -72,7 +72,8 @@ class Progress:
 
     def _figures(self, run: Run) -> str:
         for index in range(self._counted, len(run.history)):
-            self._outcomes[run.history[index].type] += 1
+            op = run.history[index]
+            self._outcomes[op.type] += not op.audit
         self._counted = len(run.history)
         # All of it has to fit a terminal of 80 columns.
         seconds, elapsed = run.network.now() / 1e9, max(time.monotonic() - self._began, REDRAWN_EVERY)

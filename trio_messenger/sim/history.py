@@ -39,6 +39,11 @@ class Op:
     """Why it did not end well, in one line."""
     final: bool = False
     """Whether it is one of the last, after all faults are healed."""
+    node: str | None = None
+    """The id of the node that was asked; None if the history does not say."""
+    audit: bool = False
+    """Whether it is an audit: one of the reads with which the simulator looks at every node in the end, beyond what the
+    workload asks. Audits are judged, but do not count as operations."""
 
 
 @final
@@ -97,3 +102,7 @@ class History:
             else:
                 ends[begun.pop(op.process)] = op
         return [Operation(op, ends.get(op.index)) for op in self._ops if op.type == "invoke" and (not fs or op.f in fs)]
+
+    def counted(self) -> list[Operation]:
+        """Return the operations that figures are made of: all but audits."""
+        return [operation for operation in self.operations() if not operation.invocation.audit]

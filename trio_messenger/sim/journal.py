@@ -17,9 +17,9 @@ MessageEvent: TypeAlias = Literal["send", "deliver", "drop", "duplicate"]
 """What becomes of a message. Each has one ``send``; then a ``deliver`` or a ``drop``, and another one of these for each
 ``duplicate``. What is still on its way at the end has neither."""
 
-NodeEvent: TypeAlias = Literal["start", "ready", "kill", "pause", "resume", "exit", "begin", "end"]
-"""What becomes of a node (``start``: its process runs; ``ready``: ``init_ok`` came; ``exit``: it ended of itself), and
-the ``begin`` and ``end`` of a fault."""
+NodeEvent: TypeAlias = Literal["start", "ready", "kill", "pause", "resume", "exit", "begin", "end", "audit"]
+"""What becomes of a node (``start``: its process runs; ``ready``: ``init_ok`` came; ``exit``: it ended of itself), the
+``begin`` and ``end`` of a fault, and the beginning of the ``audit``, in which the simulator reads every node."""
 
 DropReason: TypeAlias = Literal["partition", "loss", "down", "unknown"]
 """Why a message was dropped: a partition, loss, a dead or restarted receiver, a receiver that does not exist."""

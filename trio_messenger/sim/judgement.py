@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .checkers import Results, Valid, worst
+from .checkers.audit import audit
 from .checkers.availability import availability
 from .checkers.latencies import latencies
 from .checkers.net import net
@@ -19,7 +21,10 @@ from .run import Run
 _EXCERPT: Final = 160
 """Characters of a line that stand in a problem: enough to recognise it."""
 
-_ASIDE: Final = ("valid?", "stale-count", "stale", "worst-stale", "stable-latencies", "lost-latencies")
+_ASIDE: Final = (
+    *("valid?", "stale-count", "stale", "worst-stale", "stable-latencies"),
+    *("late", "worst-lost", "lost-latencies", "final-reads"),
+)
 """What checkers say of the workload that never makes it invalid."""
 
 _PLACE: Final = ("index", "time", "process", "type")
@@ -33,8 +38,9 @@ def judge(run: Run) -> Results:
     """Return the results of *run*, which has ended, as Maelstrom's ``results.edn`` has them, and some of our own.
 
     ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. Of our own are ``latencies``;
-    ``nodes``, with the ``problems`` that nodes have whatever their clients saw, such as messages to nobody; and
-    ``faults``, with how often each ``took-effect``.
+    ``audit``, with how many final reads of each node were ok; ``nodes``, with the ``problems`` that nodes have whatever
+    their clients saw, such as messages to nobody, and those that are ``unasked``; and ``faults``, with how often each
+    ``took-effect``.
     """
     history = run.history
     results: dict[str, Any] = {
@@ -43,6 +49,7 @@ def judge(run: Run) -> Results:
         "availability": availability(history, run.options.availability),
         "net": net(run.journal, history),
         "latencies": latencies(history),
+        "audit": audit(history),
         "nodes": _nodes(run),
         "faults": _faults(run.options, run.network.bites),
     }
@@ -67,7 +74,32 @@ def reasons(results: Results) -> list[str]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what makes *results* say less than they seem to: that nothing was asked, faults that touched nothing."""
+    """Return what makes *results* say less than they seem to: nodes nobody has seen, faults without effect."""
+    return [*_unseen_nodes(results), *_untested(results)]
+
+
+def _unseen_nodes(results: Results) -> list[str]:
+    found = []
+    unread = [node for node, count in results["audit"]["ok-reads"].items() if not count]
+    if unread:
+        found.append(f"no final read of {in_words(unread)} was ok, so nobody knows what is missing there")
+    unasked = results["nodes"]["unasked"]
+    if unasked:
+        found.append(f"no client asked {in_words(unasked)}: give at least as many clients (concurrency) as nodes")
+    return found + [
+        f"none of the {counts['count']} operations that asked {node} was ok"
+        for node, counts in results["stats"].get("by-node", {}).items()
+        if not counts["ok-count"] and node not in unread
+    ]
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return *names* as they stand in a sentence: ``n1, n2 and n3``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _untested(results: Results) -> list[str]:
     if not results["stats"]["count"]:
         return ["clients asked nothing: this run has tested only that nodes start; give a longer time, or a rate"]
     nemesis, schedule = results["faults"]["nemesis"], results["faults"]["schedule"]
@@ -101,7 +133,9 @@ def _nodes(run: Run) -> Results:
     problems = [problem for host in run.hosts.values() for problem in host.problems]
     problems += _shortened(_counted(run.malformed), "more kinds of malformed replies")
     problems += _shortened(_misdirected(run.journal), "more messages to nobody")
-    return {"valid?": not problems, "problems": problems}
+    asked = {op.node for op in run.history}
+    unasked = [node_id for node_id in run.options.nodes if node_id not in asked] if asked else []
+    return {"valid?": not problems, "problems": problems, "unasked": unasked}
 
 
 def _misdirected(journal: Journal) -> list[str]:

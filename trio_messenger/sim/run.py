@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -41,6 +42,7 @@ class _Worker:
     node_id: str
     process: int
     client: Client
+    is_auditor: bool = False
 
 
 @final
@@ -148,6 +150,24 @@ class Run:
             async with trio.open_nursery() as operations:
                 for index in range(len(self._workers)):
                     operations.start_soon(self._perform, index, last, True)
+            if last[0] in self.workload.idempotent:
+                await self._audit(last)
+
+    async def _audit(self, last: Invocation) -> None:
+        """Do *last*, a read, with every node, once the workload is done; first with those that no worker asked.
+
+        All reads of a round begin at the same instant, so one round cannot tell a node that is late from one that
+        lacks something for good. The second one can: what any node knew in the first, all have to know by now.
+        """
+        self.journal.note(self.network.now(), "audit")
+        processes = itertools.count(max(worker.process for worker in self._workers) + 1)
+        asked = {worker.node_id for worker in self._workers}
+        nodes = self.options.nodes
+        for some in ([node_id for node_id in nodes if node_id not in asked], nodes):
+            async with trio.open_nursery() as operations:
+                for node_id in some:
+                    auditor = _Worker(node_id, next(processes), self._clients.open(), is_auditor=True)
+                    operations.start_soon(self._carry_out, auditor, last, True)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
@@ -179,10 +199,8 @@ class Run:
             due = max(due, trio.current_time()) + chance.uniform(0, 2 / self.options.rate)
 
     async def _perform(self, index: int, invocation: Invocation, is_final: bool) -> None:
-        worker, (f, value) = self._workers[index], invocation
-        self._record(worker, "invoke", f, value, None, is_final)
-        outcome, value, error = await self._ask(worker, f, value)
-        self._record(worker, outcome, f, value, error, is_final)
+        worker = self._workers[index]
+        outcome = await self._carry_out(worker, invocation, is_final)
         if outcome == "info":  # it may still happen: this process has not finished, and does nothing else
             worker.process += len(self._workers)
             worker.client.close()
@@ -190,6 +208,14 @@ class Run:
         self._free.append(index)
         self._freed.set()
         self._watch(self)
+
+    async def _carry_out(self, worker: _Worker, invocation: Invocation, is_final: bool) -> OpType:
+        """Let *worker* do one operation, and return how it ended."""
+        f, value = invocation
+        self._record(worker, "invoke", f, value, None, is_final)
+        outcome, value, error = await self._ask(worker, f, value)
+        self._record(worker, outcome, f, value, error, is_final)
+        return outcome
 
     async def _ask(self, worker: _Worker, f: str, value: Any) -> tuple[OpType, Any, str | None]:
         """Carry out an operation; return how it ended, its value, and what went wrong."""
@@ -213,6 +239,8 @@ class Run:
                 value=value,
                 error=error,
                 final=is_final,
+                node=worker.node_id,
+                audit=worker.is_auditor,
             )
         )
 

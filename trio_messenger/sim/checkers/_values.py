@@ -48,4 +48,5 @@ def _rank(value: Any) -> tuple[float, bytes]:
 
 def mention(op: Op, **more: Any) -> dict[str, Any]:
     """Return a JSON object that says which *op* of the history is meant; *more* is added to it."""
-    return {"index": op.index, "time": op.time, "process": op.process, "type": op.type, "f": op.f, **more}
+    place = {} if op.node is None else {"node": op.node}
+    return {"index": op.index, "time": op.time, "process": op.process, **place, "type": op.type, "f": op.f, **more}

@@ -13,7 +13,7 @@ Availability: TypeAlias = Literal["total"] | float | None
 
 
 def availability(history: History, wanted: Availability = None) -> Results:
-    """Judge whether enough operations of *history*, final ones included, were ok.
+    """Judge whether enough operations of *history*, final ones included but no audits, were ok.
 
     Args:
       history: What happened.
@@ -25,7 +25,7 @@ def availability(history: History, wanted: Availability = None) -> Results:
     Raises:
       ValueError: if *wanted* is something else.
     """
-    counts = outcomes(history.operations())
+    counts = outcomes(history.counted())
     fraction = counts["ok-count"] / counts["count"] if counts["count"] else 1.0
     return {"valid?": fraction >= _least(wanted), "ok-fraction": fraction}
 

@@ -1,4 +1,9 @@
-"""The checker of g-counter and pn-counter: the last reads see the sum of all that was added. Maelstrom's."""
+"""The checker of g-counter and pn-counter: the last reads see the sum of all that was added. Maelstrom's, and stricter.
+
+Maelstrom judges each final read by itself: its value must be possible. An ``add`` whose outcome nobody knows makes
+several values possible, and behind it can hide an acknowledged one that a node lacks for good. So here the nodes must
+also agree in the end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import Any, TypeAlias
 
 from ..history import History, Op
 from . import Results
-from ._values import mention
+from ._values import identity, mention
 
 Ranges: TypeAlias = list[tuple[int, int]]
 """Integers as ranges, ends included: ascending, and none next to another."""
@@ -22,20 +27,25 @@ def counters(history: History) -> Results:
     Possible is the sum of all ``add``s that are ok, plus any selection of those of which it is unknown whether they
     happened, or still will. Other reads are not looked at, so a history without a final read is valid.
 
+    Also judge whether the nodes agree: whether the last final read of each of them saw the same value.
+
     Returns:
       ``final-reads``: the values read; ``errors``: those reads whose values are impossible, with the ``value``;
-      ``acceptable``: what is possible, as ranges of integers, ends included.
+      ``acceptable``: what is possible, as ranges of integers, ends included. In ours alone ``last-reads``: for each
+      node the value that it read last; left out if the history does not say which node was asked.
     """
     adds = history.operations("add")
     certain = sum(each.invocation.value for each in adds if each.outcome == "ok")
     acceptable = reachable(certain, (each.invocation.value for each in adds if each.outcome == "info"))
     reads = _final_reads(history)
     errors = [mention(read, value=read.value) for read in reads if not _is_in(read.value, acceptable)]
+    last = {read.node: read.value for read in reads if read.node is not None}
     return {
-        "valid?": not errors,
+        "valid?": not errors and len(set(map(identity, last.values()))) <= 1,
         "errors": errors,
         "final-reads": [read.value for read in reads],
         "acceptable": [list(each) for each in acceptable],
+        **({"last-reads": last} if last else {}),
     }
 
 

@@ -15,7 +15,7 @@ POINTS: Final = (0.5, 0.95, 0.99, 1)
 
 
 def latencies(history: History) -> Results:
-    """Tell how long the operations of *history* took, overall and by function. Always valid.
+    """Tell how long the operations of *history*, audits aside, took, overall and by function. Always valid.
 
     Only those that are ok count: of the others we know how long their client waited, not how long they took.
 
@@ -24,7 +24,7 @@ def latencies(history: History) -> Results:
       ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function.
     """
     by_f = {f: _told(operations) for f, operations in grouped(history).items()}
-    return {"valid?": True, **_told(history.operations()), "by-f": by_f}
+    return {"valid?": True, **_told(history.counted()), "by-f": by_f}
 
 
 def milliseconds(operations: Iterable[Operation]) -> list[float]:

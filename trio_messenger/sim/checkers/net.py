@@ -32,7 +32,7 @@ def net(journal: Journal, history: History) -> Results:
 
     Args:
       journal: What was sent, and what became of it.
-      history: Whose operations the messages are reckoned against.
+      history: Whose operations the messages are reckoned against, audits aside.
 
     Returns:
       Under ``all``, ``clients`` (to or from a client, which is who has an id that begins with ``c``) and ``servers``
@@ -40,11 +40,12 @@ def net(journal: Journal, history: History) -> Results:
       ``msg-count``, different messages; and, in ours alone, ``drop-count`` and ``duplicate-count``. A copy that the
       network makes is no message of its own: it is counted where it arrives or is dropped, and by ``duplicate-count``.
       ``all`` and ``servers`` also have ``msgs-per-op``, messages for each operation that was begun, if there were any.
+      What is sent once the audits have begun is not counted.
     """
     clients, servers = _counted(journal)
     groups = {"all": clients + servers, "clients": clients, "servers": servers}
     results: Results = {"valid?": True, **{name: _told(events) for name, events in groups.items()}}
-    operations = sum(op.type == "invoke" for op in history)
+    operations = sum(op.type == "invoke" and not op.audit for op in history)
     if operations:
         for name in ("all", "servers"):
             results[name]["msgs-per-op"] = results[name]["msg-count"] / operations
@@ -56,10 +57,15 @@ def _counted(journal: Journal) -> tuple[Counter[str], Counter[str]]:
     clients: Counter[str] = Counter()
     servers: Counter[str] = Counter()
     group_of: dict[int, Counter[str]] = {}
+    nobody: Counter[str] = Counter()
+    is_audit = False
     for entry in journal:
         if entry.id is None:  # this befell a node, not a message
+            is_audit = is_audit or entry.event == "audit"
             continue
-        if entry.message is not None:
+        if is_audit and entry.message is not None:
+            group_of[entry.id] = nobody
+        elif entry.message is not None:
             ends = _decode(entry.message)
             is_of_client = ends.src.startswith("c") or ends.dest.startswith("c")
             group_of[entry.id] = clients if is_of_client else servers

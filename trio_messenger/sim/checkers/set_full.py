@@ -1,4 +1,6 @@
-"""The checker of sets that only grow, for broadcast and g-set: what was added is seen, and stays; Jepsen's set-full.
+"""The checker of sets that only grow, for broadcast and g-set: what was added is seen, and stays.
+
+It is Jepsen's set-full, and stricter.
 
 Of each element it finds
 
@@ -12,9 +14,15 @@ From these follows what became of it:
 - ``lost``: the last read did not see it, and began when it was known already;
 - ``never-read``: neither. It was never known, or no read began once it was.
 
-Two things are judged that Jepsen lets pass. An element more than once in one read makes a history invalid, as Jepsen's
-source intends (its comparison is the wrong way round): what is read is a set, broadcast's messages as well. So does an
-element that nobody had begun to add when the read was over: it cannot have come from anywhere.
+Three things are judged that Jepsen lets pass.
+
+- An element is also lost if the last final read of *any* node does not see it, and began when it was known already.
+  Jepsen looks at one read only, the one that began last. All final reads begin at the same instant, so chance says
+  which node that is, and a node that lacks half of all elements for good passes most of the time. Here the second of
+  two rounds of final reads decides: an element that a node lacks in the first round only is stale.
+- An element more than once in one read makes a history invalid, as Jepsen's source intends (its comparison is the wrong
+  way round): what is read is a set, broadcast's messages as well.
+- So does an element that nobody had begun to add when the read was over: it cannot have come from anywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +42,7 @@ POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
 """The quantiles of latencies that are told."""
 
 WORST: Final = 8
-"""Stale elements that are described, those with the greatest latencies."""
+"""Stale elements that are described, those with the greatest latencies; and lost ones, the first that were added."""
 
 _Outcome: TypeAlias = Literal["stable", "lost", "never-read"]
 
@@ -53,7 +61,12 @@ def set_full(history: History, *, add: str = "add", read: str = "read") -> Resul
       ``attempt-count``: how many elements were added, successfully or not. How many were stable, lost, never read, and
       stale (stable, but a read that began a millisecond or more after they were known did not see them):
       ``stable-count``, ``lost-count``, ``never-read-count``, ``stale-count``. Which ones: ``lost``, ``never-read``,
-      ``stale``. ``worst-stale`` describes up to `WORST` of them.
+      ``stale``. ``worst-stale`` describes up to `WORST` of the stale ones.
+
+      In ours alone, ``missing``: for each node the elements that make it lose, those that its last final read lacks;
+      ``late``: for each node those that an earlier final read of it lacks, but not the last one; ``worst-lost``:
+      describes up to `WORST` of the lost ones, with the nodes that they are ``missing-from``. Each is left out
+      if it is empty, as ``missing`` and ``late`` are if the history does not say which node was asked.
 
       ``stable-latencies`` and ``lost-latencies``: quantiles (`POINTS`) of the milliseconds from the time an element
       was known to the last read that did not see it, and to the last one that did; left out if there are none.
@@ -65,6 +78,7 @@ def set_full(history: History, *, add: str = "add", read: str = "read") -> Resul
     for op in history:
         walk.step(op)
     _find_last_reads(walk)
+    _find_what_nodes_lack(walk)
     return _results(walk)
 
 
@@ -76,14 +90,20 @@ class _Element:
     known: Op | None = None  # a completion
     last_present: Op | None = None  # these two are invocations
     last_absent: Op | None = None
+    missing_from: list[str] = attrs.Factory(list)  # the nodes whose last final read lacks it
 
     @property
     def outcome(self) -> _Outcome:
+        if self.missing_from:
+            return "lost"
         present = -1 if self.last_present is None else self.last_present.index
         absent = -1 if self.last_absent is None else self.last_absent.index
         if present > absent:
             return "stable"
         return "lost" if self.known is not None and self.known.index < absent else "never-read"
+
+    def is_known_before(self, op: Op) -> bool:
+        return self.known is not None and self.known.index < op.index
 
     def latency_to(self, last: Op | None) -> int:
         """Return whole milliseconds from when it was known to right after *last*; 0 if there is none."""
@@ -101,6 +121,8 @@ class _Walk:
         self.reads: list[tuple[Op, Op]] = []  # those that are ok: beginning and end
         self.duplicated: dict[Identity, int] = {}
         self.unexpected: set[Identity] = set()
+        self.missing: dict[str, set[Identity]] = {}  # by node; the elements that its last final read lacks
+        self.late: dict[str, set[Identity]] = {}  # and those that only an earlier one lacks
         self._add = add
         self._read = read
         self._begun: dict[int, Op] = {}
@@ -168,6 +190,21 @@ def _find_last_reads(walk: _Walk) -> None:
                 no_absent.discard(element)
 
 
+def _find_what_nodes_lack(walk: _Walk) -> None:
+    """Find what each node's final reads lack of what was known when they began."""
+    final: dict[str, list[set[Identity]]] = {}
+    for begun, end in sorted(walk.reads, key=lambda read: read[0].index):
+        if begun.final and begun.node is not None:
+            unseen = walk.elements.keys() - set(identities(end.value))
+            lacked = {element for element in unseen if walk.elements[element].is_known_before(begun)}
+            final.setdefault(begun.node, []).append(lacked)
+    for node, (*earlier, last) in final.items():
+        walk.missing[node] = last
+        walk.late[node] = set().union(*earlier) - last
+        for element in last:
+            walk.elements[element].missing_from.append(node)
+
+
 def _results(walk: _Walk) -> Results:
     groups: dict[_Outcome, list[_Element]] = {"stable": [], "lost": [], "never-read": []}
     for element in walk.elements.values():
@@ -178,6 +215,13 @@ def _results(walk: _Walk) -> Results:
         "stable-latencies": quantiles((each.latency_to(each.last_absent) for each in stable), POINTS),
         "lost-latencies": quantiles((each.latency_to(each.last_present) for each in lost), POINTS),
     }
+    evidence = {
+        "worst-lost": [
+            {**_described(each, "lost-latency"), "missing-from": each.missing_from} for each in lost[:WORST]
+        ],
+        "missing": _by_node(walk.missing),
+        "late": _by_node(walk.late),
+    }
     return {
         "valid?": _verdict(walk, groups),
         "attempt-count": len(walk.elements),
@@ -185,8 +229,8 @@ def _results(walk: _Walk) -> Results:
         **_listed("lost", [element.value for element in lost]),
         **_listed("never-read", [element.value for element in never_read]),
         **_listed("stale", [element.value for element in stale]),
-        "worst-stale": _worst(stale),
-        **{name: found for name, found in latencies.items() if found},
+        "worst-stale": [_described(each, "stable-latency") for each in _worst(stale)],
+        **{name: found for name, found in (latencies | evidence).items() if found},
         "duplicated-count": len(walk.duplicated),
         "duplicated": [[each, walk.duplicated[identity(each)]] for each in in_order(map(original, walk.duplicated))],
         **_listed("unexpected", [original(element) for element in walk.unexpected]),
@@ -203,16 +247,23 @@ def _listed(name: str, values: list[Any]) -> Results:
     return {f"{name}-count": len(values), name: in_order(values)}
 
 
-def _worst(stale: list[_Element]) -> list[Results]:
-    """Describe the stalest elements, in Jepsen's words but without what the reads mentioned had read."""
-    return [
-        {
-            "element": element.value,
-            "outcome": element.outcome,
-            "stable-latency": element.latency_to(element.last_absent),
-            **{
-                name: mention(op) for name, op in (("known", element.known), ("last-absent", element.last_absent)) if op
-            },
-        }
-        for element in sorted(stale, key=lambda element: -element.latency_to(element.last_absent))[:WORST]
-    ]
+def _by_node(elements: dict[str, set[Identity]]) -> Results:
+    return {node: in_order(map(original, some)) for node, some in elements.items() if some}
+
+
+def _worst(stale: list[_Element]) -> list[_Element]:
+    return sorted(stale, key=lambda element: -element.latency_to(element.last_absent))[:WORST]
+
+
+def _described(element: _Element, latency: str) -> Results:
+    """Describe an element, in Jepsen's words but without what the reads mentioned had read."""
+    ops = {"known": element.known, "last-present": element.last_present, "last-absent": element.last_absent}
+    if element.outcome == "stable":
+        del ops["last-present"]
+    last = element.last_absent if element.outcome == "stable" else element.last_present
+    return {
+        "element": element.value,
+        "outcome": element.outcome,
+        latency: element.latency_to(last),
+        **{name: mention(op) for name, op in ops.items() if op},
+    }

@@ -10,20 +10,23 @@ from . import Results, worst
 
 
 def stats(history: History) -> Results:
-    """Count how the operations of *history* ended, overall and by function.
+    """Count how the operations of *history*, audits aside, ended: overall, by function, and by node.
 
     Valid if each function was ok at least once: a cluster that refuses every read may look right to all other checkers.
     An operation that the run's end cut off counts as ``info``.
 
     Returns:
       ``count``, ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function, with a
-      ``valid?`` of its own.
+      ``valid?`` of its own; and, in ours alone, under ``by-node`` the same for each node that was asked, without a
+      verdict; left out if the history does not say which.
     """
+    by_node = _by_node(history)
     by_f = {f: _judged(operations) for f, operations in grouped(history).items()}
     return {
         "valid?": worst(each["valid?"] for each in by_f.values()),
-        **outcomes(history.operations()),
+        **outcomes(history.counted()),
         "by-f": by_f,
+        **({"by-node": by_node} if by_node else {}),
     }
 
 
@@ -34,11 +37,19 @@ def outcomes(operations: Iterable[Operation]) -> dict[str, int]:
 
 
 def grouped(history: History) -> dict[str, list[Operation]]:
-    """Return the operations of *history* by their functions, these in alphabetical order."""
+    """Return the operations of *history*, audits aside, by their functions, these in alphabetical order."""
     groups: dict[str, list[Operation]] = {}
-    for operation in history.operations():
+    for operation in history.counted():
         groups.setdefault(operation.f, []).append(operation)
     return dict(sorted(groups.items()))
+
+
+def _by_node(history: History) -> Results:
+    groups: dict[str, list[Operation]] = {}
+    for operation in history.counted():
+        if operation.invocation.node is not None:
+            groups.setdefault(operation.invocation.node, []).append(operation)
+    return {node: outcomes(operations) for node, operations in sorted(groups.items())}
 
 
 def _judged(operations: list[Operation]) -> Results:

@@ -187,7 +187,7 @@ def read(
             passages += several
     if left_out_from is not None:
         window = attrs.evolve(window, until=left_out_from)
-    events = [entry for entry in others if entry in window]
+    events = [entry for entry in others if entry in window and entry.event != "audit"]
     kinds = {name: _kind(name, nodes) for passage in passages for name in (passage.src, passage.dest)}
     kinds |= {entry.node: "node" for entry in events if entry.node is not None}
     return Flow(

@@ -57,7 +57,7 @@ class _Point:
 
 
 def latency(history: History, journal: Iterable[Entry] = (), *, title: str = "") -> str:
-    """Draw how long the operations of a run took.
+    """Draw how long the operations of a run, audits aside, took.
 
     Args:
       history: The run's history.
@@ -67,9 +67,9 @@ def latency(history: History, journal: Iterable[Entry] = (), *, title: str = "")
     Returns:
       An SVG document, the same for the same arguments.
     """
-    end = max((op.time for op in history), default=0)
+    end = max((op.time for op in history if not op.audit), default=0)
     points: dict[str, list[_Point]] = {}
-    for operation in history.operations():
+    for operation in history.counted():
         points.setdefault(operation.f, []).append(_Point.of(operation, end))
     times = Times(max(end / NS, 1e-3), _LEFT, _RIGHT)
     spans = faults(journal)

@@ -18,6 +18,8 @@ class Adding(Workload):
     The request of an addition has its value as *field*; the reply to a read has what was read as *read_field*.
     """
 
+    idempotent: ClassVar[frozenset[str]] = frozenset({"read"})
+    """Reads change nothing."""
     add: ClassVar[str] = "add"
     """The function that adds."""
     field: ClassVar[str]

@@ -40,7 +40,8 @@ class Workload(ABC):
     replies: ClassVar[dict[str, type[Reply]]]
     """The schema of the reply to each function's request."""
     idempotent: ClassVar[frozenset[str]] = frozenset()
-    """Functions that a timeout or indefinite error leaves without effect: they end as ``fail``."""
+    """Functions that change nothing, such as reads. A timeout or indefinite error leaves them without effect: they end
+    as ``fail``. A final operation of one of them is an audit as well: the simulator asks it of every node, twice."""
     errors_are_indefinite: ClassVar[bool] = False
     """Whether every error ends as ``info``, definite or not, as Maelstrom has it for g-set and the counters."""
 
@@ -49,7 +50,11 @@ class Workload(ABC):
         """Yield what clients do in the main phase, without end. All chance comes from *random*."""
 
     def final_invocation(self) -> Invocation | None:
-        """Return what each worker does once, after all faults are healed and a pause; None for nothing."""
+        """Return what each worker does once, after all faults are healed and a pause; None for nothing.
+
+        If its function is one of `idempotent`, every node is asked once more, and before that the nodes that no worker
+        asks. These are audits: the history has them, marked as `Op.audit`, but no figure counts them.
+        """
         return None
 
     def setup(self, node_ids: Sequence[str], topology: Topology) -> Body | None:  # noqa: ARG002 - for those that need it

@@ -31,7 +31,6 @@ class Broadcast(Adding):
     name = "broadcast"
     summary = "what one node is told, all nodes know before long"
     replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
-    idempotent: ClassVar[frozenset[str]] = frozenset({"read"})
     add = "broadcast"
     field = "message"
     read_field = "messages"
