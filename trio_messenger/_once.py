@@ -2,12 +2,13 @@
 
 A network may duplicate a message, and a client whose reply was lost may send its request anew. Requests are told
 apart by who sent them and their ``msg_id``, so this helps against whatever repeats a message as it was; a client
-that tries again with a fresh ``msg_id`` must put an id of its own into the body, and the node look at that.
+that tries again with a fresh ``msg_id`` must put an id of its own into the body, and the node look at that. A client
+that is restarted must not use its old numbers again, or its new requests get old answers: see ``Node(first_msg_id=)``.
 """
 
 from __future__ import annotations
 
-import itertools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -25,13 +26,16 @@ from ._wire import check_body
 REMEMBERED_ANSWERS: Final = 1000
 """Answers that are remembered by default: a client's retries come within seconds, and an answer may be large."""
 
+REMEMBERED_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of them by default: four of the largest there can be. A thousand of those would take 16 GiB."""
+
 
 @attrs.define(eq=False)
 class _Answer:
-    """How a request was answered; ``done`` is set once it was."""
+    """How a request was answered; ``done`` is set once it was. A body is kept as JSON, which takes the least memory."""
 
     done: trio.Event
-    body: Body | None = None
+    body: bytes | None = None
     error: Exception | None = None
 
     def keep(self, result: object) -> None:
@@ -39,13 +43,17 @@ class _Answer:
             return
         body = dict(as_body(result))
         check_body(body)  # what cannot be sent is to fail now, and not anew for each duplicate
-        body = msgspec.to_builtins(body)  # a deep copy: the handler may go on to change its own
-        self.body = body
+        self.body = bytes(memoryview(msgspec.json.encode(body)))  # a copy: the original takes half as much again
+
+    def size(self) -> int:
+        """Return how many bytes of memory it takes, if it is large."""
+        kept = (self.body, None if self.error is None else str(self.error))
+        return sum(sys.getsizeof(one) for one in kept if one is not None)
 
     def unwrap(self) -> Body | None:
         if self.error is not None:
             raise self.error.with_traceback(None)  # or it would grow with each duplicate
-        return self.body
+        return None if self.body is None else msgspec.json.decode(self.body)
 
 
 @final
@@ -54,24 +62,40 @@ class AtMostOnce:
 
     The first request is served; whatever it is answered, an error included, is the answer to its duplicates. A
     duplicate that arrives while the first is still being served waits for that. A request without ``msg_id`` cannot
-    be told from another and is served each time. When the memory is full, the answer that was asked for least
-    recently is forgotten; one that is still being worked on is not. A handler that returns None, to answer later, is
-    not asked again, and its duplicates get no answer. Handlers that share a memory take a request of the same sender
-    with the same ``msg_id`` for the same one, whatever its type.
+    be told from another and is served each time. When there are too many answers, or they take too much memory, the one
+    that was asked for least recently is forgotten; one that is still being worked on is not. A duplicate of a request
+    that was forgotten is served again. An answer that is too large by itself is remembered until the next request.
+
+    A handler that returns None, to answer later, is not asked again, and its duplicates get no answer. Handlers that
+    share a memory take a request of the same sender with the same ``msg_id`` for the same one, whatever its type.
 
     Args:
-      capacity: Answers that are remembered, 1 or more; whole bodies, so where those are large, give a small one.
+      capacity: How many answers are remembered, 1 or more.
+      max_bytes: How many bytes of memory they may take together, 1 or more: bodies as JSON, the texts of errors, and
+        the names of the senders.
       mark: The name of a field to add to each reply: true if the request was a duplicate. By default none.
     """
 
-    def __init__(self, capacity: int = REMEMBERED_ANSWERS, *, mark: str | None = None) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity is {capacity}; give 1 or more")
+    def __init__(
+        self,
+        capacity: int = REMEMBERED_ANSWERS,
+        *,
+        max_bytes: int = REMEMBERED_BYTES,
+        mark: str | None = None,
+    ) -> None:
+        for name, limit in (("capacity", capacity), ("max_bytes", max_bytes)):
+            if not limit >= 1:
+                raise ValueError(f"{name} is {limit}; give 1 or more")
         self.total: int = 0
         """Requests that came through here."""
         self.duplicates: int = 0
         """Those of them that were duplicates."""
+        self.forgotten: int = 0
+        """Answers that were forgotten, to remember newer ones."""
+        self.size: int = 0
+        """Bytes of memory that count towards ``max_bytes`` now."""
         self._capacity = capacity
+        self._max_bytes = max_bytes
         self._mark = mark
         self._answers: OrderedDict[tuple[str, int], _Answer] = OrderedDict()
 
@@ -99,8 +123,8 @@ class AtMostOnce:
                 answer.error = _as_answer(exc)
                 raise
             finally:
-                answer.done.set()
-            return self._marked(answer.body, False)
+                self._finish(request, answer)
+            return self._marked(answer.unwrap(), False)
 
         return call_once
 
@@ -124,8 +148,8 @@ class AtMostOnce:
                     answer.error = _as_answer(failure)
                 raise
             finally:
-                answer.done.set()
-            return self._marked(answer.body, False)
+                self._finish(request, answer)
+            return self._marked(answer.unwrap(), False)
 
         return call_once
 
@@ -143,15 +167,25 @@ class AtMostOnce:
         answer = _Answer(trio.Event())
         if request.msg_id is not None:
             self._answers[request.src, request.msg_id] = answer
-            self._forget_oldest()
+            self.size += sys.getsizeof(request.src)
+            self._forget_oldest(answer)
         return answer
 
-    def _forget_oldest(self) -> None:
-        excess = len(self._answers) - self._capacity
-        if excess > 0:
-            done = (key for key, answer in self._answers.items() if answer.done.is_set())
-            for key in list(itertools.islice(done, excess)):
-                del self._answers[key]
+    def _finish(self, request: Request, answer: _Answer) -> None:
+        answer.done.set()
+        if request.msg_id is not None:
+            self.size += answer.size()
+            self._forget_oldest(answer)
+
+    def _forget_oldest(self, newest: _Answer) -> None:
+        """Keep to the limits, but keep *newest*, and what is still being worked on."""
+        while len(self._answers) > self._capacity or self.size > self._max_bytes:
+            done = (key for key, answer in self._answers.items() if answer.done.is_set() and answer is not newest)
+            key = next(done, None)
+            if key is None:
+                return
+            self.size -= self._answers.pop(key).size() + sys.getsizeof(key[0])
+            self.forgotten += 1
 
     def _marked(self, body: Body | None, is_duplicate: bool) -> Body | None:
         return body if self._mark is None or body is None else {**body, self._mark: is_duplicate}
