@@ -51,6 +51,32 @@ async def test_all_replies_by_node(autojump_clock: MockClock) -> None:
     assert (node.stats.answered, node.stats.rpcs) == (3, 3)
 
 
+@pytest.mark.parametrize("need", [None, 2])
+async def test_no_node_answers_for_another(need: int | None, autojump_clock: MockClock) -> None:
+    """A reply from one of the nodes to what another one was asked counts for neither."""
+    node = Node()
+    gathered: list[Gathered] = []
+
+    async def ask() -> None:
+        if need is None:
+            gathered.append(await node.rpc_all(NODES[:2], ASK))
+        else:
+            gathered.append(await node.rpc_quorum(NODES[:2], ASK, need=need))
+
+    async with running(node) as network, trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        first, second = [await network.receive() for _ in range(2)]
+        for request in (first, second):
+            for wrong in {*NODES} - {request.dest}:
+                await network.send(wrong, {"type": "ask_ok", "in_reply_to": request.body["msg_id"]})
+        await wait_all_tasks_blocked()
+        assert (gathered, node.stats.foreign_replies) == ([], 4)
+        for request in (first, second):
+            await network.reply(request, OK)
+    assert gathered[0].replies == {"n2": reply_to(1), "n3": reply_to(2)}
+    assert_no_rpc_leaked(node)
+
+
 async def test_replies_are_in_the_order_in_which_they_came(autojump_clock: MockClock) -> None:
     """The first of the replies is the fastest."""
     node = Node()

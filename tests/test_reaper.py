@@ -180,7 +180,7 @@ async def test_an_answered_rpc_is_not_reported(
     nursery.start_soon(reaper.run)
     open_rpc(0, 1.0)
     await wait_all_tasks_blocked()
-    table.settle(0, {})
+    table.settle(0, "n2", {})
     await trio.sleep(5.0)
     assert log_lines(caplog) == []
 
@@ -253,7 +253,7 @@ async def test_a_cancelled_sweep_leaves_the_rest_pending(
     done = numbers(ended)
     assert len(done) in (0, SLICE)
     assert [rpc.msg_id for rpc in table] == list(range(len(done), 3 * SLICE))
-    table.settle(3 * SLICE - 1, {})
+    table.settle(3 * SLICE - 1, "n2", {})
     assert await reaper.sweep() == 3 * SLICE - len(done) - 1
     assert len(table) == 0
 

@@ -180,6 +180,25 @@ async def test_late_reply_is_taken_during_a_later_attempt(autojump_clock: MockCl
         assert script.times == [0.0, 0.75]
 
 
+async def test_a_late_reply_from_another_node_is_not_taken(autojump_clock: MockClock) -> None:
+    """Each attempt takes the reply of the node that was asked only, in time or late; the others have their counter."""
+    node = Node()
+    async with running(node) as network, scripted(network, [], [(0.25, {"type": "ask_ok", "x": 2})]):
+
+        async def interfere() -> None:
+            for at, number in ((0.25, 1), (0.625, 1), (0.875, 2), (0.875, 1)):
+                await trio.sleep_until(at)
+                await network.send("n3", {"type": "ask_ok", "x": "wrong", "in_reply_to": number})
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interfere)
+            retried = await node.rpc_retry("n2", ASK, timeout=0.5, backoff=STEADY)
+            assert trio.current_time() == 1.0
+        assert (retried.reply["x"], retried.attempts) == (2, 2)
+        assert (node.stats.foreign_replies, node.stats.late_replies) == (4, 0)
+        assert_nothing_left(node)
+
+
 async def test_late_reply_is_taken_during_the_wait(autojump_clock: MockClock) -> None:
     """A reply that comes between two attempts ends the call there: the second is not sent, and only the part of the
     wait that passed is reported."""

@@ -29,7 +29,7 @@ class _Page:
         self.sent_at = array("d")
         self.timeouts = array("d")
         self.dests: list[str] = []
-        self.callbacks: list[Callback | None] = []  # None in the row of an RPC that was removed
+        self.callbacks: list[Callback | None] = []  # None in the row of an RPC that was removed, and its dest is empty
 
     def add(self, offset: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
         self.sent_at.append(sent_at)
@@ -49,7 +49,7 @@ class _Page:
         self.rows[offset] = 0
         self.pending -= 1
         if row < len(self.dests) - 1:
-            self.callbacks[row] = None
+            self.callbacks[row], self.dests[row] = None, ""  # the page may stay, and names can be as long as a message
         else:  # it could not be sent, perhaps, and the next one has its number, and may fail as well, and so on
             del self.sent_at[-1], self.timeouts[-1], self.dests[-1], self.callbacks[-1]
         return rpc
@@ -77,6 +77,12 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
         """Tell whether there is an RPC with that *msg_id*."""
         page = self._pages.get(msg_id // _PAGE)
         return page is not None and page.rows[msg_id % _PAGE] != 0
+
+    def dest(self, msg_id: int) -> str | None:
+        """Return the node that the RPC with that *msg_id* was sent to; None if there is none."""
+        page = self._pages.get(msg_id // _PAGE)
+        row = page.rows[msg_id % _PAGE] if page is not None else 0
+        return page.dests[row - 1] if page is not None and row else None
 
     def get(self, msg_id: int) -> PendingRpc | None:
         """Return a copy of the RPC with that *msg_id*; None if there is none."""

@@ -2,7 +2,7 @@
 
 One enters by `PendingTable.open` or `PendingTable.open_callback`, before its request is sent. It leaves exactly once:
 
-- `PendingTable.settle`: a reply came, which goes into its channel;
+- `PendingTable.settle`: a reply came from the node that was asked, and goes into its channel;
 - `PendingTable.expire_slice`: its deadline passed, and a `RpcTimeout` goes into the channel;
 - `PendingTable.forget`, `PendingTable.forget_callback`: its waiter was cancelled, or the request could not be sent;
 - `PendingTable.close`: the node closes, and a `trio.ClosedResourceError` goes into the channel.
@@ -102,8 +102,7 @@ class PendingTable(Collection[PendingRpc]):
           ValueError: if *timeout* is negative or not a number.
           trio.ClosedResourceError: if the table is closed.
         """
-        self._admit(timeout)
-        rpc = self._rpcs[msg_id] = PendingRpc(msg_id, dest, trio.current_time(), timeout, channel)
+        rpc = self._rpcs[msg_id] = PendingRpc(msg_id, dest, self._admit(timeout), timeout, channel)
         bucket = self._wheel.bucket(rpc.deadline)
         if bucket is not None:
             bucket.append(rpc)
@@ -122,24 +121,34 @@ class PendingTable(Collection[PendingRpc]):
           ValueError: if *timeout* is negative or not a number.
           trio.ClosedResourceError: if the table is closed.
         """
-        self._admit(timeout)
-        sent_at = trio.current_time()
+        sent_at = self._admit(timeout)
         self._callback_rpcs.put(msg_id, dest, sent_at, timeout, callback)
         bucket = self._wheel.bucket(sent_at + timeout)
         if bucket is not None:
             bucket.append_number(msg_id)
 
-    def settle(self, msg_id: int, reply: Body) -> None:
-        """Hand *reply* to the RPC with that *msg_id*; count and drop it if there is none."""
+    def settle(self, msg_id: int, src: str, reply: Body) -> None:
+        """Hand *reply*, from node *src*, to the RPC with that *msg_id*; count and drop it if it answers none.
+
+        A reply from another node than the one that was asked answers nothing: the RPC stays pending.
+        """
         rpc = self._rpcs.get(msg_id)
         if rpc is not None:
+            if rpc.dest != src:
+                self._refuse_foreign(msg_id, src, rpc.dest)
+                return
             self._remove(rpc, _ANSWERED)
             rpc._end(reply)
         else:
-            rpc = self._take_callback(msg_id, _ANSWERED)
-            if rpc is None:
-                self._settle_late(msg_id, reply)
+            dest = self._callback_rpcs.dest(msg_id)
+            if dest is None:
+                self._settle_late(msg_id, src, reply)
                 return
+            if dest != src:
+                self._refuse_foreign(msg_id, src, dest)
+                return
+            rpc = self._take_callback(msg_id, _ANSWERED)
+            assert rpc is not None  # it has a dest
             self._end_callback(rpc, reply)
         self._stats.answered += 1
         self._stats.rpc_latency.record(trio.current_time() - rpc.sent_at)
@@ -213,11 +222,14 @@ class PendingTable(Collection[PendingRpc]):
     def _tell_of_earlier(self, due: float) -> None:
         self.on_earlier(due)
 
-    def _admit(self, timeout: float) -> None:
+    def _admit(self, timeout: float) -> float:
+        """Count an RPC, unless it is refused, and return when that was."""
         if self._closed:
             raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
         check_timeout(timeout)
+        now = trio.current_time()  # raises outside of Trio: before anything is counted
         self._stats.rpcs += 1
+        return now
 
     def _remove(self, rpc: PendingRpc, how: int) -> None:
         del self._rpcs[rpc.msg_id]
@@ -247,10 +259,19 @@ class PendingTable(Collection[PendingRpc]):
             self._rpcs.clear()  # a dict that was large stays so, empty or not, until it is cleared
         return rpcs
 
-    def _settle_late(self, msg_id: int, reply: Body) -> None:
+    def _refuse_foreign(self, msg_id: int, src: str, dest: str) -> None:
+        self._stats.foreign_replies += 1
+        if worth_a_line(self._stats.foreign_replies):
+            text = "dropped a reply to msg_id %s from %s, which had been sent to %s (%d so far)"
+            _log.warning(text, excerpt(msg_id), excerpt(src), excerpt(dest), self._stats.foreign_replies)
+
+    def _settle_late(self, msg_id: int, src: str, reply: Body) -> None:
         how = self._ended.recall(msg_id)
         if msg_id in self._lingering:
             rpc, channel = self._lingering[msg_id]
+            if rpc.dest != src:
+                self._refuse_foreign(msg_id, src, rpc.dest)
+                return
             if rpc._state is RpcTimeout:  # it has expired, and no late reply came before this one
                 rpc._state = channel
                 rpc._end(reply)

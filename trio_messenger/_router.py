@@ -120,7 +120,7 @@ class Router:
             msg_id = body.get("msg_id")
             # The types are compared as in is_id(), whose call would cost as much as all of this.
             if type(in_reply_to) is int:
-                self._table.settle(in_reply_to, body)
+                self._table.settle(in_reply_to, message.src, body)
                 return
             if in_reply_to is None and self.ready and (type(msg_id) is int or msg_id is None):
                 self._serve(Request(message.src, message.dest, kind, msg_id, body, self._received_at))
@@ -219,7 +219,7 @@ class Router:
 
     def _route_early(self, request: Request, in_reply_to: int | None) -> None:
         if in_reply_to is not None:
-            self._table.settle(in_reply_to, request.body)
+            self._table.settle(in_reply_to, request.src, request.body)
         elif request.type in ("init", "error"):
             self._serve(request)
         else:

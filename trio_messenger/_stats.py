@@ -47,7 +47,10 @@ class Stats:
     duplicate_replies: int = 0
     """Further replies to an RPC that had its reply; dropped."""
     unknown_replies: int = 0
-    """Replies to no RPC of this node, or to one that ended too long ago to be remembered; dropped."""
+    """Replies to no RPC of this node, such as to one of its former life, or to one that ended too long ago to be
+    remembered; dropped."""
+    foreign_replies: int = 0
+    """Replies to an RPC from a node that it was not sent to; dropped, and the RPC stays pending."""
     rpc_latency: Latencies = attrs.field(factory=Latencies)
     """How long RPCs took that were answered, from sending to the reply, in seconds."""
 
