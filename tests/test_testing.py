@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio.testing
 
-from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout
+import trio_messenger.testing
+from trio_messenger import Body, ErrorCode, Message, Node, Request, RpcError, RpcTimeout
 from trio_messenger.nodes.messenger import build
-from trio_messenger.testing import assert_no_rpc_leaked, running
+from trio_messenger.testing import Network, assert_no_rpc_leaked, running
+from trio_messenger.transports.memory import memory_transport_pair
 
 
 async def test_a_request_is_answered() -> None:
@@ -110,6 +114,44 @@ async def test_a_refused_init_is_shown() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(AssertionError, match=r"^the node answered 'init' with .*not me")):
         async with running(node):
             pass
+
+
+@pytest.mark.parametrize("how", ["normal", "exception", "cancellation", "served_before", "refused"])
+async def test_however_running_is_left_its_channels_are_closed(
+    how: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """After `running`, nothing can be sent or received any more, and nothing is left open."""
+    node = Node()
+    if how == "served_before":
+        async with running(node):
+            pass
+    if how == "refused":
+        node.on_init(lambda: 1 / 0)
+    networks: list[Network] = []
+    pair = memory_transport_pair()
+
+    def make_network(*given: Any) -> Network:
+        networks.append(Network(*given))
+        return networks[-1]
+
+    monkeypatch.setattr(trio_messenger.testing, "memory_transport_pair", lambda: pair)
+    monkeypatch.setattr(trio_messenger.testing, "Network", make_network)
+    with trio.move_on_after(5), suppress(Exception):
+        async with running(node):
+            if how == "exception":
+                raise ValueError("of the test")
+            if how == "cancellation":
+                await trio.sleep_forever()
+    [network] = networks
+    with pytest.raises(trio.ClosedResourceError):
+        await network.receive()
+    with pytest.raises(trio.ClosedResourceError):
+        network._sent_by_node.send_nowait(Message("n1", "c1", {}))
+    for end in pair:
+        with pytest.raises(trio.ClosedResourceError):
+            await end.send([b"{}"])
+        with pytest.raises(trio.ClosedResourceError):
+            await end._receive_channel.receive()
 
 
 async def test_a_leak_is_told() -> None:

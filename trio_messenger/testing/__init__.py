@@ -98,6 +98,7 @@ class Network:
                     self._sent_by_node.send_nowait(message)
 
     def _close(self) -> None:
+        self._sent_by_node.close()
         self._received.close()
 
 
@@ -112,6 +113,8 @@ async def running(
 ) -> AsyncIterator[Network]:
     """Serve *node* while inside; on leaving, end its input and wait for it to end.
 
+    An exception or a cancellation inside cancels the node. Either way, everything that it opened is closed in the end.
+
     Args:
       node: One that has not served yet.
       node_id: Who it is.
@@ -123,19 +126,21 @@ async def running(
       AssertionError: if the answer to ``init`` is another one.
     """
     there, here = memory_transport_pair() if line_limit is None else memory_transport_pair(line_limit=line_limit)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        network = Network(node, here, node_id)
-        nursery.start_soon(network._collect)
-        if init:
-            identity = {"node_id": node_id, "node_ids": list(node_ids)}
-            await network.send("c0", {"type": "init", "msg_id": 0, **identity})
-            answer = (await network.receive()).body
-            if answer != {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}:
-                raise AssertionError(f"the node answered 'init' with {answer!r}")
-        yield network
-        network.send_eof()
-    network._close()
+    network = Network(node, here, node_id)
+    try:
+        async with there, here, trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve, there)
+            nursery.start_soon(network._collect)
+            if init:
+                identity = {"node_id": node_id, "node_ids": list(node_ids)}
+                await network.send("c0", {"type": "init", "msg_id": 0, **identity})
+                answer = (await network.receive()).body
+                if {**answer, "msg_id": 0} != {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}:
+                    raise AssertionError(f"the node answered 'init' with {answer!r}")
+            yield network
+            network.send_eof()
+    finally:
+        network._close()  # however it was left
 
 
 def assert_no_rpc_leaked(node: Node) -> None:
