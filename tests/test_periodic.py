@@ -204,10 +204,10 @@ async def test_in_strict_mode_what_a_call_raises_leaves_serve(autojump_clock: Mo
             await trio.sleep(1.25)
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0, -0.5, math.nan, math.inf])
-def test_period_is_a_finite_number_above_zero(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, 0.0, -0.5, 1e-308, 9e-7, math.nan, math.inf])
+def test_period_is_a_finite_number_of_a_microsecond_or_more(seconds: float) -> None:
     """Any other is refused with a text that says what to give."""
-    with pytest.raises(ValueError, match=f"^the period is {seconds} s; give a finite number above 0$"):
+    with pytest.raises(ValueError, match=f"^the period is {seconds} s; give a finite number of 1e-06 s or more$"):
         Node().every(seconds, print)
 
 

@@ -6,9 +6,12 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
+
+SHORTEST_PERIOD: Final = 1e-6
+"""Seconds; about as long as a call takes. A much shorter period disappears in the rounding of the clock."""
 
 
 async def every(
@@ -31,7 +34,7 @@ async def every(
 
 def check_period(seconds: float, jitter: float) -> None:
     """Raise ValueError, with a text that says what to give, unless *seconds* and *jitter* make sense."""
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"the period is {seconds} s; give a finite number above 0")
+    if not SHORTEST_PERIOD <= seconds < math.inf:
+        raise ValueError(f"the period is {seconds} s; give a finite number of {SHORTEST_PERIOD} s or more")
     if not 0 <= jitter < seconds:
         raise ValueError(f"the jitter is {jitter} s; give 0 or more, and less than the period of {seconds} s")
