@@ -302,9 +302,31 @@ def test_a_closed_stdout_ends_the_list(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``node`` runs the messenger by default, at the log level that was asked for, and returns 0."""
+    """``node`` runs the messenger by default, with the log level and first number that were asked for; returns 0."""
     ran = []
-    monkeypatch.setattr(Node, "run", lambda node, *, log_level: ran.append((node, log_level)))
-    assert [outcome("node"), outcome("node", "messenger", "--log-level", "debug")] == [0, 0]
-    assert [level for _, level in ran] == ["warning", "debug"]
-    assert all("send_fire_forget" in node._service.router.handlers for node, _ in ran)
+
+    def run(node: Node, *, log_level: str, first_msg_id: object) -> None:
+        ran.append((log_level, first_msg_id))
+        assert "send_fire_forget" in node._service.router.handlers
+
+    monkeypatch.setattr(Node, "run", run)
+    assert outcome("node") == 0
+    assert outcome("node", "messenger", "--log-level", "debug", "--first-msg-id", "7") == 0
+    assert outcome("node", "--first-msg-id", "clock") == 0
+    assert ran == [("warning", 0), ("debug", 7), ("warning", "clock")]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("soon", "'soon' is no whole number; give one such as 5, or: clock"),
+        ("-1", "first_msg_id is -1; give a whole number from 0 to 9007199254740991 (2**53 - 1, the largest that is "),
+        (str(2**53), "first_msg_id is 9007199254740992; give a whole number from 0 to 9007199254740991 (2**53 - 1, "),
+    ],
+)
+def test_a_first_number_that_cannot_be_is_refused_in_one_line(
+    given: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the numbers of a node cannot begin with it, the command ends with status 2, and says what they can."""
+    assert outcome("node", f"--first-msg-id={given}") == 2
+    assert f"error: argument --first-msg-id: {text}" in capsys.readouterr().err

@@ -9,6 +9,8 @@ import re
 import time
 import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -476,7 +478,7 @@ async def test_background_tasks_live_from_init_to_the_end() -> None:
 
 
 async def test_background_task_of_a_running_node_starts_at_once() -> None:
-    """Registered after init, a background task starts without more ado; registered after the end, never."""
+    """Registered after init, a background task starts without more ado; registered after the end, it is refused."""
     node = Node()
     runs: list[str] = []
 
@@ -490,8 +492,53 @@ async def test_background_task_of_a_running_node_starts_at_once() -> None:
         node.background(early)
         await network.receive_nothing()
         assert runs == ["early"]
-    node.background(late)
+    with pytest.raises(trio.ClosedResourceError, match=r"^the node is closed and begins no more background tasks$"):
+        node.background(late)
     assert runs == ["early"]
+
+
+@pytest.mark.parametrize("how", ["eof", "shutdown", "cancelled", "broken", "before_init"])
+async def test_background_raises_the_same_however_the_node_closes(how: str, autojump_clock: MockClock) -> None:
+    """From the end of the input on, `background` and `every` raise ClosedResourceError: in handlers that still work,
+    in callbacks, and afterwards."""
+    node = Node(grace=5)
+    told: list[str] = []
+
+    async def late() -> None:
+        told.append("runs")
+
+    def try_both(_: object = None) -> None:
+        for register in (node.background, partial(node.every, 1)):
+            try:
+                register(late)
+            except Exception as exc:  # noqa: BLE001 - what it is, is compared
+                told.append(f"{type(exc).__name__}: {exc}")
+
+    @node.on("work")
+    async def work() -> Body:
+        await trio.sleep(1)  # a node that is cancelled, or whose output breaks, does not wait for it
+        try_both()
+        return {}
+
+    there, here = memory_transport_pair()
+    with suppress(ExceptionGroup):  # of a broken transport
+        async with here, trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve, there)
+            if how != "before_init":
+                await here.send_bytes(INIT + line({"type": "work", "msg_id": 2}))
+                await wait_all_tasks_blocked()
+                node.rpc_callback("n2", ASK, try_both)
+            if how == "shutdown":
+                node.shutdown()
+            elif how == "cancelled":
+                nursery.cancel_scope.cancel()
+            elif how == "broken":
+                await here.aclose()
+            else:
+                here.send_eof()
+    try_both()
+    calls = {"before_init": 2, "cancelled": 4, "broken": 4}.get(how, 6)
+    assert told == ["ClosedResourceError: the node is closed and begins no more background tasks"] * calls
 
 
 async def test_background_task_that_fails_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -59,6 +59,7 @@ FLOORS = {
     "_service": 2,
     "_router": 2,
     "_init": 2,
+    "_registration": 2,
     "_node": 2,
     # 3, the public API, and clients written on it
     "": 3,

@@ -71,6 +71,7 @@ class Calls:
 
     async def call(self, dest: str, body: object, timeout: float | None) -> Body:
         """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
+        self._sender.require_home()
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._outbox.is_full:
             await self._outbox.wait_for_room()
@@ -148,7 +149,7 @@ class Calls:
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room. Always a checkpoint."""
-        await self._outbox.wait_for_room()
+        await self._sender.wait_for_room()
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
         """Let *rpc*, once it has expired, go into *channel* again with a late reply, until `forget`."""

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import functools
 import logging
-import random
-import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import Final, TypeVar, final
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, final
 
 from ._backoff import Backoff
-from ._callables import check_no_arguments, is_async_callable
 from ._envelopes import EnvelopeLog
 from ._errors import RpcError
 from ._gather import Gathered, gather, gather_quorum
-from ._handlers import HandlerFunction
-from ._init import InitHook
 from ._message import Body, Identity, Request
-from ._once import AtMostOnce
 from ._outbox import OUTBOX_LIMIT
 from ._pending import RPC_TIMEOUT
 from ._pending_rpc import PendingRpc
-from ._periodic import check_period, every
 from ._process import run_on_stdio
+from ._registration import Registration
 from ._retry import ATTEMPTS, Retried, Retry
 from ._router import MAX_HANDLERS
+from ._sender import FirstMsgId, check_first_msg_id
 from ._service import GRACE, Options, Service
 from ._stats import Stats
 from .transports import Transport
 
-_F = TypeVar("_F", bound=HandlerFunction)
-_H = TypeVar("_H", bound=InitHook)
-_B = TypeVar("_B", bound=Callable[[], Awaitable[object]])
-
 
 @final
-class Node:
+class Node(Registration):
     """A node: handlers for the requests it serves, and RPCs to other nodes, none of which is ever leaked.
 
     Args:
@@ -48,6 +39,9 @@ class Node:
       envelope_log: How many of the latest messages `envelopes` keeps the heads of; by default it is off.
       wrap_transport: Called with the transport when the node begins to serve, to put another around it, such as
         `MessageLoss.wrap`.
+      first_msg_id: The number of the first message, below 2**53; or ``"clock"``, for the microseconds since 1970 when
+        the node begins to serve. A process that is killed and started again needs numbers that its former lives have
+        not used, or it takes replies to them for its own. The simulator sees to that: there it is a lower bound.
       seed: Seed of `random`; by default from the operating system.
       strict: For tests and simulations: what a handler, callback or background task raises (other than
         `RpcError`) leaves `serve` as an exception group, instead of being answered with error 13 and logged.
@@ -63,87 +57,24 @@ class Node:
         definite_codes: Collection[int] = (),
         envelope_log: int = 0,
         wrap_transport: Callable[[Transport], Transport] | None = None,
+        first_msg_id: FirstMsgId = 0,
         seed: int | None = None,
         strict: bool = False,
     ) -> None:
-        self.random: Final[random.Random] = random.Random(seed)
-        """The node's own source of random numbers: use it, and a simulated run can be repeated."""
         self.stats: Final[Stats] = Stats()
         """What this node has counted so far."""
         options = Options(
-            rpc_timeout, max_handlers, outbox_limit, grace, definite_codes, envelope_log, wrap_transport, strict
+            rpc_timeout=rpc_timeout,
+            max_handlers=max_handlers,
+            outbox_limit=outbox_limit,
+            grace=grace,
+            definite_codes=definite_codes,
+            envelope_log=envelope_log,
+            wrap_transport=wrap_transport,
+            first_msg_id=first_msg_id,
+            strict=strict,
         )
-        self._service = Service(self.stats, options)
-
-    # What an author registers
-
-    def on(self, message_type: str, *, at_most_once: AtMostOnce | None = None) -> Callable[[_F], _F]:
-        """Register the decorated function as the handler of requests of *message_type*.
-
-        The function takes the `Request`; or the body in the form of an attrs class, if its parameter is annotated
-        with one; or both; or nothing. It returns the body of the reply, a dict or an attrs record, whose ``type`` is
-        by default *message_type* with ``_ok`` behind it; ``{}`` is a bare acknowledgement, None is no reply now (see
-        `reply`). A `RpcError` is answered as it is, a group of them as the least definite, any other error as 13.
-
-        A plain function is called in place and answered in the order of the requests; it must not block. An async
-        function gets a task of its own, so that it may wait; the order among tasks is not promised.
-
-        Args:
-          message_type: The ``type`` of the requests.
-          at_most_once: Where to remember answers, so that duplicates of a request are answered and not served again.
-
-        Raises:
-          ValueError: if the type has a handler already, or is one that the node handles itself.
-          TypeError: if the type is no string, or the function cannot be a handler; the text says why.
-        """
-        self._service.router.check_free(message_type)
-        local_names = sys._getframe(1).f_locals  # where a class that is local to the caller has its name
-
-        def register(function: _F) -> _F:
-            self._service.add_handler(message_type, function, at_most_once, local_names)
-            return function
-
-        return register
-
-    def on_init(self, hook: _H) -> _H:
-        """Register *hook*, plain or async, to be called without arguments while ``init`` is served.
-
-        It may use `id`, `peers` and RPCs. ``init_ok`` leaves when all hooks have ended, in the order they were
-        registered; requests that come before are answered with error 11. If one raises, ``init`` is, with that error.
-        """
-        check_no_arguments(hook, "on_init")
-        self._service.init.hooks.append(hook)
-        return hook
-
-    def background(self, async_fn: _B) -> _B:
-        """Run *async_fn* in a task from ``init`` on (from now on, if that is past) until the node closes.
-
-        Cancelled when the last message has come in. What it raises is logged and counted; the node stays up.
-        Raises TypeError if it is no async function without arguments.
-        """
-        check_no_arguments(async_fn, "background")
-        if not is_async_callable(async_fn):
-            raise TypeError(f"background() takes an async function without arguments, not {async_fn!r}")
-        self._service.add_background(async_fn, async_fn)
-        return async_fn
-
-    def every(self, seconds: float, function: Callable[[], Awaitable[object] | object], *, jitter: float = 0.0) -> None:
-        """Call *function*, plain or async, every so many *seconds* from ``init`` on, until the node closes.
-
-        Times are counted from the start, so that they do not drift, and a call never overlaps the one before: times
-        that pass while it still runs are skipped. A call that raises ends the series, as with `background`.
-
-        Args:
-          seconds: The period, on Trio's clock.
-          function: Called without arguments.
-          jitter: Up to how many seconds later each call begins, at random (from `random`); less than the period.
-
-        Raises:
-          ValueError: if the period or the jitter makes no sense.
-        """
-        check_period(seconds, jitter)
-        check_no_arguments(function, "every")
-        self._service.add_background(functools.partial(every, seconds, function, jitter, self.random), function)
+        super().__init__(Service(self.stats, options), seed)
 
     # What the node knows
 
@@ -163,6 +94,11 @@ class Node:
     def peers(self) -> tuple[str, ...]:
         """The ids of all other nodes, in the order of ``init``. Raises RuntimeError before ``init``."""
         return tuple(node_id for node_id in self.identity.node_ids if node_id != self.id)
+
+    @property
+    def next_msg_id(self) -> int:
+        """The number that its next message will have; another life of the node may begin with it."""
+        return self._service.sender.next_msg_id
 
     def wall_time(self) -> float:
         """Return the time of day where the node runs, in seconds since the epoch; before it serves, this machine's.
@@ -315,7 +251,7 @@ class Node:
 
         Always a checkpoint. Cancelling it leaves nothing behind.
         """
-        await self._service.outbox.wait_for_room()
+        await self._service.sender.wait_for_room()
 
     async def send(self, dest: str, body: object) -> None:
         """Send *body* to node *dest* and expect no reply.
@@ -325,7 +261,7 @@ class Node:
         Raises:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
         """
-        await self._service.outbox.wait_for_room()
+        await self._service.sender.wait_for_room()
         self._service.sender.send(dest, body)
 
     def send_nowait(self, dest: str, body: object) -> None:
@@ -352,7 +288,7 @@ class Node:
           LocalProtocolError: if JSON cannot carry *body*.
           trio.ClosedResourceError: if the node is closed.
         """
-        await self._service.outbox.wait_for_room()
+        await self._service.sender.wait_for_room()
         self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
 
     def reply_nowait(self, request: Request, body: object) -> None:
@@ -367,7 +303,7 @@ class Node:
 
     # Its life
 
-    def run(self, *, log_level: int | str = logging.WARNING) -> None:
+    def run(self, *, log_level: int | str = logging.WARNING, first_msg_id: FirstMsgId = 0) -> None:
         """Serve stdin and stdout until stdin ends, then return; what a node executable calls.
 
         SIGTERM and SIGINT close the node in the same way, and a second signal ends the process at once. Logs go to
@@ -376,25 +312,34 @@ class Node:
 
         Args:
           log_level: The least level to log, such as ``"INFO"``, where logging is not configured otherwise.
+          first_msg_id: As for `serve`.
 
         Raises:
+          ValueError: if *first_msg_id* is none.
           SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
         """
-        run_on_stdio(self.serve, self.shutdown, self.stats.line, log_level)
+        check_first_msg_id(first_msg_id)
+        serve = functools.partial(self.serve, first_msg_id=first_msg_id)
+        run_on_stdio(serve, self.shutdown, self.stats.line, log_level)
 
-    async def serve(self, transport: Transport) -> None:
+    async def serve(self, transport: Transport, *, first_msg_id: FirstMsgId = 0) -> None:
         """Serve *transport* until no more messages come, and close it.
+
+        Args:
+          transport: Carries the messages.
+          first_msg_id: As for `Node`; of the two, the larger number counts.
 
         Returns when everything has been answered and sent. If cancelled, what waits in the outbox is lost; pending
         RPCs end with `trio.ClosedResourceError` in either case, and their callbacks have been called.
 
         Raises:
           RuntimeError: if the node has served before; a node has one life.
+          ValueError: if *first_msg_id* is none.
           trio.BrokenResourceError: if the transport broke; the text says how.
           ExceptionGroup: in strict mode, with what handlers, callbacks or background tasks raised.
         """
-        await self._service.serve(transport)
+        await self._service.serve(transport, first_msg_id)
 
     def shutdown(self) -> None:
-        """Take no more messages; answer those that were taken, and let `serve` return."""
+        """Take no more messages; answer those that were taken, and let `serve` return. May be called in any thread."""
         self._service.shutdown()

@@ -6,35 +6,90 @@ sender's traceback, and a number is used up only by a message that leaves.
 
 from __future__ import annotations
 
-from typing import final
+import threading
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias, final
 
 import trio
 
 from ._envelopes import EnvelopeLog
-from ._message import Request, check_dest, reply_body, request_body
+from ._message import Request, check_dest, is_id, reply_body, request_body
 from ._outbox import Outbox
 from ._stats import Stats
 from ._wire import encode, encode_reply, encode_request
 from .transports import Admits
 
+FirstMsgId: TypeAlias = int | Literal["clock"]
+"""Where the numbers of a node begin; see `Node`."""
+
+MSG_ID_LIMIT: Final = 1 << 53
+"""Numbers from here up are not exact in JavaScript, nor in whatever else reads JSON numbers as doubles."""
+
+_TICKS_PER_SECOND: Final = 1_000_000
+"""Numbers that a second on the clock is worth: more than any node sends in one, and below the limit until 2255."""
+
+
+def check_first_msg_id(value: object) -> None:
+    """Raise ValueError unless the numbers of a node can begin with *value*."""
+    if value != "clock" and not (is_id(value) and 0 <= value < MSG_ID_LIMIT):
+        raise ValueError(
+            f"first_msg_id is {value!r:.80}; give a whole number from 0 to {MSG_ID_LIMIT - 1} (2**53 - 1, the largest "
+            "that is exact in JavaScript), or 'clock'"
+        )
+
+
+def first_number(value: FirstMsgId, wall_time: Callable[[], float]) -> int:
+    """Return the number that *value* stands for.
+
+    Args:
+      value: A number, which stands for itself, or ``"clock"``, for the microseconds since 1970.
+      wall_time: Returns the time of day, in seconds since 1970.
+
+    Raises:
+      ValueError: if that cannot be the first number; the text says why.
+    """
+    check_first_msg_id(value)
+    if value != "clock":
+        return value
+    now = wall_time()
+    number = int(now * _TICKS_PER_SECOND)
+    if not 0 <= number < MSG_ID_LIMIT:
+        raise ValueError(f"first_msg_id is 'clock', and the clock shows {now:.0f} s since 1970; set it to 1970 to 2255")
+    return number
+
 
 @final
 class Sender:
-    """Everything that leaves the node goes through here, in one sequence of numbers from 0 up."""
+    """Everything that leaves the node goes through here, in one sequence of numbers."""
 
     def __init__(self, outbox: Outbox, stats: Stats, log: EnvelopeLog) -> None:
         self.src = ""
         """The node's id; empty until ``init`` told it."""
         self.next_msg_id = 0
         """The number that the next message will have."""
+        self.home: int | None = None
+        """The thread that the node serves in, by its identifier; None before it serves."""
         self.admits: Admits | None = None
         """Asked of each message whether the network takes it; None if it takes all. Set while the node serves."""
         self._outbox = outbox
         self._log = log
         self._stats = stats
 
+    def require_home(self) -> None:
+        """Raise RuntimeError in another thread than the node's, where waking one of its tasks would lose that task."""
+        if self.home is not None and self.home != threading.get_ident():
+            raise RuntimeError(
+                "the node runs in another thread; call this there, with trio.from_thread.run() or run_sync()"
+            )
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox has room. Always a checkpoint. Raises what `require_home` does."""
+        self.require_home()
+        await self._outbox.wait_for_room()
+
     def require_room(self) -> None:
-        """Raise `trio.WouldBlock` if the outbox is full."""
+        """Raise `trio.WouldBlock` if the outbox is full. Raises what `require_home` does as well."""
+        self.require_home()
         if self._outbox.is_full:
             raise trio.WouldBlock(
                 f"the outbox holds its limit of {self._outbox.limit} bytes; use a form that is awaited instead"

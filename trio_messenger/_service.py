@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias, final
@@ -39,7 +40,7 @@ from ._pending import PendingTable, check_timeout
 from ._pending_rpc import PendingRpc
 from ._reaper import Reaper
 from ._router import Router
-from ._sender import Sender
+from ._sender import FirstMsgId, Sender, check_first_msg_id, first_number
 from ._stats import Stats
 from ._validators import at_least
 from ._workers import Workers
@@ -66,7 +67,7 @@ def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: C
 
 
 @final
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Options:
     """What `Node` was given; described there."""
 
@@ -80,6 +81,7 @@ class Options:
         validator=attrs.validators.optional(attrs.validators.is_callable())
     )
     strict: bool
+    first_msg_id: FirstMsgId = attrs.field(validator=lambda _, __, value: check_first_msg_id(value))
 
 
 @final
@@ -111,10 +113,12 @@ class Service:
         self._options = options
         self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
         self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
+        self._is_closing = False  # True once no more of them may begin
         self._reading = trio.CancelScope()  # what shutdown cancels
         self._batches_with_router = 0  # on their way to its task, or being routed there
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
         self._transport: Transport | None = None  # set once it serves, for good
+        self._token: trio.lowlevel.TrioToken | None = None  # of the run that it serves in
 
     def add_handler(
         self,
@@ -130,17 +134,24 @@ class Service:
 
     def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         """Run *async_fn* in a task from ``init`` on, until the node closes; *function* is what its author calls it."""
+        if self._is_closing:
+            raise trio.ClosedResourceError("the node is closed and begins no more background tasks")
+        self.sender.require_home()
         self._background.append((async_fn, function))
         if self.router.ready:
             self._start_background()
 
-    async def serve(self, transport: Transport) -> None:
+    async def serve(self, transport: Transport, first_msg_id: FirstMsgId) -> None:
         """Run the node on *transport*; see `Node.serve`."""
         if self._transport is not None:
             raise RuntimeError("this node has served already; make a new one, as a restarted process would")
         self._transport = transport
         if self._options.wrap_transport is not None:
             self._transport = transport = self._options.wrap_transport(transport)
+        firsts = (self._options.first_msg_id, first_msg_id)
+        self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
+        self.sender.home = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
         self.sender.admits = transport.admits
         async with transport:
             try:
@@ -164,8 +175,12 @@ class Service:
         return time.time() if self._transport is None else self._transport.wall_time()
 
     def shutdown(self) -> None:
-        """Take no more messages, and let `serve` return when those that were taken are answered."""
-        self._reading.cancel()
+        """Take no more messages, and let `serve` return when those that were taken are answered; from any thread."""
+        if self._token is None or self.sender.home == threading.get_ident():
+            self._reading.cancel()
+        else:
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._reading.cancel)
 
     async def _serve_requests(self, transport: Transport) -> None:
         async with trio.open_nursery() as handlers:
@@ -173,12 +188,15 @@ class Service:
             self.router.spawn = workers.start_soon
             async with trio.open_nursery() as background:
                 self._background_nursery = background
-                await self._route(transport)
+                try:
+                    await self._route(transport)
+                finally:
+                    self._is_closing = True
+                    self._background_nursery = None
                 self.router.draining = True
                 workers.close()
                 self.table.close()
                 self.calls.run_ended_callbacks()  # now, while they can still send
-                self._background_nursery = None
                 background.cancel_scope.cancel()
             handlers.cancel_scope.deadline = trio.current_time() + self._options.grace
         if handlers.cancel_scope.cancelled_caught:

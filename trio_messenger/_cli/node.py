@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from typing import Final
+from typing import Any, Final
+
+from trio_messenger import Node
 
 from .._finding import NoSuchNodeError, find_node
-from .parsing import Parser, UsageError
+from .parsing import Parser, UsageError, whole
 
 _EXAMPLES: Final = """\
 examples:
@@ -17,6 +19,7 @@ examples:
   trio-messenger node my_nodes:build          or a function that returns one
   (cat messages.jsonl; sleep 3) | trio-messenger node
                                               keep stdin open, to see RPCs reaped after 2 s
+  trio-messenger node --first-msg-id clock    a node that is killed and started again: each life has its own numbers
 
 The node ends when stdin does. SIGTERM and SIGINT end it likewise, with all answers written, however long stdout takes;
 a second one ends it at once. SIGUSR1 prints statistics on stderr.
@@ -41,7 +44,30 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="warning", help="what to log on stderr (default: warning)"
     )
+    parser.add_argument(
+        "--first-msg-id",
+        type=_first_msg_id,
+        default=0,
+        metavar="N|clock",
+        help="the number of the first message, below 2**53, or 'clock' for the microseconds since 1970; a node that is "
+        "restarted needs numbers that it has not used before (default: 0, or what the Node says if that is larger)",
+    )
     parser.set_defaults(run=_run)
+
+
+def _first_msg_id(text: str) -> Any:
+    """Return the number that *text* says, or ``clock``."""
+    if text == "clock":
+        return text
+    try:
+        value = whole(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one such as 5, or: clock") from None
+    try:
+        Node(first_msg_id=value)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{exc}") from None
+    return value
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -50,5 +76,5 @@ def _run(arguments: argparse.Namespace) -> int:
             node = find_node(arguments.node)
     except NoSuchNodeError as exc:
         raise UsageError(f"{exc}") from None
-    node.run(log_level=arguments.log_level)
+    node.run(log_level=arguments.log_level, first_msg_id=arguments.first_msg_id)
     return 0

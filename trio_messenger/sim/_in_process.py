@@ -43,6 +43,7 @@ class InProcessHost(Host):
         self._streams = streams
         self._disk: dict[str, bytes] = {}
         self._life: _Life | None = None
+        self._next_msg_id = 0  # after all numbers of the lives so far: what was meant for them is for no later one
 
     async def start(self) -> None:
         """Begin a life; see `Host.start`. Raises what *build* does."""
@@ -65,7 +66,7 @@ class InProcessHost(Host):
         if life is None:
             return
         self._note_failures(life)
-        life.end()
+        self._end(life)
         self._end_life()
 
     def wall_time(self) -> float:
@@ -85,7 +86,7 @@ class InProcessHost(Host):
         how = "ended of itself, though nobody had ended its input"
         try:
             with life.scope:
-                await life.node.serve(life.transport)
+                await life.node.serve(life.transport, first_msg_id=self._next_msg_id)
         except BaseException as exc:
             if not _ends_a_node(exc):
                 raise
@@ -95,8 +96,12 @@ class InProcessHost(Host):
         if self._life is life:  # else it was killed
             self._note_failures(life)
             self._life = None
-            life.end()
+            self._end(life)
             self._note_exit(how)
+
+    def _end(self, life: _Life) -> None:
+        life.end()
+        self._next_msg_id = max(self._next_msg_id, life.node.next_msg_id)
 
     def _note_failures(self, life: _Life) -> None:
         failures, failure = life.node.stats.handler_failures, self.log.failure
