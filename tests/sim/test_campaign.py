@@ -48,7 +48,30 @@ def test_campaign_makes_the_runs_that_simulate_would() -> None:
     ]
     assert all(result.seconds > 0 for result in report.results)
     assert sorted(came, key=lambda result: result.seed) == list(report.results)
-    assert str(report) == "4 runs: 4 valid"
+    assert str(report).splitlines()[0] == "4 runs: 4 valid"
+
+
+def test_campaign_tells_the_warnings_of_its_runs() -> None:
+    """Those that differ in figures alone share a line, which says how many runs have them and quotes the first."""
+
+    def result(seed: int, *warnings: str) -> SeedResult:
+        return SeedResult(seed=seed, valid=True, warnings=warnings)
+
+    report = CampaignReport(
+        results=(
+            result(3, "fault 0 (loss between n1 and n2) took no effect", "fault 2 (kill n1) took no effect"),
+            result(4),
+            result(5, "3 replies came after their clients had given up (n1 3)"),
+            result(6, "fault 1 (kill n3) took no effect", "12 replies came after their clients had given up (n2 9)"),
+            result(7, "fault 4 (kill n2) took no effect"),
+        ),
+        planned=5,
+    )
+    assert report.warnings == [
+        "in 3 of 5 runs, as with seed 3: fault 0 (loss between n1 and n2) took no effect",
+        "in 2 of 5 runs, as with seed 5: 3 replies came after their clients had given up (n1 3)",
+    ]
+    assert str(report).splitlines() == ["5 runs: 5 valid", *report.warnings]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def crashed(seed: int) -> SeedResult:
 
 def test_many_seeds_that_are_valid_end_with_status_0(folder: Path) -> None:
     """Each seed has a process; nothing is kept of runs that are valid."""
-    found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "2", "--seeds", "3", "--jobs", "1")
+    found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "9", "--seeds", "3", "--jobs", "1")
     assert (found.status, found.output, found.errors) == (0, "3 runs: 3 valid\n", "")
     assert list((folder / "store").iterdir()) == []
 
@@ -100,6 +101,45 @@ def test_a_run_of_a_campaign_is_that_of_the_command() -> None:
     outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "2", "--seed", "5")
     stored = load(Path("store/latest"))
     assert make_run(stored.options, stored.node).digest == stored.digest
+
+
+def test_warnings_of_all_runs_are_shown() -> None:
+    """A nemesis that made no fault leaves each run valid, and a campaign of such runs says so, in JSON as well."""
+    calm = ("test", *shlex.split("-w broadcast --nodes n1 --nemesis partition --time-limit 2 --seeds 3"))
+    found = outcome(*calm)
+    first, warning = found.output.splitlines()
+    assert (found.status, first) == (0, "3 runs: 3 valid")
+    assert warning.startswith("in 3 of 3 runs, as with seed 0: the nemesis (partition) made no fault by this seed")
+    told = outcome(*calm, "--json").json
+    assert told["warnings"] == [warning]
+    assert [len(each["warnings"]) for each in told["seeds"]] == [1, 1, 1]
+
+
+def test_runs_that_say_too_little_are_shown() -> None:
+    """A run in which nothing was asked is no success of its seed: it is unknown, and the status is 2."""
+    idle = ("test", "-w", "echo", "--rate", "0", "--time-limit", "1", "--seeds", "3", "--no-store")
+    found = outcome(*idle)
+    assert (found.status, found.output.splitlines()[0]) == (2, "1 run: 1 unknown; 2 were not made")
+    assert "clients asked nothing" in found.line("because")
+    told = outcome(*idle, "--json", "--keep-going")
+    assert (told.status, told.json["valid?"]) == (2, "unknown")
+    assert [each["valid?"] for each in told.json["seeds"]] == ["unknown"] * 3
+
+
+def test_warnings_stand_before_the_first_failure(campaign: Campaign) -> None:
+    """What is shown of the first failure is its own report, and the warnings of all runs stand above it."""
+    campaign.results = (
+        SeedResult(seed=3, valid=True, warnings=("fault 1 (kill n1) took no effect",)),
+        SeedResult(seed=4, valid=False, reasons=("bad",), warnings=("fault 2 (kill n1) took no effect",)),
+        crashed(5),
+    )
+    found = outcome(*FAILS, "--seeds", "3", "--seed", "3", "--keep-going", "--no-store")
+    assert found.output.splitlines()[:4] == [
+        "3 runs: 1 INVALID, 1 valid, 1 without a verdict",
+        "the seeds that failed: 4, 5",
+        "in 2 of 3 runs, as with seed 3: fault 1 (kill n1) took no effect",
+        "the first that failed:",
+    ]
 
 
 def test_all_failures_are_named(campaign: Campaign, folder: Path) -> None:

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from trio_messenger import Body, Node, Request
-from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import Fault, Kill, Loss, Partition, Pause, Report, simulate
+from trio_messenger.nodes import broadcast, echo, g_counter
+from trio_messenger.sim import WORKLOADS, Fault, Invocation, Kill, Loss, Partition, Pause, Report, simulate
 from trio_messenger.sim.report import figure
 from trio_messenger.sim.simulation import name_of
 
@@ -125,12 +125,34 @@ def test_figures_are_written_out() -> None:
 
 
 def test_a_run_in_which_nothing_was_asked_is_told() -> None:
-    """It is valid, as for Maelstrom, which a reader might take for more than it is."""
+    """Nobody knows whether it is right: it is unknown, though no checker found anything."""
     report = simulate("echo", echo.build, rate=0, time_limit=5)
-    assert report.valid is True
-    [warning] = report.warnings()
-    assert warning.startswith("clients asked nothing: ")
-    assert f"  mind        {warning}" in str(report)
+    assert report.valid == "unknown"
+    [reason] = report.reasons()
+    assert reason.startswith("clients asked nothing: ")
+    assert f"  because     {reason}" in str(report)
+    assert report.warnings() == []
+
+
+def test_final_reads_alone_are_no_operations() -> None:
+    """Counters that nothing was added to are all 0, which says nothing about them."""
+    report = simulate("g-counter", g_counter.build, rate=0, time_limit=1)
+    assert report.results["workload"]["valid?"] is True
+    assert report.results["stats"]["count"] == 5
+    assert report.valid == "unknown"
+    assert report.reasons()[0].startswith("clients asked nothing: ")
+
+
+def test_a_workload_that_runs_out_of_operations_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked was answered, but from then on nothing was asked: unknown, and the reason says when."""
+
+    finite: list[Invocation] = [("echo", number) for number in range(10)]
+    monkeypatch.setattr(WORKLOADS["echo"], "invocations", lambda *_: iter(finite))
+    report = simulate("echo", echo.build, time_limit=20)
+    assert report.valid == "unknown"
+    assert report.results["clients"]["asked"] == 10
+    [reason] = report.reasons()
+    assert re.match(r"^the workload ran out of operations \d\.\d+ s into the main phase, after 10; nothing was", reason)
 
 
 def test_faults_that_touch_nothing_are_told() -> None:

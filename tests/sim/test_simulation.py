@@ -150,7 +150,7 @@ def test_nodes_of_which_nothing_was_seen_are_named() -> None:
     report = simulate("unique-ids", build, nodes=4, concurrency=2, time_limit=10)
     count = report.results["stats"]["by-node"]["n2"]["count"]
     assert report.warnings() == [
-        "no client asked n3 and n4: give at least as many clients (concurrency) as nodes",
+        "no client asked n3 and n4: give a longer time, or as many clients (concurrency) as nodes",
         f"none of the {count} operations that asked n2 was ok",
     ]
     assert report.results["audit"]["ok-reads"] == {}
@@ -296,6 +296,64 @@ def test_a_late_reply_is_nobodys() -> None:
 
     report = simulate("unique-ids", build, nodes=1, concurrency=1, time_limit=30)
     assert {op.type for op in report.history} == {"invoke", "info"}
+
+
+def dawdling(seconds: float) -> Build:
+    """Return what makes nodes of which n2 takes that long to answer, and the others no time."""
+
+    def build() -> Node:
+        node = Node()
+
+        async def answer(request: Request) -> Body:
+            await trio.sleep(seconds if node.id == "n2" else 0)
+            return {"echo": request.body["echo"]} if request.type == "echo" else {"id": f"{node.id} {request.msg_id}"}
+
+        node.on("echo")(answer)
+        node.on("generate")(answer)
+        return node
+
+    return build
+
+
+def test_replies_to_clients_that_have_given_up_are_told() -> None:
+    """Maelstrom would have stopped listening to such a node: how often, which node, and what that means is a warning.
+
+    As there, a client is closed when its worker's next operation begins, and not when it gives up."""
+    report = simulate("echo", dawdling(5.5), nodes=3, rate=2, time_limit=40)
+    asked = [op.time for op in report.history if op.type == "invoke" and op.process % 3 == 1]
+    late = sum(then <= before + 5_500_000_000 for before, then in itertools.pairwise(asked))
+    assert 0 < late < len(asked) - 1  # after some of them nothing was asked for a while
+    assert report.results["clients"]["late-replies"] == {"n2": late}
+    assert report.warnings()[1:] == [
+        f"{late} replies came after their clients had given up (n2 {late}); here such replies are ignored, but"
+        " Maelstrom stops listening to a node at the first one, so that all its later operations time out"
+    ]
+    assert report.valid is True
+
+
+def test_one_late_reply_is_told() -> None:
+    """It is a single one, and a warning all the same."""
+    report = simulate("echo", dawdling(5.5), nodes=["n2"], concurrency=1, rate=20, time_limit=6)
+    assert report.results["clients"]["late-replies"] == {"n2": 1}
+    assert report.warnings()[1].startswith("1 reply came after its client had given up (n2 1); ")
+
+
+def test_replies_that_come_in_time_are_no_warning() -> None:
+    """However long a client waits, as long as it does; and a client that nobody needs any more is not closed."""
+    for seconds in (0, 4.5):
+        assert simulate("echo", dawdling(seconds), nodes=3, time_limit=20).warnings() == []
+    report = simulate("echo", dawdling(5.5), nodes=["n2"], concurrency=1, time_limit=1)
+    assert report.results["clients"]["late-replies"] == {}
+
+
+def test_clients_of_unique_ids_go_on() -> None:
+    """They outlive an operation of which nobody knows what became, as in Maelstrom, so late replies find them."""
+    report = simulate("unique-ids", dawdling(6), nodes=["n2", "n3"], rate=10, time_limit=20)
+    assert {op.type for op in report.history} == {"invoke", "ok", "info"}
+    clients = {message["src"] for message in sends(report) if message["body"]["type"] == "generate"}
+    assert clients == {"c2", "c3"}
+    assert report.results["clients"]["late-replies"] == {}
+    assert not any("given up" in warning for warning in report.warnings())
 
 
 def replying(replies: Callable[[Request], list[Body]]) -> Build:

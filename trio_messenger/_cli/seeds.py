@@ -32,6 +32,7 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
             {
                 "valid?": campaign.valid,
                 "planned": campaign.planned,
+                "warnings": campaign.warnings,
                 "seeds": list(map(_as_json, campaign.results)),
                 "first-failure": None if first is None else as_json(first, folder),
             }
@@ -92,10 +93,11 @@ def _first_failure(
 
 def _tell(campaign: CampaignReport, first: Report | None, folder: Path | None) -> None:
     lines = f"{campaign}".split("\n")
+    count = 1 + len(campaign.warnings)  # of lines that are not about the first failure
     failed = [str(result.seed) for result in campaign.failures]
     if len(failed) > 1:
         lines[1:1] = [f"the seeds that failed: {', '.join(failed)}"]
-    put("\n".join(lines if first is None else lines[: 1 + (len(failed) > 1)]))
+    put("\n".join(lines if first is None else lines[: count + (len(failed) > 1)]))
     if first is not None:
         put("the first that failed:")
         tell(first, folder)

@@ -8,6 +8,7 @@ or left out, and those of seeds that come before it are waited for.
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
@@ -46,16 +47,37 @@ class CampaignReport:
         """The worst of all verdicts; a run that came to none is not valid."""
         return worst(False if result.valid is None else result.valid for result in self.results)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the verdicts say less than they seem to: a line for each kind of warning, the most frequent first.
+
+        Warnings that differ in nothing but their figures and what is in parentheses are of one kind; the line quotes
+        the first.
+        """
+        kinds: dict[str, list[tuple[int, str]]] = {}
+        made = len(self.results)
+        for result in self.results:
+            for kind, text in {_FIGURES.sub("", text): text for text in reversed(result.warnings)}.items():
+                kinds.setdefault(kind, []).append((result.seed, text))
+        return [
+            f"in {len(found)} of {made} run{'' if made == 1 else 's'}, as with seed {found[0][0]}: {found[0][1]}"
+            for found in sorted(kinds.values(), key=lambda found: -len(found))
+        ]
+
     def __str__(self) -> str:
         return summary(self)
 
 
+_FIGURES: Final = re.compile(r"\([^()]*\)|\d[\d,.]*")
+
+
 def summary(report: CampaignReport) -> str:
-    """Return what a person wants to know of a campaign: how many runs ended how, and why the first failure is one."""
+    """Return what a person wants to know of a campaign: how many runs ended how, warnings, and the first failure."""
     verdicts = Counter("without a verdict" if each.valid is None else VERDICTS[each.valid] for each in report.results)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     made, left = len(report.results), report.planned - len(report.results)
     lines = [f"{made} run{'' if made == 1 else 's'}: {counts or 'none'}" + (f"; {left} were not made" if left else "")]
+    lines += report.warnings
     for first in report.failures[:1]:
         lines.append(f"the first that failed is that of seed {first.seed}:")
         lines += [f"  {line}" for text in (first.error or "", *first.reasons) for line in text.splitlines()]

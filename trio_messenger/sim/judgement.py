@@ -10,6 +10,7 @@ from typing import Any, Final
 from .checkers import Results, Valid, worst
 from .checkers.audit import audit
 from .checkers.availability import availability
+from .checkers.late_replies import late_replies
 from .checkers.latencies import latencies
 from .checkers.net import net
 from .checkers.stats import stats
@@ -38,7 +39,9 @@ def judge(run: Run) -> Results:
     """Return the results of *run*, which has ended, as Maelstrom's ``results.edn`` has them, and some of our own.
 
     ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. Of our own are ``latencies``;
-    ``audit``, with how many final reads of each node were ok; ``nodes``, with the ``problems`` that nodes have whatever
+    ``audit``, with how many final reads of each node were ok; ``clients``, with what they ``asked`` before the final
+    operations, when the workload ``ran-out`` of operations (in seconds of the main phase; null if it did not), and the
+    ``late-replies`` of each node to clients that were gone; ``nodes``, with the ``problems`` that nodes have whatever
     their clients saw, such as messages to nobody, and those that are ``unasked``; and ``faults``, with how often each
     ``took-effect``.
     """
@@ -50,6 +53,7 @@ def judge(run: Run) -> Results:
         "net": net(run.journal, history),
         "latencies": latencies(history),
         "audit": audit(history),
+        "clients": _clients(run),
         "nodes": _nodes(run),
         "faults": _faults(run.options, run.network.bites),
     }
@@ -65,6 +69,7 @@ def reasons(results: Results) -> list[str]:
         verdict = "invalid" if workload["valid?"] is False else "undecided"
         found.append(f"the workload's checker says {verdict}: {_brief(figures) or 'too little was seen'}")
     found += nodes["problems"]
+    found += _left_unasked(results["clients"])
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
             found.append(f"no {f!r} of {part['count']} was ok")
@@ -74,8 +79,8 @@ def reasons(results: Results) -> list[str]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what makes *results* say less than they seem to: nodes nobody has seen, faults without effect."""
-    return [*_unseen_nodes(results), *_untested(results)]
+    """Return what makes *results* say less than they seem to: unseen nodes, faults without effect, late replies."""
+    return [*_unseen_nodes(results), *_untested(results), *_too_late(results)]
 
 
 def _unseen_nodes(results: Results) -> list[str]:
@@ -85,7 +90,7 @@ def _unseen_nodes(results: Results) -> list[str]:
         found.append(f"no final read of {in_words(unread)} was ok, so nobody knows what is missing there")
     unasked = results["nodes"]["unasked"]
     if unasked:
-        found.append(f"no client asked {in_words(unasked)}: give at least as many clients (concurrency) as nodes")
+        found.append(f"no client asked {in_words(unasked)}: give a longer time, or as many clients (concurrency) as nodes")
     return found + [
         f"none of the {counts['count']} operations that asked {node} was ok"
         for node, counts in results["stats"].get("by-node", {}).items()
@@ -100,8 +105,6 @@ def in_words(names: Sequence[str]) -> str:
 
 
 def _untested(results: Results) -> list[str]:
-    if not results["stats"]["count"]:
-        return ["clients asked nothing: this run has tested only that nodes start; give a longer time, or a rate"]
     nemesis, schedule = results["faults"]["nemesis"], results["faults"]["schedule"]
     if nemesis and not schedule:
         return [f"the nemesis ({', '.join(nemesis)}) made no fault by this seed: take another one, or a longer time"]
@@ -109,6 +112,31 @@ def _untested(results: Results) -> list[str]:
     if inert and len(inert) == len(schedule):
         return ["no fault of the schedule took effect: this run has tested nothing that a run without faults has not"]
     return [f"fault {entry['index']} ({entry['text']}) took no effect" for entry in inert]
+
+
+def _too_late(results: Results) -> list[str]:
+    late = results["clients"]["late-replies"]
+    if not late:
+        return []
+    count = sum(late.values())
+    came = "1 reply came after its client" if count == 1 else f"{count} replies came after their clients"
+    nodes = ", ".join(f"{node_id} {number}" for node_id, number in late.items())
+    return [
+        f"{came} had given up ({nodes}); here such replies are ignored, but Maelstrom stops listening to a node at the"
+        " first one, so that all its later operations time out"
+    ]
+
+
+def _left_unasked(clients: Results) -> list[str]:
+    """Return why the clients asked less than they should have."""
+    if not clients["asked"]:
+        return ["clients asked nothing: this run has tested only that nodes start; give a longer time, or a rate"]
+    if clients["ran-out"] is None:
+        return []
+    return [
+        f"the workload ran out of operations {clients['ran-out']:.3g} s into the main phase, after {clients['asked']};"
+        " nothing was asked from then on: its invocations() must yield without end"
+    ]
 
 
 def _brief(figures: dict[str, Any]) -> str:
@@ -127,6 +155,16 @@ def _shown(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
+def _clients(run: Run) -> Results:
+    asked = sum(op.type == "invoke" and not op.final for op in run.history)
+    return {
+        "valid?": True if asked and run.ran_out_after is None else "unknown",
+        "asked": asked,
+        "ran-out": run.ran_out_after,
+        "late-replies": late_replies(run.journal, run.closed_clients),
+    }
 
 
 def _nodes(run: Run) -> Results:

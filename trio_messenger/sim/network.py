@@ -111,6 +111,11 @@ class Network:
         """Return the nanoseconds since `start`."""
         return round((trio.current_time() - self._start) * 1e9)
 
+    @property
+    def sent(self) -> int:
+        """How many messages were taken so far: the number of the next one."""
+        return self._next_id
+
     def role(self, member_id: str) -> Role | None:
         """Return what *member_id* is; None if there never was such a member."""
         member = self._members.get(member_id)

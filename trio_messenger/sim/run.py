@@ -43,6 +43,7 @@ class _Worker:
     process: int
     client: Client
     is_auditor: bool = False
+    has_given_up: bool = False  # its last operation ended as info, so its client will not be used again
 
 
 @final
@@ -78,6 +79,11 @@ class Run:
         """Where the run is."""
         self.malformed: Final[list[str]] = []
         """Replies that did not have the form that the workload demands; a line for each."""
+        self.ran_out_after: float | None = None
+        """Seconds of the main phase after which the workload had no more operations, though there should be no end."""
+        self.closed_clients: Final[dict[str, int]] = {}
+        """Clients that were closed since an operation of theirs ended as ``info``, by their ids: how many messages had
+        been sent when they were."""
         self.logs: Final = {node_id: NodeLog(node_id, echo_log) for node_id in options.nodes}
         """What each node said."""
         self.hosts: Mapping[str, Host] = {}
@@ -188,7 +194,7 @@ class Run:
         if self.options.rate == 0:
             await trio.sleep_forever()
         chance = self._streams.stream("operations")
-        due = trio.current_time()
+        due = begun = trio.current_time()
         for invocation in self.workload.invocations(self._streams.stream("invocations")):
             await trio.sleep_until(due)
             while not self._free:
@@ -197,14 +203,16 @@ class Run:
             index = self._free.pop(chance.randrange(len(self._free)))
             nursery.start_soon(self._perform, index, invocation, False)
             due = max(due, trio.current_time()) + chance.uniform(0, 2 / self.options.rate)
+        self.ran_out_after = trio.current_time() - begun
 
     async def _perform(self, index: int, invocation: Invocation, is_final: bool) -> None:
         worker = self._workers[index]
+        if worker.has_given_up:
+            self._replace_client(worker)
         outcome = await self._carry_out(worker, invocation, is_final)
         if outcome == "info":  # it may still happen: this process has not finished, and does nothing else
             worker.process += len(self._workers)
-            worker.client.close()
-            worker.client = self._clients.open()
+            worker.has_given_up = not self.workload.reuses_clients
         self._free.append(index)
         self._freed.set()
         self._watch(self)
@@ -216,6 +224,13 @@ class Run:
         outcome, value, error = await self._ask(worker, f, value)
         self._record(worker, outcome, f, value, error, is_final)
         return outcome
+
+    def _replace_client(self, worker: _Worker) -> None:
+        """Give *worker* a new client. Only now, as in Maelstrom: up to here a late reply finds its addressee."""
+        worker.has_given_up = False
+        worker.client.close()
+        self.closed_clients[worker.client.id] = self.network.sent
+        worker.client = self._clients.open()
 
     async def _ask(self, worker: _Worker, f: str, value: Any) -> tuple[OpType, Any, str | None]:
         """Carry out an operation; return how it ended, its value, and what went wrong."""

@@ -24,7 +24,8 @@ class _Ends(msgspec.Struct, gc=False):
     dest: str
 
 
-_decode: Final = msgspec.json.Decoder(_Ends).decode
+ends_of: Final = msgspec.json.Decoder(_Ends).decode
+"""Returns who sent a message, given as JSON, and to whom."""
 
 
 def net(journal: Journal, history: History) -> Results:
@@ -66,7 +67,7 @@ def _counted(journal: Journal) -> tuple[Counter[str], Counter[str]]:
         if is_audit and entry.message is not None:
             group_of[entry.id] = nobody
         elif entry.message is not None:
-            ends = _decode(entry.message)
+            ends = ends_of(entry.message)
             is_of_client = ends.src.startswith("c") or ends.dest.startswith("c")
             group_of[entry.id] = clients if is_of_client else servers
         group_of[entry.id][entry.event] += 1

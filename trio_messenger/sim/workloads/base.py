@@ -45,6 +45,10 @@ class Workload(ABC):
     errors_are_indefinite: ClassVar[bool] = False
     """Whether every error ends as ``info``, definite or not, as Maelstrom has it for g-set and the counters."""
 
+    reuses_clients: ClassVar[bool] = False
+    """Whether a client whose operation ended as ``info`` goes on, as Maelstrom's of unique-ids do; else a new one takes
+    its place."""
+
     @abstractmethod
     def invocations(self, random: Random) -> Iterator[Invocation]:
         """Yield what clients do in the main phase, without end. All chance comes from *random*."""

@@ -25,6 +25,7 @@ class UniqueIds(Workload):
     name = "unique-ids"
     summary = "nodes give ids, none of them twice"
     replies: ClassVar[dict[str, type[Reply]]] = {"generate": _GenerateOk}
+    reuses_clients = True
 
     def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is left to chance
         """Yield what clients do; see `Workload.invocations`."""
