@@ -150,7 +150,7 @@ def test_nodes_of_which_nothing_was_seen_are_named() -> None:
     report = simulate("unique-ids", build, nodes=4, concurrency=2, time_limit=10)
     count = report.results["stats"]["by-node"]["n2"]["count"]
     assert report.warnings() == [
-        "no client asked n3 and n4: give a longer time, or as many clients (concurrency) as nodes",
+        "no client asked n3 and n4: give more time, or as many clients (concurrency) as nodes",
         f"none of the {count} operations that asked n2 was ok",
     ]
     assert report.results["audit"]["ok-reads"] == {}

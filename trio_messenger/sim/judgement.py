@@ -90,7 +90,7 @@ def _unseen_nodes(results: Results) -> list[str]:
         found.append(f"no final read of {in_words(unread)} was ok, so nobody knows what is missing there")
     unasked = results["nodes"]["unasked"]
     if unasked:
-        found.append(f"no client asked {in_words(unasked)}: give a longer time, or as many clients (concurrency) as nodes")
+        found.append(f"no client asked {in_words(unasked)}: give more time, or as many clients (concurrency) as nodes")
     return found + [
         f"none of the {counts['count']} operations that asked {node} was ok"
         for node, counts in results["stats"].get("by-node", {}).items()
