@@ -51,11 +51,12 @@ def test_defaults_are_those_of_maelstrom() -> None:
 @pytest.mark.parametrize(
     ("argv", "changes"),
     [
-        (("--node-count", "2"), {"nodes": ("n1", "n2"), "concurrency": 2}),
+        (("--node-count", "2"), {"nodes": ("n0", "n1"), "concurrency": 2}),
+        (("--node-count", "5"), {"nodes": ("n0", "n1", "n2", "n3", "n4")}),
         (("--nodes", "a, b,d"), {"nodes": ("a", "b", "d"), "concurrency": 3}),
         (("--concurrency", "10"), {"concurrency": 10}),
         (("--concurrency", "2n"), {"concurrency": 10}),
-        (("--concurrency", "4n", "--node-count", "3"), {"nodes": ("n1", "n2", "n3"), "concurrency": 12}),
+        (("--concurrency", "4n", "--node-count", "3"), {"nodes": ("n0", "n1", "n2"), "concurrency": 12}),
         (("--rate", "0"), {"rate": 0.0}),
         (("--time-limit", "1.5"), {"time_limit": 1.5}),
         (("--latency", "20"), {"latency": Latency(20, "constant")}),

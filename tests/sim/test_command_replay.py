@@ -21,7 +21,7 @@ CUT = {"kind": "partition", "links": [["nodes", "nodes"]], "at": 1, "until": 4}
 HARMLESS = {"kind": "loss", "rate": 0, "at": 2}
 FAULTS = json.dumps([HARMLESS, CUT, HARMLESS])
 
-FAILS = ("-w", "broadcast", "--node", "gossip:node", "--node-count", "3", "--time-limit", "5", "--faults", FAULTS)
+FAILS = ("-w", "broadcast", "--node", "gossip:node", "--nodes", "n1,n2,n3", "--time-limit", "5", "--faults", FAULTS)
 
 
 @pytest.fixture(autouse=True)

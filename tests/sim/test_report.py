@@ -223,11 +223,13 @@ def test_the_command_says_what_is_not_usual() -> None:
     )
     assert other.command is not None
     assert shlex.split(other.command) == [
-        *("trio-messenger", "test", "-w", "broadcast", "--node", "broadcast", "--seed", "3", "--node-count", "2"),
+        *("trio-messenger", "test", "-w", "broadcast", "--node", "broadcast", "--seed", "3", "--nodes", "n1,n2"),
         *("--concurrency", "4", "--rate", "0.5", "--time-limit", "1.5", "--loss", "0.25", "--duplicate", "0.5"),
         *("--topology", "line", "--availability", "total", "--latency", "10", "--latency-dist", "uniform"),
         *("--nemesis", "partition,loss", "--nemesis-interval", "2"),
     ]
+    counted = simulate("broadcast", broadcast.build, nodes=["n0", "n1"], time_limit=0, faults=[])
+    assert "--node-count 2 --time-limit 0" in (counted.command or "")
     versions = simulate("broadcast", broadcast.build, nodes=["a1.0", "b1.0"], time_limit=0, faults=[])
     assert "--nodes a1.0,b1.0 --time-limit 0" in (versions.command or "")
     named = simulate("broadcast", broadcast.build, nodes=["a", "b"], time_limit=0, faults=[])

@@ -14,7 +14,7 @@ import attrs
 
 from ..sim.faults import Fault, from_json
 from ..sim.latency import DISTRIBUTIONS, Latency
-from ..sim.options import NODES, Options
+from ..sim.options import NODES, Options, numbered
 from ..sim.schedules import NEMESES
 from ..sim.services import LWW_KV_VARIANTS
 from ..sim.workloads import TOPOLOGIES, WORKLOADS
@@ -65,7 +65,9 @@ def _add_what_is_tested(parser: Parser) -> None:
 def _add_cluster(parser: Parser) -> None:
     group = parser.add_argument_group("the cluster")
     counts = group.add_mutually_exclusive_group()
-    counts.add_argument("--node-count", type=positive, metavar="N", help=f"how many nodes (default: {len(NODES)})")
+    counts.add_argument(
+        "--node-count", type=positive, metavar="N", help="how many nodes: n0, n1 and so on, as Maelstrom names them"
+    )
     counts.add_argument(
         "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(NODES)})"
     )
@@ -241,7 +243,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
     Raises:
       UsageError: if they make no sense.
     """
-    nodes = arguments.nodes or [f"n{number}" for number in range(1, (arguments.node_count or len(NODES)) + 1)]
+    nodes = arguments.nodes or (NODES if arguments.node_count is None else numbered(arguments.node_count))
     given = {name: getattr(arguments, name) for name in _SAME_NAMES}
     given |= {"latency": _latency(arguments), "concurrency": _concurrency(arguments, len(nodes))}
     try:

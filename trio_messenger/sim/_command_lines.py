@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from .faults import to_json
-from .options import NODES, Options
+from .options import NODES, Options, numbered
 
 PROGRAM: Final = "trio-messenger"
 """The name of the executable."""
@@ -43,7 +43,7 @@ def _given(options: Options) -> dict[str, str]:
     given: dict[str, Any] = {"seed": options.seed}
     if options.nodes != NODES:
         count = len(options.nodes)
-        is_counted = options.nodes == tuple(f"n{number}" for number in range(1, count + 1))
+        is_counted = options.nodes == numbered(count)
         given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
     for name in ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "lww_kv", "availability"):
         if getattr(options, name) != getattr(usual, name):

@@ -21,6 +21,12 @@ from .workloads import TOPOLOGIES, WORKLOADS
 NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 """Maelstrom's nodes, where nothing else is said."""
 
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Return Maelstrom's nodes where only their number is said: ``n0``, ``n1`` and so on."""
+    return tuple(f"n{number}" for number in range(count))
+
+
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
 
