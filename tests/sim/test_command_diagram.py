@@ -28,6 +28,16 @@ def test_a_window_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "broadcast, 3 nodes, seed 2" in some
 
 
+def test_the_set_up_is_drawn_at_negative_times(folder: Path, tmp_path: Path) -> None:
+    """A window before 0 has the messages of the set-up, among them those of init, and none of the main phase."""
+    output = tmp_path / "set-up.svg"
+    assert main(["diagram", str(folder), "--since", "-4", "--until", "-0.000001", "-o", str(output)]) == 0
+    drawn = output.read_text().partition("<script")[0]
+    assert drawn.count('data-type="init"') == 2  # the last node is initialised at 0
+    assert 'data-type="broadcast"' not in drawn
+    assert "in the set-up, they are negative" in drawn
+
+
 def test_only_some_messages_are_drawn(folder: Path, tmp_path: Path) -> None:
     """Words choose among messages; the file is the one that was asked for."""
     lost, both = tmp_path / "lost.svg", tmp_path / "both.svg"

@@ -209,8 +209,9 @@ def test_messages_are_shown_as_they_are_sent() -> None:
     """``--log-net-send`` shows each message with its time, those of ``init`` first, in the journal's order."""
     found = outcome("test", "-w", "echo", *SHORT, "--log-net-send", "--json")
     lines = found.errors.splitlines()
-    assert lines[0].startswith('0.000000 send {"src":"c0","dest":"n')
+    assert lines[0].startswith('set-up 0.000000 send {"src":"c0","dest":"n')
     assert '"type":"init"' in lines[0]
+    assert [line.startswith("set-up ") for line in lines] == ["init" in line for line in lines]
     assert len(lines) == found.json["net"]["all"]["send-count"]
 
 
@@ -218,7 +219,8 @@ def test_messages_are_shown_as_they_are_delivered_or_not() -> None:
     """``--log-net-recv`` shows each delivery, loss and copy, with why it was lost."""
     options = ("--log-net-recv", "--json", "--loss", "0.3", "--duplicate", "0.3", "--latency", "50")
     found = lost(*options)
-    kinds = [" ".join(line.split()[1:3]).partition(" {")[0] for line in found.errors.splitlines()]
+    lines = [line.removeprefix("set-up ") for line in found.errors.splitlines()]
+    kinds = [" ".join(line.split()[1:3]).partition(" {")[0] for line in lines]
     assert set(kinds) == {"recv", "drop (partition)", "drop (loss)", "copy"}
     audits = 2 * len(found.json["audit"]["ok-reads"])  # each node is asked once more, and answers; that is not counted
     assert kinds.count("recv") == found.json["net"]["all"]["recv-count"] + audits
@@ -425,7 +427,7 @@ def test_options_reach_the_run() -> None:
 
 
 def test_what_is_not_said_is_as_in_maelstrom() -> None:
-    """The defaults are those of `Options`, with the nodes n1 and up if only their number is given."""
+    """The defaults are those of `Options`, with the nodes n0 and up if only their number is given."""
     outcome("test", "-w", "echo", "--time-limit", "1", "--node-count", "2", "--concurrency", "3")
-    wanted = Options(workload="echo", nodes=["n1", "n2"], time_limit=1, concurrency=3)
+    wanted = Options(workload="echo", nodes=["n0", "n1"], time_limit=1, concurrency=3)
     assert load(Path("store/echo/0")).options == wanted

@@ -588,6 +588,25 @@ def test_a_limit_is_kept_and_told() -> None:
     assert footer(drawn(many(30), limit=29))[0] == "1 more message from 0.0290 s on is left out. For those:"
 
 
+def test_times_of_the_set_up_are_negative_and_told() -> None:
+    """Times count from the main phase; a picture that shows the set-up before it says what negative times are."""
+    events = Events()
+    events.pass_(-3250, -3000, "c0", "n1", "init")
+    events.pass_(500, 750, "c1", "n1")
+    root = drawn(events)
+    assert [time.text for time in having(root, "time")][:2] == ["-3.25", "-3.00"]
+    assert (
+        footer(root)[0] == "Times count from when the main phase began: before that, in the set-up, they are negative."
+    )
+    [unit] = having(root, "unit")
+    assert title(unit) == "since the main phase began; before that, in the set-up, times are negative"
+    of_set_up = drawn(events, until=-1)
+    assert [message.get("data-at") for message in messages(of_set_up)] == ["-3.25"]
+    of_main_phase = drawn(events, since=0)
+    assert [message.get("data-type") for message in messages(of_main_phase)] == ["echo"]
+    assert footer(of_main_phase) == []
+
+
 def test_faults_after_what_the_limit_keeps_are_left_out() -> None:
     """The picture ends with the last message that is in it."""
     events = many(10)

@@ -87,7 +87,7 @@ def test_faults_are_listed_with_how_often_they_took_effect() -> None:
     faults = [("partition n1 -> n2", "from 0 s until 5 s", 1234), ("kill n1", "from 7 s until the end", 0)]
     found = paged(faults=faults)
     assert found.cells == [
-        ["", "fault", "when", "took effect"],
+        ["", "fault", "when, in the main phase", "took effect"],
         ["0", "partition n1 -> n2", "from 0 s until 5 s", "1,234"],
         ["1", "kill n1", "from 7 s until the end", "no effect"],
     ]

@@ -37,9 +37,14 @@ def configure(parser: Parser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
     parser.add_argument(
-        "--since", type=number, metavar="SECONDS", help="leave out what was over before (default: none)"
+        "--since",
+        type=number,
+        metavar="SECONDS",
+        help="leave out what was over before this second of the main phase; negative for the set-up (default: none)",
     )
-    parser.add_argument("--until", type=number, metavar="SECONDS", help="leave out what was sent after (default: none)")
+    parser.add_argument(
+        "--until", type=number, metavar="SECONDS", help="leave out what was sent after that second (default: none)"
+    )
     parser.add_argument(
         "--only",
         action="append",

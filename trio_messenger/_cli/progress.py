@@ -54,7 +54,7 @@ class Progress:
             return
         journal = self._run.journal
         for index in range(self._seen, len(journal)):
-            self._show(journal[index])
+            self._show(journal[index], self._run)
         self._seen = len(journal)
 
     def close(self) -> None:
@@ -62,13 +62,13 @@ class Progress:
         self.catch_up()
         self._ticker.close()
 
-    def _show(self, entry: Entry) -> None:
+    def _show(self, entry: Entry, run: Run) -> None:
         if entry.event == "send":
             self._lines[entry.id] = bytes(entry.message or b"").decode()
         is_wanted = self._sends if entry.event == "send" else self._deliveries
         if is_wanted and entry.event in _VERBS:
             why = f" ({entry.reason})" if entry.reason else ""
-            self._console.say(f"{entry.t / 1e9:.6f} {_VERBS[entry.event]}{why} {self._lines[entry.id]}")
+            self._console.say(f"{run.moment(entry.t)} {_VERBS[entry.event]}{why} {self._lines[entry.id]}")
 
     def _figures(self, run: Run) -> str:
         for index in range(self._counted, len(run.history)):

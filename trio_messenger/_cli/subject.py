@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeAlias, final
 from .._finding import NoSuchNodeError, find_build
 from ..nodes import NODES
 from ..sim._executables import check_executable
-from ..sim._real_time import check_faults, process_hosts, run_real
+from ..sim._real_time import SPREAD, check_faults, process_hosts, run_real
 from ..sim.options import Options
 from ..sim.report import Report
 from ..sim.run import Run
@@ -100,7 +100,8 @@ class Executables(Subject):
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
         """See `Subject.run`. When this returns or raises, no process is left."""
         with tempfile.TemporaryDirectory(prefix="trio-messenger-", ignore_cleanup_errors=True) as folder:
-            run = Run(options, process_hosts(self._command, Path(folder)), watch=watch, echo_log=echo_log)
+            make_host = process_hosts(self._command, Path(folder))
+            run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
             run_real(run)
             return make_report(run, self.name)
 

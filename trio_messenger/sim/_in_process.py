@@ -41,6 +41,7 @@ class InProcessHost(Host):
         self._takes_store = "store" in inspect.signature(build).parameters
         self._nursery = nursery
         self._streams = streams
+        self._began = trio.current_time()
         self._disk: dict[str, bytes] = {}
         self._life: _Life | None = None
         self._next_msg_id = 0  # after all numbers of the lives so far: what was meant for them is for no later one
@@ -71,7 +72,7 @@ class InProcessHost(Host):
 
     def wall_time(self) -> float:
         """Return what the node's clock of the day shows."""
-        return EPOCH + self._network.now() / 1e9 + self.skew
+        return EPOCH + trio.current_time() - self._began + self.skew
 
     def _wall_time(self) -> float:
         self.skewed_reads += self.skew != 0
@@ -209,7 +210,7 @@ class _LogHandler(logging.Handler):
         if log is not None:
             if record.exc_info and record.name == "trio_messenger":
                 log.failure = _in_one_line(record.exc_info[1])
-            log.add(f"{trio.current_time():.6f} {self.format(record)}")
+            log.add_now(self.format(record))
             return
         for handler in self._others:
             if record.levelno >= handler.level:

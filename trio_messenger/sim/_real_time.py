@@ -20,6 +20,9 @@ from .hosts import Host, NodeLog
 from .network import Network
 from .run import MakeHost, Run
 
+SPREAD: Final = 1.0
+"""Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: somebody waits for it."""
+
 _CLOSING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -39,14 +39,24 @@ class Cluster:
         self._clients = clients
         self._is_over = False
 
-    async def start(self) -> None:
-        """Start all nodes, then send each ``init``, to all at once.
+    async def start(self, delays: Mapping[str, float] | None = None) -> None:
+        """Start all nodes, then send each ``init``.
+
+        Args:
+          delays: For each node, by its id, seconds from when all are started until it receives ``init``; None to send
+            it to all at once.
 
         Raises:
           SetUpError: if one does not come up.
         """
+
+        async def init(host: Host) -> None:
+            if delays is not None:
+                await trio.sleep(delays[host.node_id])
+            await self._init(host)
+
         await self._for_all(self._start)
-        await self._for_all(self._init)
+        await self._for_all(init)
 
     async def ask_all(self, body: Body) -> None:
         """Send each node *body* and wait until all have acknowledged it.

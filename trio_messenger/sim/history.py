@@ -26,7 +26,7 @@ class Op:
     index: int
     """The place in the history, from 0."""
     time: int
-    """Nanoseconds since the run began."""
+    """Nanoseconds since the main phase began."""
     type: OpType
     """Whether it begins or how it ended."""
     process: int

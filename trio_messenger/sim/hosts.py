@@ -22,9 +22,15 @@ class NodeLog:
     Args:
       node_id: Whose it is.
       echo: Called with the id and each line as it comes; None for nobody.
+      moment: Returns the time, as lines of this process's nodes begin with it.
     """
 
-    def __init__(self, node_id: str, echo: Callable[[str, str], object] | None = None) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        echo: Callable[[str, str], object] | None = None,
+        moment: Callable[[], str] = lambda: f"{trio.current_time():.6f}",
+    ) -> None:
         self.node_id: Final = node_id
         """Whose it is."""
         self.failure: str | None = None
@@ -33,6 +39,11 @@ class NodeLog:
         self._last: list[str] = []
         self._left_out = 0
         self._echo = echo
+        self._moment = moment
+
+    def add_now(self, text: str) -> None:
+        """Add *text* with the time before it."""
+        self.add(f"{self._moment()} {text}")
 
     def add(self, text: str) -> None:
         """Add *text*, which may have several lines."""

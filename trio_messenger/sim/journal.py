@@ -31,7 +31,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     i: int
     """The place in the journal, from 0."""
     t: int
-    """Nanoseconds since the run began."""
+    """Nanoseconds since the main phase began; negative during set-up."""
     event: MessageEvent | NodeEvent
     """What happened."""
     id: int | None = None
@@ -81,6 +81,11 @@ class Journal:
     def note(self, t: int, event: MessageEvent | NodeEvent, **fields: Any) -> None:
         """Add an entry for what happened at *t* nanoseconds."""
         self._entries.append(Entry(i=len(self._entries), t=t, event=event, **fields))
+
+    def shift(self, nanoseconds: int) -> None:
+        """Add *nanoseconds* to the time of all entries, since time counts from another moment."""
+        for entry in self._entries:
+            entry.t += nanoseconds
 
     def lines(self) -> Iterator[bytes]:
         """Yield each entry as it stands in the file, without the newline."""

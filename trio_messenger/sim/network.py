@@ -104,11 +104,12 @@ class Network:
         self._copy_delay = max(COPY_DELAY, 2 * latency.mean / 1000)
 
     def start(self) -> None:
-        """Count time from now on."""
+        """Count time from now on; whatever the journal already has happened at negative times then."""
+        self.journal.shift(-self.now())
         self._start = trio.current_time()
 
     def now(self) -> int:
-        """Return the nanoseconds since `start`."""
+        """Return the nanoseconds since the last `start`."""
         return round((trio.current_time() - self._start) * 1e9)
 
     @property

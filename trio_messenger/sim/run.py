@@ -28,6 +28,9 @@ from .workloads import TOPOLOGIES, WORKLOADS, Invocation
 RECOVERY: Final = 10.0
 """Seconds between the end of all faults and the final operations, as in Maelstrom."""
 
+_SPREAD_STEPS: Final = 2**16
+"""Into how many steps the spread is divided: binary ones, so that adding and subtracting them is exact."""
+
 Phase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
 """Where a run is."""
 
@@ -56,6 +59,8 @@ class Run:
       watch: Called after each operation and each change of `phase`, to show how far it is; must not wait.
       echo_log: Called with a node's id and each line that it logs.
       recovery: Seconds between the end of all faults and the final operations.
+      spread: Seconds over which ``init`` reaches the nodes, each at a time that the seed decides. If all began at the
+        same instant, the work that they repeat would go in step for the whole run.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Run:
         watch: Callable[[Run], object] = lambda _: None,
         echo_log: Callable[[str, str], object] | None = None,
         recovery: float = RECOVERY,
+        spread: float = 0.0,
     ) -> None:
         self.options: Final = options
         """What is run."""
@@ -84,7 +90,7 @@ class Run:
         self.closed_clients: Final[dict[str, int]] = {}
         """Clients that were closed since an operation of theirs ended as ``info``, by their ids: how many messages had
         been sent when they were."""
-        self.logs: Final = {node_id: NodeLog(node_id, echo_log) for node_id in options.nodes}
+        self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
         """What each node said."""
         self.hosts: Mapping[str, Host] = {}
         """Those of the nodes."""
@@ -97,9 +103,19 @@ class Run:
         self._make_host = make_host
         self._watch = watch
         self._recovery = recovery
+        self._spread = spread
         self._workers: list[_Worker] = []
         self._free: list[int] = []
         self._freed = trio.Event()
+
+    def moment(self, nanoseconds: int | None = None) -> str:
+        """Return a time of the present phase, now by default, as it is shown while the run goes on.
+
+        It is in seconds since the main phase began. Before that nobody knows when it will: then the time is in seconds
+        since the run began, and says so.
+        """
+        seconds = (self.network.now() if nanoseconds is None else nanoseconds) / 1e9
+        return f"set-up {seconds:.6f}" if self.phase == "set-up" else f"{seconds:.6f}"
 
     async def conduct(self) -> None:
         """Run from beginning to end; when this returns or raises, no node is left.
@@ -136,11 +152,13 @@ class Run:
         return Cluster(self.hosts, self.network, self._clients)
 
     async def _conduct(self, cluster: Cluster, nemesis: Nemesis) -> None:
-        await cluster.start()
+        await cluster.start(self._delays())
         request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
         if request is not None:
             await cluster.ask_all(request)
         self._open_workers()
+        self._watch(self)  # the last of the set-up is shown with its own times
+        self.network.start()
         self._enter("main")
         async with trio.open_nursery() as operations:
             with trio.move_on_after(self.options.time_limit):
@@ -175,6 +193,15 @@ class Run:
                     auditor = _Worker(node_id, next(processes), self._clients.open(), is_auditor=True)
                     operations.start_soon(self._carry_out, auditor, last, True)
 
+    def _delays(self) -> dict[str, float]:
+        """Return how many seconds after the first node each node receives ``init``."""
+        step = self._spread / _SPREAD_STEPS
+        steps = {
+            node_id: self._streams.stream("init", node_id).randrange(_SPREAD_STEPS) for node_id in self.options.nodes
+        }
+        first = min(steps.values())
+        return {node_id: step * (number - first) for node_id, number in steps.items()}
+
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         self._watch(self)
@@ -188,21 +215,23 @@ class Run:
     async def _invoke(self, nursery: trio.Nursery) -> None:
         """Let workers begin operations, at the rate, until cancelled.
 
-        Gaps are evenly distributed from 0 to twice their mean, and the first operation begins at once; where all
-        workers are busy the next ones are late (Jepsen's ``stagger``).
+        Gaps are evenly distributed from 0 to twice their mean, and the first operation begins at once. Each gap counts
+        from the time for which the operation before was planned: to wake up late, as in real time one always does,
+        costs no operation. Only while all workers are busy is time lost for good (Jepsen's ``stagger``).
         """
         if self.options.rate == 0:
             await trio.sleep_forever()
-        chance = self._streams.stream("operations")
+        gaps, chance = self._streams.stream("operations"), self._streams.stream("workers")
         due = begun = trio.current_time()
         for invocation in self.workload.invocations(self._streams.stream("invocations")):
             await trio.sleep_until(due)
             while not self._free:
                 self._freed = trio.Event()
                 await self._freed.wait()
+                due = trio.current_time()
             index = self._free.pop(chance.randrange(len(self._free)))
             nursery.start_soon(self._perform, index, invocation, False)
-            due = max(due, trio.current_time()) + chance.uniform(0, 2 / self.options.rate)
+            due += gaps.uniform(0, 2 / self.options.rate)
         self.ran_out_after = trio.current_time() - begun
 
     async def _perform(self, index: int, invocation: Invocation, is_final: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
@@ -21,6 +21,13 @@ from .network import Network
 from .options import Options
 from .report import Report
 from .run import Run
+
+SPREAD: Final = 4.0
+"""Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
+
+Work that nodes repeat up to every 4 s thus has a random phase at each of them; Maelstrom takes 3.9 s for 25 nodes.
+With a longer spread, more of a run's messages would be what nodes send each other before anybody asks them anything.
+"""
 
 
 def simulate(  # noqa: PLR0913 - the options of a test, by name
@@ -130,7 +137,7 @@ def run_simulation(
     def rerun(faults: Sequence[Fault]) -> Report:
         return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, node=node)
 
-    run = Run(options, make_host, watch=watch, echo_log=echo_log)
+    run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
     run_virtual(run.conduct, seed=options.seed)
     return make_report(run, name_of(build) if node is None else node, rerun)
 

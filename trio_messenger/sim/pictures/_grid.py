@@ -123,8 +123,8 @@ def lay_out(flow: Flow, top: int) -> Grid:
     earlier = sum(fault.begin.i not in places for fault in flow.faults if not fault.is_of_nodes)
     rows = _rows(entries, late, _hands(flow), top + HEADS + EARLIER * earlier)
     clock = Clock.of(entry.t for entry in entries)
-    longest = clock.text(rows[-1].entry.t) if rows else ""
-    gutter = 24 + math.ceil(max(text_width("seconds"), text_width(longest)))
+    times = [clock.text(row.entry.t) for row in (*rows[:1], *rows[-1:])]  # the first may be negative
+    gutter = 24 + math.ceil(max(map(text_width, ["seconds", *times])))
     xs = _xs([names[0] for names in lanes], flow, gutter)
     bottom = (rows[-1].y if rows else top + HEADS) + 16
     grid = Grid(

@@ -27,6 +27,8 @@ _TOP: Final = 40
 _PANEL: Final = 150
 _BETWEEN: Final = 34
 """Pixels above each panel, for its name."""
+_UNIT: Final = 15
+"""Pixels from the times below the last panel to what they count from."""
 _LANE: Final = 15
 """Pixels from one row of faults to the next."""
 _LANES: Final = 4
@@ -86,6 +88,9 @@ def latency(history: History, journal: Iterable[Entry] = (), *, title: str = "")
         top += _PANEL
     if points:
         content += (element("text", f"{tick:g} s", class_="x", x=times.x(tick), y=top + 16) for tick in times.ticks())
+        what = "since the main phase began"
+        content.append(element("text", what, class_="x", x=(_LEFT + _RIGHT) / 2, y=top + 16 + _UNIT))
+        top += _UNIT
     else:
         content.append(element("text", "There were no operations.", x=16, y=top + 10))
     return document("latency", WIDTH, top + 28, "Latencies of the operations", content)

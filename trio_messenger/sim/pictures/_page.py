@@ -138,7 +138,7 @@ def _faults(faults: Sequence[tuple[str, str, int]]) -> str:
         (str(number), escape(text), escape(when), f"{bites:,}" if bites else '<em class="inert">no effect</em>')
         for number, (text, when, bites) in enumerate(faults)
     ]
-    return _table(["", "fault", "when", "took effect"], rows) if rows else ""
+    return _table(["", "fault", "when, in the main phase", "took effect"], rows) if rows else ""
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -7,6 +7,7 @@ know of a message is in ``data-`` attributes of its group.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -63,8 +64,8 @@ def space_time(
 
     Args:
       journal: The run's `~trio_messenger.sim.Journal`.
-      since: Seconds from the beginning of the run; messages that were sent, delivered or lost before are left out, but
-        not those that still arrived after. None for the beginning.
+      since: Seconds of the main phase, negative ones for the set-up before it; messages that were sent, delivered or
+        lost before are left out, but not those that still arrived after. None for the beginning of the run.
       until: Seconds likewise; messages that were sent after that are left out. None for the end.
       only: Draw messages for which at least one of these words holds: ``clients``, ``nodes`` or ``services`` for those
         between them, ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
@@ -176,8 +177,9 @@ def _line(name: str, x: int, top: int, bottom: int) -> str:
 def _axis(grid: Grid) -> Iterator[str]:
     """Yield the time of each instant that has room for it."""
     x = grid.gutter - 12
-    last_y, last_t = 0, -1
-    yield element("text", "seconds", class_="unit", x=x, y=grid.top - 9)
+    last_y, last_t = 0, -math.inf
+    what = element("title", "since the main phase began; before that, in the set-up, times are negative")
+    yield element("text", what, "seconds", class_="unit", x=x, y=grid.top - 9)
     for row in grid.rows:
         if row.is_folded:
             what = element("title", "a longer wait, folded")
@@ -229,6 +231,8 @@ def _footer(flow: Flow, grid: Grid, command: str) -> Iterator[str]:
     """Yield what there is to say below."""
     if not flow.passages:
         yield "No message was sent in this window of time."
+    if grid.rows and grid.rows[0].entry.t < 0:
+        yield "Times count from when the main phase began: before that, in the set-up, they are negative."
     if any(row.is_folded for row in grid.rows):
         yield "Time runs down, not to scale: long waits are folded (⋮)."
     if flow.left_out_from is not None:
