@@ -28,6 +28,9 @@ USAGE = "usage: trio-messenger test -w WORKLOAD [--node NAME | --bin FILE] [opti
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a module to name on the command line."""
     (tmp_path / "my_node.py").write_text(README)
+    (tmp_path / "ids.txt").write_text("n7\n\n  e\n")
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff")
     for _ in in_folder(tmp_path, monkeypatch):
         yield tmp_path
 
@@ -62,6 +65,9 @@ def test_defaults_are_those_of_maelstrom() -> None:
         (("--latency", "20"), {"latency": Latency(20, "constant")}),
         (("--latency", "0", "--latency-dist", "uniform"), {"latency": Latency(0, "uniform")}),
         (("--loss", "0.5", "--duplicate", "1"), {"loss": 0.5, "duplicate": 1.0}),
+        (("-n", "a", "-n", "b"), {"nodes": ("a", "b"), "concurrency": 2}),
+        (("-n", "a", "--nodes-file", "ids.txt", "--nodes", "d,b"), {"nodes": ("n7", "e", "d", "b", "a")}),
+        (("--test-count", "1"), {"seed": 0}),
         (("--topology", "tree3"), {"topology": "tree3"}),
         (("--lww-kv", "merging"), {"lww_kv": "merging"}),
         (("--availability", "total"), {"availability": "total"}),
@@ -116,6 +122,10 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
         ("-w echo --rate fast", "'fast' is no number; give one such as 5 or 0.5"),
         ("-w echo --seed x", "'x' is no whole number; give one such as 5"),
         ("-w echo --seeds 0", "0 is too few; give 1 or more"),
+        ("-w echo --test-count 0", "0 is too few; give 1 or more"),
+        ("-w echo --nodes-file no/such", "'no/such': No such file or directory; give a file with one id a line"),
+        ("-w echo --nodes-file empty.txt", "'empty.txt' has no ids; give a file with one id a line"),
+        ("-w echo --nodes-file bytes.txt", "'bytes.txt': it is not UTF-8; give a file with one id a line"),
         ("-w echo --node-count 0", "0 is too few; give 1 or more"),
         (
             "-w echo --concurrency 2m",
@@ -142,6 +152,17 @@ def test_a_value_that_is_none_is_refused(argv: str, message: str) -> None:
         (("--quite-another",), "there is no option '--quite-another'; see trio-messenger test --help"),
         (("more",), "there is no argument 'more'; see trio-messenger test --help"),
         (("--rat", "3"), "there is no option '--rat'; did you mean --rate?"),
+        (("--no-ssh",), "--no-ssh has no meaning here: nodes run on this machine, without SSH; omit it"),
+        (
+            ("--sed", "3", "--username", "root", "--leave-db-running", "--username=me"),
+            "--username has no meaning here: nodes run on this machine, without SSH; omit it;"
+            " --leave-db-running has no meaning here: nodes end with the run; omit it",
+        ),
+        (
+            ("--key-count=3",),
+            f"--key-count has no meaning here: it is for workloads that are not here; there are: {WORKLOAD_NAMES};"
+            " omit it",
+        ),
     ],
 )
 def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: str) -> None:
@@ -180,6 +201,15 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--jobs", "3"), "--jobs is for many seeds; give --seeds, too"),
         (("--keep-going",), "--keep-going is for many seeds; give --seeds, too"),
         (("--seeds", "2", "--log-stderr"), "--log-stderr is for one seed; leave --seeds out"),
+        (("--test-count", "2", "--log-stderr"), "--log-stderr is for one seed; leave --test-count out"),
+        (
+            ("--test-count", "2", "--seeds", "2"),
+            "--test-count and --seeds are two names for one thing; give one of them",
+        ),
+        (
+            ("--node-count", "2", "-n", "a"),
+            "--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file",
+        ),
         (("--seeds", "2", "--check-determinism"), "--check-determinism is for one seed; leave --seeds out"),
         (
             ("--node", "echo", "--bin", "cat"),

@@ -158,6 +158,15 @@ def test_all_failures_are_named(campaign: Campaign, folder: Path) -> None:
     assert not (folder / "store").exists()
 
 
+def test_a_test_count_is_as_many_seeds(campaign: Campaign) -> None:
+    """Maelstrom's name for it does the same, and a count of 1 is a run like any other."""
+    outcome(*FAILS, "--seed", "3", "--test-count", "4", "--no-store")
+    assert campaign.seeds == [3, 4, 5, 6]
+    campaign.seeds = []
+    found = outcome("test", "-w", "echo", "--time-limit", "1", "--test-count", "1", "--log-stderr", "--no-store")
+    assert (found.status, campaign.seeds) == (0, [])
+
+
 def test_a_first_failure_without_a_verdict_is_told(campaign: Campaign) -> None:
     """A run that broke is not made again: what broke is all there is to tell."""
     campaign.results = (crashed(1), valid(2))

@@ -18,7 +18,19 @@ from ..sim.options import NODES, Options, numbered
 from ..sim.schedules import NEMESES
 from ..sim.services import LWW_KV_VARIANTS
 from ..sim.workloads import TOPOLOGIES, WORKLOADS
-from .parsing import Parser, UsageError, fraction_or_total, names, number, one_of, positive, some_of, whole, workers
+from .parsing import (
+    Parser,
+    UsageError,
+    fraction_or_total,
+    names,
+    names_in_file,
+    number,
+    one_of,
+    positive,
+    some_of,
+    whole,
+    workers,
+)
 
 _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in attrs.fields(Options)}
 
@@ -28,8 +40,25 @@ STORE: Final = "store"
 """The folder that runs are kept in, in the current one."""
 
 
+_NO_SSH: Final = "nodes run on this machine, without SSH"
+_NO_SUCH_WORKLOAD: Final = f"it is for workloads that are not here; there are: {', '.join(WORKLOADS)}"
+
+_FOREIGN: Final = {
+    **dict.fromkeys(("--no-ssh", "--username", "--password", "--ssh-private-key"), _NO_SSH),
+    "--strict-host-key-checking": _NO_SSH,
+    "--leave-db-running": "nodes end with the run",
+    "--logging-json": "the bench keeps no log; --json prints the results as JSON, and every file of a run but its"
+    " pictures and the nodes' logs is JSON",
+    **dict.fromkeys(
+        ("--consistency-models", "--key-count", "--max-txn-length", "--max-writes-per-key"), _NO_SUCH_WORKLOAD
+    ),
+}
+"""Options of Maelstrom, and of Jepsen, that mean nothing here."""
+
+
 def add_arguments(parser: Parser) -> None:
     """Give *parser* all of them."""
+    parser.foreign = _FOREIGN
     _add_what_is_tested(parser)
     _add_cluster(parser)
     _add_clients(parser)
@@ -71,6 +100,8 @@ def _add_cluster(parser: Parser) -> None:
     counts.add_argument(
         "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(NODES)})"
     )
+    group.add_argument("-n", dest="ids", metavar="ID", action="append", help="one of their ids; given once for each")
+    group.add_argument("--nodes-file", type=names_in_file, metavar="FILE", help="a file with their ids, one a line")
     group.add_argument(
         "--topology",
         type=one_of("topology", TOPOLOGIES),
@@ -172,6 +203,12 @@ def _add_chance(parser: Parser) -> None:
         "--seeds", type=positive, metavar="N", help="run so many seeds, from --seed on, several at a time"
     )
     group.add_argument(
+        "--test-count",
+        type=positive,
+        metavar="N",
+        help="the same by Maelstrom's name, where it repeats a test; 1 is a run as without it",
+    )
+    group.add_argument(
         "--jobs",
         type=positive,
         metavar="N",
@@ -213,6 +250,7 @@ def _listed(known: Sequence[str] | dict[str, Any]) -> str:
 
 def check_together(arguments: argparse.Namespace) -> None:
     """Raise `UsageError` if some of *arguments* do not go together, or one is missing."""
+    _count_seeds(arguments)
     if arguments.workload is None:
         raise UsageError(f"-w is missing: give a workload; there are: {_listed(WORKLOADS)}")
     if arguments.faults is not None and arguments.nemesis is not None:
@@ -230,7 +268,26 @@ def check_together(arguments: argparse.Namespace) -> None:
     if arguments.seeds is None and for_many:
         raise UsageError(f"{for_many[0]} is for many seeds; give --seeds, too")
     if arguments.seeds is not None and for_one:
-        raise UsageError(f"{for_one[0]} is for one seed; leave --seeds out")
+        many = "--seeds" if arguments.test_count is None else "--test-count"
+        raise UsageError(f"{for_one[0]} is for one seed; leave {many} out")
+
+
+def _count_seeds(arguments: argparse.Namespace) -> None:
+    """Let ``seeds`` be what was given by either of its names."""
+    if arguments.test_count is None:
+        return
+    if arguments.seeds is not None:
+        raise UsageError("--test-count and --seeds are two names for one thing; give one of them")
+    if arguments.test_count > 1:
+        arguments.seeds = arguments.test_count
+
+
+def _ids(arguments: argparse.Namespace) -> list[str]:
+    """Return the ids of nodes that were given, in Jepsen's order; none, if none were."""
+    ids = [*(arguments.nodes_file or []), *(arguments.nodes or []), *(arguments.ids or [])]
+    if ids and arguments.node_count is not None:
+        raise UsageError("--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file")
+    return ids
 
 
 def _attribute(option: str) -> str:
@@ -243,7 +300,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
     Raises:
       UsageError: if they make no sense.
     """
-    nodes = arguments.nodes or (NODES if arguments.node_count is None else numbered(arguments.node_count))
+    nodes = _ids(arguments) or (NODES if arguments.node_count is None else numbered(arguments.node_count))
     given = {name: getattr(arguments, name) for name in _SAME_NAMES}
     given |= {"latency": _latency(arguments), "concurrency": _concurrency(arguments, len(nodes))}
     try:

@@ -7,7 +7,8 @@ import difflib
 import importlib
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
 from .output import put
@@ -29,6 +30,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **given)
         self.error_status = 2
         """What the process returns if the arguments are wrong."""
+        self.foreign: Mapping[str, str] = {}
+        """Options of other programs that somebody may bring along, each with why it means nothing here."""
         self.takes_rest = False
         """Whether what comes after ``--`` is not for this program."""
 
@@ -43,6 +46,9 @@ class Parser(argparse.ArgumentParser):
         """End the process with an error if there are words that the parser did not know."""
         if not unknown:
             return
+        foreign = dict.fromkeys(name for word in unknown if (name := word.partition("=")[0]) in self.foreign)
+        if foreign:
+            self.error("; ".join(f"{name} has no meaning here: {self.foreign[name]}; omit it" for name in foreign))
         word = unknown[0].partition("=")[0]
         near = difflib.get_close_matches(word, self._option_string_actions, n=1)
         kind = "option" if word.startswith("-") else "argument"
@@ -124,6 +130,19 @@ def workers(text: str) -> tuple[int, bool]:
 def names(text: str) -> list[str]:
     """Return the names that *text* says, with commas between them."""
     return [name.strip() for name in text.split(",")]
+
+
+def names_in_file(path: str) -> list[str]:
+    """Return the names in the file at *path*, one a line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise argparse.ArgumentTypeError(f"{path!r}: {reason}; give a file with one id a line") from None
+    found = [name for line in lines if (name := line.strip())]
+    if not found:
+        raise argparse.ArgumentTypeError(f"{path!r} has no ids; give a file with one id a line")
+    return found
 
 
 def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
