@@ -187,6 +187,13 @@ async def run(
         return await node.wait(), output, node.errors.decode()
 
 
+def own_node(folder: Path, source: str) -> tuple[str, ...]:
+    """Write a module with a node, and return the command that runs it in *folder*."""
+    head = "import time\nimport trio\nfrom trio_messenger import Node, Request\nnode = Node(rpc_timeout=600)\n"
+    (folder / "own.py").write_text(head + source + "\ndef build():\n    return node\n")
+    return (*NODE, "own:build")
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until *condition* holds."""
     while not condition():  # noqa: ASYNC110 - what is waited for happens in another process

@@ -26,6 +26,7 @@ from harness_process import (
     echo,
     echo_flood,
     needs_proc,
+    own_node,
     read_leftover,
     run,
     until,
@@ -66,13 +67,6 @@ ANYWHERE = pytest.mark.parametrize(
     [pytest.param(NODE, id="proc"), pytest.param((sys.executable, "-c", WITHOUT_PROC, "node"), id="no_proc")],
 )
 """With a node that finds its descriptors in /proc, and with one that does not."""
-
-
-def own_node(folder: Path, source: str) -> tuple[str, ...]:
-    """Write a module with a node, and return the command that runs it in *folder*."""
-    head = "import time\nimport trio\nfrom trio_messenger import Node, Request\nnode = Node(rpc_timeout=600)\n"
-    (folder / "own.py").write_text(head + source + "\ndef build():\n    return node\n")
-    return (*NODE, "own:build")
 
 
 def redirected(redirections: str) -> tuple[str, ...]:
@@ -461,7 +455,7 @@ async def test_everything_is_one_terminal(command: tuple[str, ...]) -> None:
 
             await terminal.send_all(INIT)
             await wait_for(INIT_OK)
-            assert os.get_blocking(slave) == (command == NODE)
+            assert os.get_blocking(slave)
             assert node.terminal() == 0, "opening it anew made it the controlling terminal of the process"
             await terminal.send_all(b"nonsense\n")
             await wait_for(b"nonsense (1 so far)\n")
@@ -478,8 +472,8 @@ async def test_everything_is_one_terminal(command: tuple[str, ...]) -> None:
 
 @needs_proc
 @ANYWHERE
-async def test_pipes_get_back_their_flags(command: tuple[str, ...]) -> None:
-    """The descriptions of the pipes that the node was given are blocking again when it has ended."""
+async def test_flags_of_pipes_are_never_touched(command: tuple[str, ...]) -> None:
+    """The descriptions of the pipes that the node was given stay blocking, while it runs and when it has ended."""
     given_read, given_write = os.pipe()
     output_read, output_write = os.pipe()
     try:
@@ -487,8 +481,7 @@ async def test_pipes_get_back_their_flags(command: tuple[str, ...]) -> None:
             os.write(given_write, INIT)
             await trio.lowlevel.wait_readable(output_read)
             assert os.read(output_read, 1000) == INIT_OK
-            shares = command == NODE
-            assert (os.get_blocking(given_read), os.get_blocking(output_write)) == (shares, shares)
+            assert (os.get_blocking(given_read), os.get_blocking(output_write)) == (True, True)
             os.write(given_write, echo(2))
             os.close(given_write)
             given_write = -1
@@ -503,7 +496,7 @@ async def test_pipes_get_back_their_flags(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("ending", ["eof", "signal", "reset"])
 async def test_stdin_and_stdout_are_one_socket(ending: str) -> None:
-    """A socket cannot be opened anew: its flags are put back, whatever ends the node."""
+    """A socket cannot be opened anew, and still its flags stay as they are, whatever ends the node."""
     ours, theirs = socket.socketpair()
     with theirs:
         async with (
@@ -512,6 +505,7 @@ async def test_stdin_and_stdout_are_one_socket(ending: str) -> None:
         ):
             await stream.send_all(INIT)
             assert await stream.receive_some() == INIT_OK
+            assert os.get_blocking(theirs.fileno())
             await stream.send_all(echo(2))
             if ending == "eof":
                 await stream.send_eof()

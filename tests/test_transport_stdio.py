@@ -2,117 +2,63 @@
 
 from __future__ import annotations
 
-import array
-import errno
-import fcntl
 import functools
-import itertools
 import os
 import re
-import select
-import signal
 import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
 import trio
 from harness import INIT
+from harness_pipes import Pipes, open_pipes, refuse_proc
 from harness_process import LIMIT, echo, needs_proc
 from hypothesis import given, strategies as st
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage
 from trio_messenger.transports import stdio
-from trio_messenger.transports.stdio import PIPE_SIZE, StdioTransport, _Descriptor, _pipefuls, _untearable_parts
-
-
-@attrs.frozen
-class Pipes:
-    """The ends of two pipes that a transport has instead of stdin and stdout."""
-
-    given_read: int
-    given_write: int
-    output_read: int
-    output_write: int
-
-    def close(self, *ends: int) -> None:
-        """Close *ends*, by default all that are open."""
-        for fd in ends or attrs.astuple(self):
-            try:
-                os.close(fd)
-            except OSError as exc:
-                if exc.errno != errno.EBADF:
-                    raise
-
-    def fill_output(self) -> int:
-        """Fill the pipe that the transport writes to, and return how many bytes that took."""
-        writer = os.open(f"/proc/self/fd/{self.output_write}", os.O_WRONLY | os.O_NONBLOCK)
-        count = 0
-        try:
-            while True:
-                count += os.write(writer, b"\n" * 4096)
-        except BlockingIOError:
-            return count
-        finally:
-            os.close(writer)
-
-    def read_output(self, size: int) -> bytes:
-        """Read *size* bytes of what the transport wrote; blocks."""
-        data = b""
-        while len(data) < size:
-            data += os.read(self.output_read, size - len(data))
-        return data
+from trio_messenger.transports._stderr import LogWriter
+from trio_messenger.transports.stdio import PIPE_SIZE, StdioTransport, _pipefuls
 
 
 @pytest.fixture
 def pipes() -> Iterator[Pipes]:
-    """Make the pipes, and close them afterwards; no call of a test blocks on them for ever."""
+    """Make pipes instead of stdin and stdout."""
+    with open_pipes() as it:
+        yield it
 
-    def interrupt(*_: object) -> None:
-        raise TimeoutError(f"blocked for {LIMIT:g} s")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT)
-    it = Pipes(*os.pipe(), *os.pipe())
-    yield it
-    it.close()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+Make: TypeAlias = Callable[..., StdioTransport]
 
 
 @pytest.fixture
-def make(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StdioTransport]:
-    """Return a function that makes a transport on the pipes, or on other descriptors in place of 0 and 1."""
+def make(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Return a function that makes a transport on the pipes, or on other descriptors in place of 0 and 1.
 
-    def make_transport(
-        stdin: int = pipes.given_read, stdout: int = pipes.output_write, *, shared: bool = False
-    ) -> StdioTransport:
-        numbers = {0: stdin, 1: stdout}
-        monkeypatch.setattr(stdio, "_Descriptor", lambda number, access: _Descriptor(numbers[number], access))
-        monkeypatch.setattr(stdio, "_is_same_pipe", lambda *_: shared)
-        return StdioTransport()
+    Stderr is the null device, or what stdout is if that is *shared*.
+    """
+    with open(os.devnull, "wb") as null:
 
-    return make_transport
+        def make_transport(
+            stdin: int = pipes.given_read, stdout: int = pipes.output_write, *, shared: bool = False, **options: Any
+        ) -> StdioTransport:
+            monkeypatch.setattr(stdio, "_STDIN", stdin)
+            monkeypatch.setattr(stdio, "_STDOUT", stdout)
+            monkeypatch.setattr(stdio, "_STDERR", stdout if shared else null.fileno())
+            return StdioTransport(**options)
 
-
-@pytest.fixture
-def without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be opened anew, as where there is no /proc."""
-
-    def refuse(path: object, flags: int) -> int:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-
-    monkeypatch.setattr(os, "open", refuse)
+        yield make_transport
 
 
 # Awaiting
 
 
-async def test_receive_returns_what_is_there(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_receive_returns_what_is_there(make: Make, pipes: Pipes) -> None:
     """Whole lines come as one batch, the rest of a line with the next; each call is a checkpoint."""
     async with make() as transport:
         os.write(pipes.given_write, INIT + echo(2) + echo(3)[:30])
@@ -125,7 +71,7 @@ async def test_receive_returns_what_is_there(make: Callable[..., StdioTransport]
         assert [message.body["msg_id"] for message in batch] == [3]
 
 
-async def test_receive_reads_on_past_what_is_no_message(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_receive_reads_on_past_what_is_no_message(make: Make, pipes: Pipes) -> None:
     """Blank lines and parts of a line are no batch: the call goes on waiting for one."""
     async with make() as transport, trio.open_nursery() as nursery:
         batches = []
@@ -146,7 +92,7 @@ async def test_receive_reads_on_past_what_is_no_message(make: Callable[..., Stdi
         assert [message.body["msg_id"] for message in batches[0]] == [2]
 
 
-async def test_receive_ends_for_good_at_eof(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_receive_ends_for_good_at_eof(make: Make, pipes: Pipes) -> None:
     """The unfinished last line comes first, then `EndOfChannel`, however often one asks."""
     async with make() as transport:
         os.write(pipes.given_write, echo(2)[:-1])
@@ -158,7 +104,7 @@ async def test_receive_ends_for_good_at_eof(make: Callable[..., StdioTransport],
                 await transport.receive()
 
 
-async def test_cancelled_receive_has_taken_nothing(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_cancelled_receive_has_taken_nothing(make: Make, pipes: Pipes) -> None:
     """Cancelled before or while it waits, it leaves every byte to the next call."""
     async with make() as transport:
         os.write(pipes.given_write, echo(2)[:30])
@@ -176,17 +122,16 @@ async def test_cancelled_receive_has_taken_nothing(make: Callable[..., StdioTran
         assert message.body["msg_id"] == 2
 
 
-async def test_line_limit_is_the_transports(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_line_limit_is_the_transports(make: Make, pipes: Pipes) -> None:
     """A line over `line_limit` comes out as malformed, and the next one is a message."""
-    make()  # lets the next one have the same descriptors
-    async with StdioTransport(line_limit=100) as transport:
+    async with make(line_limit=100) as transport:
         os.write(pipes.given_write, b"x" * 101 + b"\n" + echo(2))
         refused, message = await transport.receive()
         assert isinstance(refused, MalformedMessage)
         assert message.body["msg_id"] == 2
 
 
-async def test_send_writes_each_line_with_its_newline(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_send_writes_each_line_with_its_newline(make: Make, pipes: Pipes) -> None:
     """A batch leaves in one piece."""
     async with make() as transport:
         await transport.send([b"one", b"two"])
@@ -206,7 +151,7 @@ def test_what_is_written_at_once_is_about_a_pipeful(sizes: list[int], count: int
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_send_waits_for_a_slow_receiver(make: Callable[..., StdioTransport], pipes: Pipes, shared: bool) -> None:
+async def test_send_waits_for_a_slow_receiver(make: Make, pipes: Pipes, shared: bool) -> None:
     """What the pipe cannot hold waits, without keeping other tasks from running, and nothing is lost."""
     lines = [b"%d" % number * 100 for number in range(5000)]
     expected = b"".join(text + b"\n" for text in lines)
@@ -226,7 +171,7 @@ async def test_send_waits_for_a_slow_receiver(make: Callable[..., StdioTransport
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_cancelled_send_ends_at_once(make: Callable[..., StdioTransport], pipes: Pipes, shared: bool) -> None:
+async def test_cancelled_send_ends_at_once(make: Make, pipes: Pipes, shared: bool) -> None:
     """Cancelled while the pipe is full, it stops waiting; what it wrote is a beginning of what it was given."""
     lines = [b"x" * 99] * 10_000
     async with make(shared=shared) as transport:
@@ -246,137 +191,145 @@ async def test_cancelled_send_ends_at_once(make: Callable[..., StdioTransport], 
 # One pipe for stdout and stderr
 
 
-@needs_proc
-async def test_long_line_is_not_left_until_it_is_whole(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
-    """Within a line that no single write can hold, no other task runs: one that logged would tear it."""
+async def unread_long_line(transport: StdioTransport, pipes: Pipes, nursery: trio.Nursery, long: bytes) -> bytes:
+    """Send *long* and a short line in a task that gets stuck within the long one; return what of it came out."""
+    nursery.start_soon(transport.send, [long, b"short"])
+    await wait_all_tasks_blocked()
+    return pipes.output()
+
+
+async def test_log_line_waits_for_the_message_that_was_begun(make: Make, pipes: Pipes) -> None:
+    """Within a line that no single write can hold, others run and may log; what they log comes after the messages."""
     long = b"x" * 500_000
-    full = pipes.fill_output()
-    journal: list[str] = []
-
-    output: list[bytes] = []
-
-    def read_everything() -> None:
-        pipes.read_output(full)
-        output.append(pipes.read_output(1000))
-        journal.append("begun")
-        output.append(pipes.read_output(200_000))
-        journal.append("far from its end")  # farther than a pipe is long
-        output.append(pipes.read_output(len(long) + len(b"\nshort\n") - 201_000))
-
-    async def note_that_others_run() -> None:
-        while True:
-            journal.append("others run")
-            await trio.lowlevel.checkpoint()
-
-    async with make(shared=True) as transport:
+    logs = LogWriter(pipes.output_write)
+    async with make(shared=True, logs=logs) as transport:
         with trio.fail_after(LIMIT):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(transport.send, [long, b"short"])
+                output = await unread_long_line(transport, pipes, nursery, long)
+                assert 0 < len(output) < len(long)
+                logs.write(b"INFO: logged\n")
+                while nursery.child_tasks:
+                    await wait_all_tasks_blocked()
+                    output += pipes.output()
+    assert output == long + b"\nshort\nINFO: logged\n"
+    logs.close()
+
+
+async def test_message_waits_for_the_log_line_that_was_begun(make: Make, pipes: Pipes) -> None:
+    """A log line that is half written is finished first, then come messages, then the other log lines."""
+    logs = LogWriter(pipes.output_write)
+    async with make(shared=True, logs=logs) as transport:
+        logs.write(b"l" * 200_000 + b"\n")
+        logs.write(b"last\n")
+        with trio.fail_after(LIMIT):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(transport.send, [b"message"])
                 await wait_all_tasks_blocked()
-                count = array.array("i", [0])
-                fcntl.ioctl(pipes.output_read, termios.FIONREAD, count)
-                assert count[0] == full  # it is not begun in a full pipe, and others run
-                reader = threading.Thread(target=read_everything, daemon=True)
-                reader.start()
-                nursery.start_soon(note_that_others_run)
-                while reader.is_alive():
-                    await trio.lowlevel.checkpoint()
-                nursery.cancel_scope.cancel()
-    assert b"".join(output) == long + b"\nshort\n"
-    begun = journal.index("begun")
-    assert journal[begun : begun + 2] == ["begun", "far from its end"]
+                output = pipes.output()
+                while nursery.child_tasks:
+                    await wait_all_tasks_blocked()
+                    output += pipes.output()
+    assert output + pipes.output() == b"l" * 200_000 + b"\nmessage\nlast\n"
+    logs.close()
 
 
-@pytest.mark.parametrize("errors", ["same", "other", "closed", "file"])
-def test_only_the_very_same_pipe_is_shared(errors: str, pipes: Pipes, tmp_path: Path) -> None:
-    """Lines are cut to what cannot be torn where stderr is the pipe that stdout is, and nowhere else."""
-    closed = os.dup(pipes.output_write)
-    with (tmp_path / "file").open("wb") as file:
-        os.close(closed)  # after the file was opened, which would take its number
-        other = {"same": pipes.output_write, "other": pipes.given_write, "closed": closed, "file": file.fileno()}
-        assert stdio._is_same_pipe(pipes.output_write, other[errors]) == (errors == "same")
-        assert not stdio._is_same_pipe(file.fileno(), file.fileno())
+async def test_send_that_is_cancelled_lets_logs_go_on(make: Make, pipes: Pipes) -> None:
+    """However a send ends, log lines may be written afterwards."""
+    logs = LogWriter(pipes.output_write)
+    async with make(shared=True, logs=logs) as transport:
+        async with trio.open_nursery() as nursery:
+            await unread_long_line(transport, pipes, nursery, b"x" * 500_000)
+            nursery.cancel_scope.cancel()
+        pipes.output()
+        logs.write(b"logged\n")
+        assert pipes.output() == b"logged\n"
+    logs.close()
 
 
-def test_unknown_trouble_with_stderr_is_not_hidden(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a descriptor is closed is expected; any other error from the system is not, and is raised."""
+@needs_proc
+async def test_writes_to_a_shared_pipe_are_of_a_size_that_is_never_torn(make: Make, pipes: Pipes) -> None:
+    """While the message pipe is stderr as well, other processes cannot write into the middle of a line."""
+    begun, stop = threading.Event(), threading.Event()
 
-    def fail(fd: int) -> os.stat_result:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    def write_lines() -> None:
+        writer = os.open(f"/proc/self/fd/{pipes.output_read}", os.O_WRONLY)
+        while not stop.is_set():
+            os.write(writer, b"another process\n")
+            begun.set()
+        os.close(writer)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fstat", fail)
-        with pytest.raises(OSError, match=r"^\[Errno 5\] Input/output error$"):
-            stdio._is_same_pipe(pipes.output_write, pipes.output_write)
-
-
-SIZES = st.sampled_from([0, 1, 100, select.PIPE_BUF // 2, select.PIPE_BUF - 1, select.PIPE_BUF, 3 * select.PIPE_BUF])
-
-
-@given(st.lists(SIZES | st.integers(0, 2 * select.PIPE_BUF)))
-def test_parts_are_whole_lines_that_one_write_can_hold(sizes: list[int]) -> None:
-    """Parts add up to all lines; each holds as many whole ones as fit, or one that is too long for any."""
-    lines = [b"x" * size for size in sizes]
-    parts = _untearable_parts(lines)
-    assert b"".join(parts) == b"".join(text + b"\n" for text in lines)
-    assert all(part.endswith(b"\n") for part in parts)
-    assert all(len(part) <= select.PIPE_BUF or part.count(b"\n") == 1 for part in parts)
-    for part, following in itertools.pairwise(parts):
-        assert len(part) + following.index(b"\n") + 1 > select.PIPE_BUF  # its first line had no room before
+    async with make(shared=True) as transport:
+        other = threading.Thread(target=write_lines, daemon=True)
+        other.start()
+        begun.wait()
+        output = b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.send, [b"x" * 1000] * 500)
+            while nursery.child_tasks:
+                await trio.lowlevel.checkpoint()
+                output += pipes.output()
+        stop.set()
+        while other.is_alive():
+            output += pipes.output()
+    output += pipes.output()
+    assert set(output.splitlines()) == {b"x" * 1000, b"another process"}
 
 
 # Descriptors
 
 
-@needs_proc
-def test_pipe_is_opened_anew(pipes: Pipes) -> None:
-    """The flags of a pipe, which others may share, are never touched; what was opened is closed, and only once."""
-    descriptor = _Descriptor(pipes.given_read, os.O_RDONLY)
-    opened = descriptor.fd
-    assert opened != pipes.given_read
-    assert (os.get_blocking(opened), os.get_inheritable(opened)) == (False, False)
-    assert os.get_blocking(pipes.given_read)
-    descriptor.restore()
-    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EBADF))):
-        os.fstat(opened)
-    os.dup2(pipes.given_write, opened)  # now the number is somebody else's
-    descriptor.restore()
-    os.fstat(opened)
-    os.close(opened)
+async def test_standard_descriptors_belong_to_the_node_while_it_is_open(
+    make: Make, pipes: Pipes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For everybody else descriptor 0 is empty and descriptor 1 is stderr; afterwards both are what they were."""
+    os.write(pipes.given_write, echo(2) + echo(3)[:10])
+    with (tmp_path / "errors").open("w+b") as errors:
+        transport = make()
+        await transport.aclose()
+        monkeypatch.setattr(stdio, "_STDERR", errors.fileno())
+        async with StdioTransport() as transport:
+            assert os.read(pipes.given_read, 10) == b""
+            os.write(pipes.output_write, b"another's\n")
+            await transport.send([b"ours"])
+            [message] = await transport.receive()
+            assert message.body["msg_id"] == 2
+        assert pipes.output() == b"ours\n"
+        errors.seek(0)
+        assert errors.read() == b"another's\n"
+    os.write(pipes.given_write, b"x")
+    assert os.read(pipes.given_read, 10) == b"x"
+    os.write(pipes.output_write, b"y")
+    assert pipes.output() == b"y"
 
 
-@pytest.mark.usefixtures("without_proc")
-def test_pipe_that_cannot_be_opened_anew_gets_its_flag_back(pipes: Pipes) -> None:
-    """Elsewhere the flag is set, and put back once; what others set later is theirs."""
-    descriptor = _Descriptor(pipes.given_read, os.O_RDONLY)
-    assert descriptor.fd == pipes.given_read
-    assert not os.get_blocking(pipes.given_read)
-    descriptor.restore()
-    assert os.get_blocking(pipes.given_read)
-    os.set_blocking(pipes.given_read, False)
-    descriptor.restore()
-    assert not os.get_blocking(pipes.given_read)
+async def test_where_stderr_is_closed_descriptor_1_leads_nowhere(
+    make: Make, pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of a stderr that was closed at the start may be anybody's by now, so nothing is written there."""
+    transport = make(shared=True)
+    await transport.aclose()
+    monkeypatch.setattr(sys, "__stderr__", None)
+    async with StdioTransport() as transport:
+        os.write(pipes.output_write, b"lost\n")
+        assert transport.send_now([b"ours"]) == []  # it is not taken for shared either
+    assert pipes.output() == b"ours\n"
 
 
-@pytest.mark.usefixtures("without_proc")
-def test_flag_that_was_set_before_stays(pipes: Pipes) -> None:
-    """A description that came non-blocking is left so."""
-    os.set_blocking(pipes.given_read, False)
-    _Descriptor(pipes.given_read, os.O_RDONLY).restore()
-    assert not os.get_blocking(pipes.given_read)
+async def test_a_file_goes_on_where_the_node_left_it(make: Make, tmp_path: Path) -> None:
+    """Files are read from where they stand and written where they stand, and stand behind that afterwards."""
+    (tmp_path / "given").write_bytes(b"skipped\n" + echo(2) + echo(3))
+    with (tmp_path / "given").open("rb", buffering=0) as source, (tmp_path / "output").open("wb", 0) as target:
+        source.seek(len(b"skipped\n"))
+        target.write(b"before\n")
+        async with make(source.fileno(), target.fileno()) as transport:
+            assert [message.body["msg_id"] for message in await transport.receive()] == [2, 3]
+            await transport.send([b"ours"])
+        assert source.read() == b""
+        target.write(b"after\n")
+    assert (tmp_path / "output").read_bytes() == b"before\nours\nafter\n"
 
 
-def test_regular_file_is_left_alone(tmp_path: Path) -> None:
-    """A file never makes one wait; opened anew it would start from its beginning."""
-    with (tmp_path / "file").open("w+b") as file:
-        descriptor = _Descriptor(file.fileno(), os.O_RDONLY)
-        assert descriptor.fd == file.fileno()
-        assert os.get_blocking(file.fileno())
-        descriptor.restore()
-        os.fstat(file.fileno())
-
-
-async def test_aclose_may_be_called_twice(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_aclose_may_be_called_twice(make: Make, pipes: Pipes) -> None:
     """Closing is a checkpoint, leaves the standard descriptors open, and doing it again changes nothing."""
     transport = make()
     for _ in range(2):
@@ -396,18 +349,16 @@ async def test_aclose_may_be_called_twice(make: Callable[..., StdioTransport], p
         ("__stdout__", "stdout is closed; give the node a descriptor 1 to write to, or >/dev/null"),
     ],
 )
-def test_closed_descriptors_are_refused(
-    name: str, message: str, make: Callable[..., StdioTransport], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_descriptors_are_refused(name: str, message: str, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was closed when Python started is told by name, with the remedy."""
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(trio.BrokenResourceError, match=f"^{re.escape(message)}$"):
         make()
 
 
-@pytest.mark.usefixtures("without_proc")
-async def test_failing_read_breaks_stdin(make: Callable[..., StdioTransport]) -> None:
+async def test_failing_read_breaks_stdin(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error from the device that stdin is (here a terminal that hung up) says so, after what came before."""
+    refuse_proc(monkeypatch)
     master, slave = os.openpty()
     try:
         async with make(stdin=master) as transport:
@@ -421,7 +372,7 @@ async def test_failing_read_breaks_stdin(make: Callable[..., StdioTransport]) ->
         os.close(master)
 
 
-async def test_directory_as_stdin_breaks_it(make: Callable[..., StdioTransport], tmp_path: Path) -> None:
+async def test_directory_as_stdin_breaks_it(make: Make, tmp_path: Path) -> None:
     """A directory can be opened, and not read."""
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -434,7 +385,7 @@ async def test_directory_as_stdin_breaks_it(make: Callable[..., StdioTransport],
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_failing_write_breaks_stdout(make: Callable[..., StdioTransport], pipes: Pipes, shared: bool) -> None:
+async def test_failing_write_breaks_stdout(make: Make, pipes: Pipes, shared: bool) -> None:
     """A receiver that has gone breaks stdout at the next send."""
     async with make(shared=shared) as transport:
         pipes.close(pipes.output_read)
@@ -442,9 +393,7 @@ async def test_failing_write_breaks_stdout(make: Callable[..., StdioTransport], 
             await transport.send([b"one"])
 
 
-async def test_receiver_that_goes_while_send_waits_breaks_stdout(
-    make: Callable[..., StdioTransport], pipes: Pipes
-) -> None:
+async def test_receiver_that_goes_while_send_waits_breaks_stdout(make: Make, pipes: Pipes) -> None:
     """A send that waits for a slow receiver ends when that goes away."""
     sent = functools.partial(make().send, [b"x" * 1_000_000])
     with (
@@ -460,7 +409,7 @@ async def test_receiver_that_goes_while_send_waits_breaks_stdout(
 # Sending without waiting
 
 
-async def test_send_now_writes_what_fits(make: Callable[..., StdioTransport], pipes: Pipes) -> None:
+async def test_send_now_writes_what_fits(make: Make, pipes: Pipes) -> None:
     """An idle pipe takes a batch at once; of one that is too large, what is left is sent later and nothing is lost."""
     async with make() as transport:
         assert transport.send_now([b"one", b"two"]) == []
@@ -472,9 +421,7 @@ async def test_send_now_writes_what_fits(make: Callable[..., StdioTransport], pi
         assert got + b"\n".join([*left, b""]) == b"\n".join([*lines, b""])
 
 
-async def test_send_now_may_leave_only_a_newline(
-    make: Callable[..., StdioTransport], pipes: Pipes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_send_now_may_leave_only_a_newline(make: Make, pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of which only the newline is left is finished by the next send."""
     write = os.write
     async with make() as transport:
@@ -486,7 +433,7 @@ async def test_send_now_may_leave_only_a_newline(
 
 
 @pytest.mark.parametrize("trouble", ["full", "gone", "shared"])
-async def test_send_now_leaves_trouble_to_send(make: Callable[..., StdioTransport], pipes: Pipes, trouble: str) -> None:
+async def test_send_now_leaves_trouble_to_send(make: Make, pipes: Pipes, trouble: str) -> None:
     """A pipe that is full, broken or shared with stderr takes nothing without waiting, and nothing is raised."""
     async with make(shared=trouble == "shared") as transport:
         if trouble == "full":

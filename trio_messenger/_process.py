@@ -5,26 +5,54 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from types import FrameType
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import trio
 
+from ._printable import OneLineFormatter
+from ._signals import Signals
+from ._stats import Stats
 from .transports import Transport
+from .transports._stderr import LogWriter
+from .transports._streams import Stderr
 from .transports.stdio import StdioTransport
 
 _log = logging.getLogger("trio_messenger")
-
-_CLOSING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _GC_THRESHOLD: Final = 20_000
 """New objects between collections. With Python's 700 there are several in each batch of messages, for objects that
 counting references frees anyway; cycles, of which exceptions make some, wait a little longer."""
 
-_REPORT_SIGNAL: Final = signal.SIGUSR1
+
+_signals: Final = Signals()
+
+_stderr: Final[list[Stderr]] = []  # this process's, while it is written without waiting
+
+
+@contextlib.contextmanager
+def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[LogWriter | None]:
+    """Catch signals and write stderr without waiting from here on; until the process ends, if a node serves inside.
+
+    May be nested. If no node has served inside, everything is as before at the end.
+
+    Args:
+      report: Says in one line how things stand; printed at SIGUSR1.
+
+    Yields:
+      What writes stderr; None if it is closed.
+    """
+    _signals.catch(lambda: _say(report()))
+    if not _stderr:
+        _stderr.append(Stderr())
+    try:
+        yield _stderr[0].writer
+    finally:
+        if not _signals.has_served:
+            _signals.put_back()
+            while _stderr:
+                _stderr.pop().give_back()
 
 
 def run_on_stdio(
@@ -44,60 +72,47 @@ def run_on_stdio(
     Raises:
       SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
     """
-    level = log_level.upper() if isinstance(log_level, str) else log_level
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    gc.freeze()  # what was imported stays: collections need not look at it
-    gc.set_threshold(_GC_THRESHOLD)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not stand among the messages
-            trio.run(_serve_with_signals, serve, shutdown, report)
-    except trio.BrokenResourceError as exc:
-        sys.exit(f"error: {exc}")
-    finally:
-        _log.info("%s", report())
+    if trio.lowlevel.in_trio_run():  # Trio itself would say so too late: signals and streams would be a node's
+        raise RuntimeError("Attempted to call run() from inside a run()")
+    with prepared(report) as logs:
+        _configure_logging(log_level)
+        gc.freeze()  # what was imported stays: collections need not look at it
+        gc.set_threshold(_GC_THRESHOLD)
+        broken = None
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not stand among the messages
+                trio.run(_serve, serve, shutdown, logs)
+        except trio.BrokenResourceError as exc:
+            broken = f"error: {exc}"
+        finally:
+            _log.info("%s", report())
+            _signals.end()
+            if logs is not None:
+                logs.end()
+        if broken is not None:
+            _say(broken)
+            sys.exit(1)
 
 
-async def _serve_with_signals(
-    serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], report: Callable[[], str]
+async def _serve(
+    serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], logs: LogWriter | None
 ) -> None:
-    def print_report() -> None:
-        if sys.stderr is not None:
-            with contextlib.suppress(OSError):  # nobody reads it any more
-                sys.stderr.write(report() + "\n")
-
-    with _closing_on_signal(shutdown), _on_signal([_REPORT_SIGNAL], print_report):
-        await serve(StdioTransport())
-
-
-@contextlib.contextmanager
-def _closing_on_signal(shutdown: Callable[[], object]) -> Iterator[None]:
-    """Call *shutdown* at the first of the closing signals; the second ends the process, whatever state it is in.
-
-    Not `trio.open_signal_receiver`: its signals wait for a task, and a handler that blocks keeps tasks from running.
-    """
-
-    def die_next_time() -> None:
-        for number in _CLOSING_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-
-    with _on_signal(_CLOSING_SIGNALS, shutdown, at_once=die_next_time):
-        yield
+    if logs is not None:
+        logs.begin()
+        trio.lowlevel.spawn_system_task(logs.run)
+    with _signals.serving(shutdown):
+        async with StdioTransport(logs=logs) as transport:
+            await serve(transport)
 
 
-@contextlib.contextmanager
-def _on_signal(
-    numbers: Iterable[signal.Signals], function: Callable[[], object], at_once: Callable[[], object] = lambda: None
-) -> Iterator[None]:
-    """Call *at_once* in the signal handler, between any two steps of Python, and *function* between Trio's tasks."""
-    token = trio.lowlevel.current_trio_token()
+def _configure_logging(log_level: int | str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    level = log_level.upper() if isinstance(log_level, str) else log_level
+    logging.basicConfig(level=level, handlers=[handler])
 
-    def handle(_: int, __: FrameType | None) -> None:
-        at_once()
-        token.run_sync_soon(function)
 
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stderr.write(line + "\n")

@@ -7,12 +7,14 @@ command that is asked for is imported: a node, which may be started a hundred ti
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from .._process import prepared
 from .parsing import Parser, UsageError, Version
 
 _DESCRIPTION: Final = """\
@@ -44,13 +46,15 @@ _COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (by default the process's own) and return the exit status."""
-    arguments, parser = parse(list(sys.argv[1:] if argv is None else argv))
-    run: Callable[[argparse.Namespace], int] = arguments.run
-    try:
-        return run(arguments)
-    except UsageError as exc:
-        print(f"trio-messenger: error: {exc}", file=sys.stderr)
-        return parser.error_status
+    words = list(sys.argv[1:] if argv is None else argv)
+    with prepared() if _command_in(words) == "node" else contextlib.nullcontext():
+        arguments, parser = parse(words)
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        try:
+            return run(arguments)
+        except UsageError as exc:
+            print(f"trio-messenger: error: {exc}", file=sys.stderr)
+            return parser.error_status
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
@@ -58,7 +62,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
 
     What comes after ``--``, if the command hands that on, is in ``rest``.
     """
-    command = next((word for word in words if not word.startswith("-")), None)
+    command = _command_in(words)
     parser = Parser(prog="trio-messenger", description=_DESCRIPTION, epilog=_EXAMPLES)
     chosen = _add_commands(parser, command)
     if command is not None and command not in _COMMANDS:
@@ -70,6 +74,10 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
     chosen.refuse(unknown)
     arguments.rest = rest
     return arguments, chosen
+
+
+def _command_in(words: Sequence[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _add_commands(parser: Parser, command: str | None) -> Parser:

@@ -1,0 +1,80 @@
+"""Text from outside made fit for people: on one line, and without anything that acts on a terminal.
+
+Peers choose names, types and error texts. Printed as they are, a newline among them would forge a log line, and an
+escape sequence or a bidirectional override would change what a terminal shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, TypeAlias, final
+
+_ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def printable(text: str) -> str:
+    r"""Return *text* on one line and without control characters: each is written as in a Python string, such as ``\n``.
+
+    That includes newlines, terminal escapes, invisible and bidirectional formatting, and lone surrogates; but not
+    spaces and letters of any language. Use it to print what a peer has sent.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+@final
+class OneLineFormatter(logging.Formatter):
+    """Formats each record as one `printable` line. A traceback has several, but each exception's text is on one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Format the line."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - logging's name
+        """Format the traceback."""
+        return "" if ei[1] is None else format_exception(ei[1])
+
+
+_METHOD: Final = "format_exception_only"
+
+
+def format_exception(exc: BaseException) -> str:
+    """Return the traceback of *exc*, in which the text and each note of every exception is `printable`."""
+    shown = traceback.TracebackException(type(exc), exc, exc.__traceback__, compact=True)
+    found = [shown]
+    for each in found:  # which grows meanwhile
+        found.extend(filter(None, (each.__cause__, each.__context__, *(each.exceptions or ()))))
+    for each in found:
+        if isinstance(each.__notes__, list):
+            each.__notes__ = [printable(str(note)) for note in each.__notes__]
+        vars(each)[_METHOD] = partial(_one_line_each, each.format_exception_only)
+    text = "".join(shown.format()).removesuffix("\n")
+    for each in found:
+        del vars(each)[_METHOD]  # it is part of a cycle
+    return text
+
+
+def _one_line_each(texts: Callable[..., Iterator[str]], *args: Any, **kwargs: Any) -> Iterator[str]:
+    for text in texts(*args, **kwargs):
+        yield printable(text.removesuffix("\n")) + "\n"
+
+
+@final
+class _OneLine(logging.Filter):
+    """Makes what the library itself logs printable, whatever handlers and formatters the program has chosen."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.isprintable():
+            record.msg, record.args = printable(message), None
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = format_exception(record.exc_info[1])
+        return True
+
+
+logging.getLogger("trio_messenger").addFilter(_OneLine())
