@@ -169,11 +169,11 @@ def test_what_is_built_on_the_api_uses_nothing_else(module: str) -> None:
 def test_only_one_module_touches_the_standard_descriptors() -> None:
     """Descriptors 0 and 1 are the business of the stdio transport alone: hardly anybody else imports os.
 
-    The parts it is made of do. So do signals, which want to know of forks, and the simulator's children: only os can
-    send a signal to a group of processes.
+    The parts it is made of do. So do signals, which want to know of forks, and the simulator: only os can send a signal
+    to a group of processes, and keep descriptor 1 for results.
     """
     parts = {"transports._descriptors", "transports._stderr", "transports._streams"}
-    others = {"_signals", "sim._children"}
+    others = {"_signals", "sim._children", "sim._descriptors", "sim._guardian"}
     assert {name for name in ALL if "os" in imports(name)} == {"transports.stdio", *parts, *others}
 
 

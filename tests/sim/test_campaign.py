@@ -22,7 +22,7 @@ from harness_wrong_nodes import run_named
 
 from trio_messenger.sim import Loss, Options, Report, interpreters
 from trio_messenger.sim.campaign import CampaignReport, _Campaign, run_campaign, with_seed
-from trio_messenger.sim.interpreters import SeedResult, main, open_interpreter, serve
+from trio_messenger.sim.interpreters import SeedResult, open_interpreter, serve
 
 OPTIONS = Options(workload="echo", rate=10.0, time_limit=1.0, nodes=["n1"])
 
@@ -362,21 +362,6 @@ def test_child_ends_when_nobody_reads_its_results(signals: list[int]) -> None:
             raise BrokenPipeError
 
     serve(requests((0, None), (1, None)), Broken())
-
-
-def test_child_keeps_stdout_for_its_results(signals: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a child what is printed goes to stderr."""
-    stdout, written = SimpleNamespace(buffer=io.BytesIO()), io.StringIO()
-    monkeypatch.setattr(
-        sys,
-        "stdin",
-        SimpleNamespace(buffer=requests((0, interpreters._Job(run_as_told, OPTIONS, ("0:prints",), None)))),
-    )
-    monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(sys, "stderr", written)
-    main()
-    assert [result.valid for result in results(stdout.buffer)] == [True]
-    assert written.getvalue() == "on stdout\n"
 
 
 async def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

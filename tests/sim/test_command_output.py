@@ -98,17 +98,17 @@ def test_without_a_terminal_lines_are_few(clock: Callable[[float], None]) -> Non
 
 def test_colours_are_for_terminals_of_those_who_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file gets none, nor does who says NO_COLOR, nor a terminal that has none."""
-    assert coloured("valid", "green", Terminal()) == "\x1b[32mvalid\x1b[0m"
-    assert coloured("valid", "green", io.StringIO()) == "valid"
+    assert coloured("valid", "green", is_terminal=True) == "\x1b[32mvalid\x1b[0m"
+    assert coloured("valid", "green", is_terminal=False) == "valid"
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         monkeypatch.setattr(output, "environ", environment)
-        assert coloured("valid", "green", Terminal()) == "valid"
+        assert coloured("valid", "green", is_terminal=True) == "valid"
     monkeypatch.setattr(output, "environ", {"NO_COLOR": "", "TERM": "xterm"})
-    assert coloured("INVALID", "red", Terminal()) == "\x1b[31mINVALID\x1b[0m"
+    assert coloured("INVALID", "red", is_terminal=True) == "\x1b[31mINVALID\x1b[0m"
 
 
 def test_nobody_may_read_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where stdout is closed there is nothing left for Python to write at exit, and the caller hears of it."""
+    """Where the reader of stdout has gone the caller hears of it, and it is no failure."""
 
     class Closed(io.StringIO):
         def flush(self) -> None:
@@ -116,7 +116,10 @@ def test_nobody_may_read_results(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdout", Closed())
     assert put("hello") is False
-    assert sys.stdout is None
+    with output.results_to(sys.stdout) as results:
+        assert put("hello") is False
+        assert put("hello again") is False
+        assert (results.failure, results.is_terminal) == (None, False)
 
 
 # Progress

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from harness_cli import GOSSIP, OWN, README, Outcome, in_folder, outcome, wrong
 
-from trio_messenger._cli import test as test_command
+from trio_messenger._cli import outcome as outcome_module, test as test_command
 from trio_messenger.sim import Options, determinism, simulate
+from trio_messenger.sim._signals import EndedBySignal
 from trio_messenger.sim.determinism import Difference, RunFailedError
 from trio_messenger.sim.run import Run
 from trio_messenger.sim.store import load
@@ -326,11 +327,11 @@ def test_an_interrupted_run_ends_with_status_130(how: str, monkeypatch: pytest.M
     assert outcome("test", "-w", "echo") == Outcome(130, "", "trio-messenger test: interrupted\n")
 
 
-def test_other_ways_out_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who ends the process on purpose is not held back."""
+def test_a_signal_that_ended_the_run_is_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends the process by SIGTERM knows that: nothing is said, and the status is that of shells."""
 
     async def conduct(run: Run) -> None:
-        raise SystemExit(143)
+        raise EndedBySignal(143)
 
     monkeypatch.setattr(Run, "conduct", conduct)
     assert outcome("test", "-w", "echo") == Outcome(143, "", "")
@@ -345,12 +346,47 @@ def test_a_folder_that_cannot_be_is_told_before_the_run(folder: Path) -> None:
 
 
 def test_a_run_that_cannot_be_kept_after_all_is_told(folder: Path) -> None:
-    """Where the files cannot be written the run is over, but nobody gets to see it: status 255."""
+    """Where the files cannot be written the verdict is told all the same, then why there are none: status 255."""
     (folder / "store").mkdir()
     (folder / "store" / "echo").write_text("a file")
     found = outcome("test", "-w", "echo", *SHORT)
-    assert (found.status, found.output) == (255, "")
+    assert found.status == 255
+    assert found.output.startswith("echo, 5 nodes, seed 0: valid\n  operations ")
+    assert "files" not in found.output
     assert found.errors.startswith("trio-messenger test: error: the run cannot be kept in 'store': ")
+    found = outcome("test", "-w", "echo", *SHORT, "--json")
+    assert (found.status, found.json["valid?"], found.json["folder"]) == (255, True, None)
+
+
+def test_a_run_that_failed_and_cannot_be_kept_can_be_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict, and the command that makes the run again, are printed though the disk is full."""
+
+    def full(*_: object, **__: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(outcome_module, "save", full)
+    for more in ((), ("--seeds", "5")):
+        found = lost(*more)
+        assert found.status == 255
+        assert found.line("command").startswith("trio-messenger test -w broadcast --node gossip:node --seed ")
+        assert "INVALID" in found.output
+        assert "replay" not in found.output
+        found = lost(*more, "--json")
+        assert (found.status, found.json["valid?"]) == (255, False)
+
+
+def test_the_verdict_comes_before_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever interrupts a long save has it; what was begun is taken away."""
+    said = []
+
+    def interrupted(*_: object, **__: object) -> Path:
+        said.append(sys.stdout)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outcome_module, "save", interrupted)
+    found = outcome("test", "-w", "echo", *SHORT)
+    assert (found.status, len(said)) == (130, 1)
+    assert found.output.startswith("echo, 5 nodes, seed 0: valid\n")
 
 
 # Whether the seed decides

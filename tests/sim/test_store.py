@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from trio_messenger.nodes import broadcast
-from trio_messenger.sim import Kill, Latency, Options, Report, simulate
+from trio_messenger.sim import Kill, Latency, Options, Report, simulate, store as store_module
 from trio_messenger.sim.history import History, Op
 from trio_messenger.sim.store import Stored, load, load_history, load_journal, save
 
@@ -94,14 +94,42 @@ def test_a_run_replaces_that_of_the_same_name(report: Report, tmp_path: Path) ->
 
 
 def test_what_is_not_ours_is_kept(report: Report, tmp_path: Path) -> None:
-    """A folder that no run has left loses nothing, and a file named ``latest`` stays."""
+    """A folder that no run has left stays as it is, and the run gets another one. So does a file named ``latest``."""
     mine = tmp_path / "broadcast" / "7" / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.touch()
     (tmp_path / "latest").touch()
-    save(report, tmp_path, "7")
-    assert mine.exists()
+    assert save(report, tmp_path, "7") == tmp_path / "broadcast" / "7-2"
+    assert save(report, tmp_path, "7") == tmp_path / "broadcast" / "7-2"
+    assert list(mine.parent.iterdir()) == [mine]
     assert not (tmp_path / "latest").is_symlink()
+
+
+def test_a_run_of_a_name_that_is_taken_gets_another_one(report: Report, tmp_path: Path) -> None:
+    """A run that cannot be made again replaces none; its own commands name its own folder."""
+    first = save(report, tmp_path, "x", replace=False)
+    second = save(report, tmp_path, "x", replace=False)
+    assert (first.name, second.name) == ("x", "x-2")
+    assert f"replay {second}<" in (second / "index.html").read_text()
+    assert (tmp_path / "latest").resolve() == second.resolve()
+
+
+def test_a_save_that_fails_keeps_the_earlier_run(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the earlier run are there, whole, and no others."""
+    folder = save(report, tmp_path, "7")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def full(_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module, "page", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        save(report, tmp_path, "7")
+    assert {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "latest" not in path.parts
+    } == before
 
 
 @pytest.mark.parametrize(

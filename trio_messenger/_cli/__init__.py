@@ -7,7 +7,6 @@ command that is asked for is imported: a node, which may be started a hundred ti
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import importlib
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from .._process import prepared
+from .output import settled
 from .parsing import Parser, UsageError, Version
 
 _DESCRIPTION: Final = """\
@@ -47,7 +47,7 @@ _COMMANDS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (by default the process's own) and return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    with prepared() if _command_in(words) == "node" else contextlib.nullcontext():
+    with prepared() if _command_in(words) == "node" else settled():
         arguments, parser = parse(words)
         run: Callable[[argparse.Namespace], int] = arguments.run
         try:

@@ -1,4 +1,7 @@
-"""How the commands of the simulator end: their exit statuses, which are Maelstrom's, and what they say of errors."""
+"""How the commands of the simulator end: their exit statuses, which are Maelstrom's, and what they say of errors.
+
+Status 1 is a verdict and nothing else. So whatever is raised here becomes a status: left to Python, it would be 1.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
+from ..sim._signals import EndedBySignal
 from ..sim.checkers import Valid
 from ..sim.cluster import SetUpError
 from .parsing import Parser, UsageError
+from .streams import results_apart
 
 STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}
 """The exit status of each verdict."""
@@ -19,7 +24,7 @@ BAD_ARGUMENTS: Final = 254
 """That of arguments that are wrong."""
 
 CRASH: Final = 255
-"""That of a run that came to no verdict."""
+"""That of a run that came to no verdict, or whose results or files could not be written."""
 
 INTERRUPTED: Final = 130
 """That of a run that was ended by Ctrl-C, as shells have it."""
@@ -30,15 +35,24 @@ class Crash(Exception):
 
 
 def concluding(run: Callable[[argparse.Namespace], int], parser: Parser) -> Callable[[argparse.Namespace], int]:
-    """Return *run*, whose errors are told on stderr and made into an exit status; so are those of *parser*."""
+    """Return *run*, whose errors are told on stderr and made into an exit status; so are those of *parser*.
+
+    Only what it says by `put` goes to stdout; see `results_apart`.
+    """
     parser.error_status = BAD_ARGUMENTS
 
     def conclude(arguments: argparse.Namespace) -> int:
-        try:
-            return run(arguments)
-        except BaseException as exc:  # noqa: BLE001 - what is not known is raised again
-            status, text = _end_by(exc)
-            print(f"{parser.prog}: {text}", file=sys.stderr)
+        with results_apart() as results:
+            try:
+                status = run(arguments)
+            except EndedBySignal:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - it becomes a status
+                status, text = _end_by(exc)
+                print(f"{parser.prog}: {text}", file=sys.stderr)
+            if results.failure is not None:
+                print(f"{parser.prog}: error: stdout cannot be written: {results.failure}", file=sys.stderr)
+                return CRASH
             return status
 
     return conclude
@@ -53,7 +67,5 @@ def _end_by(exc: BaseException) -> tuple[int, str]:
         return BAD_ARGUMENTS, f"error: {exc}"
     if isinstance(exc, (Crash, SetUpError)):
         return CRASH, f"error: {exc}"
-    if isinstance(exc, Exception):
-        traceback.print_exception(exc)
-        return CRASH, "error: this is a defect of trio-messenger, and says nothing of the nodes: please report it"
-    raise exc
+    traceback.print_exception(exc)
+    return CRASH, "error: this is a defect of trio-messenger, and says nothing of the nodes: please report it"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import environ  # a terminal's wishes; what touches descriptors stays out of here
 from typing import Final, TextIO, final
 
@@ -20,19 +22,90 @@ _ERASE_LINE: Final = "\r\x1b[K"
 _COLOURS: Final = {"green": 32, "red": 31, "yellow": 33}
 
 
-def put(text: str) -> bool:
-    """Print *text* on stdout; return False if nobody reads it any more, as with ``| head``."""
+@final
+class Results:
+    """Where results go, as long as they can be written there.
+
+    Args:
+      stream: The stream; None if there is none.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.failure: OSError | None = None
+        """Why the results could not be written; None if they could be, or if their reader has gone, as with ``| head``.
+        """
+        self._stream = stream
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether they go to a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def put(self, text: str) -> bool:
+        """Write *text* and a newline; return False if it could not be written."""
+        if self._stream is None:
+            return False
+        try:
+            self._print(text, self._stream)
+        except OSError as exc:
+            if not isinstance(exc, BrokenPipeError):
+                self.failure = exc
+            self._stream = None
+            return False
+        return True
+
+    def _print(self, text: str, stream: TextIO) -> None:
+        try:
+            print(text, file=stream, flush=True)
+        except UnicodeEncodeError:  # its encoding lacks a character, or a name has bytes that are no text
+            encoding = stream.encoding
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+_results: Final[contextvars.ContextVar[Results | None]] = contextvars.ContextVar("results", default=None)
+
+
+def results() -> Results:
+    """Return where results go: to stdout, if `results_to` says nothing else."""
+    return _results.get() or Results(sys.stdout)
+
+
+@contextlib.contextmanager
+def results_to(stream: TextIO | None) -> Iterator[Results]:
+    """While inside, let results go to *stream*."""
+    token = _results.set(Results(stream))
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stdout = None  # nor must Python try to flush it at exit
-        return False
-    return True
+        yield results()
+    finally:
+        _results.reset(token)
 
 
-def coloured(text: str, colour: str, stream: TextIO) -> str:
-    """Return *text* in *colour*, if *stream* is a terminal of somebody who likes colours."""
-    if not stream.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+def put(text: str) -> bool:
+    """Print *text* as a result; return False if it could not be written."""
+    return results().put(text)
+
+
+@contextlib.contextmanager
+def settled() -> Iterator[None]:
+    """On leaving, let go of stdout and stderr if they cannot be flushed.
+
+    Python would try that once more at its end, and exit with status 120.
+    """
+    try:
+        yield
+    finally:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None:
+                try:
+                    stream.flush()
+                except (OSError, ValueError):
+                    setattr(sys, name, None)
+
+
+def coloured(text: str, colour: str, *, is_terminal: bool) -> str:
+    """Return *text* in *colour*, if it goes to a terminal of somebody who likes colours."""
+    if not is_terminal or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 

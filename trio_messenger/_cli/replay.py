@@ -11,7 +11,7 @@ from ..sim.report import Report
 from ..sim.store import load_journal
 from .arguments import add_logs
 from .ending import STATUSES, concluding
-from .outcome import as_json, put_json, tell
+from .outcome import as_json, put_json, tell_and_keep
 from .output import Console, put
 from .parsing import Parser
 from .progress import run_and_tell
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         put_json({**as_json(report, None), "same-run": is_same})
         Console().say(comparison)
     else:
-        tell(report, None)
+        tell_and_keep(report, None)
         put(comparison)
     return STATUSES[report.valid]
 

@@ -13,7 +13,7 @@ from ..sim.interpreters import SeedResult
 from ..sim.options import Options
 from ..sim.report import NOT_THE_SEED, VERDICTS, Report
 from .ending import CRASH, STATUSES
-from .outcome import as_json, keep, put_json, tell, time_name
+from .outcome import as_json, keep, put_json, tell_and_keep, time_name
 from .output import Console, Ticker, put
 from .subject import Subject, find_subject
 
@@ -26,19 +26,27 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
     """Run *subject* with as many seeds as *arguments* say, tell of it, and return the exit status."""
     seeds = range(options.seed, options.seed + arguments.seeds)
     campaign = _run_all(subject, options, seeds, arguments)
-    first, folder = _first_failure(subject, options, campaign, arguments)
-    if arguments.json:
-        put_json(
-            {
-                "valid?": campaign.valid,
-                "planned": campaign.planned,
-                "warnings": campaign.warnings,
-                "seeds": list(map(_as_json, campaign.results)),
-                "first-failure": None if first is None else as_json(first, folder),
-            }
-        )
-    else:
-        _tell(campaign, first, folder)
+    again = _first_failure(subject, campaign)
+    if not arguments.json:
+        _tell(campaign, is_shown=again is None)
+    first = None if again is None else _run_again(subject, options, again)
+    keep_it = None
+    if first is not None and not arguments.no_store:
+        keep_it = partial(keep, first, arguments.store, f"{first.options.seed}", replace=True)
+
+    def in_json(folder: Path | None) -> dict[str, Any]:
+        return {
+            "valid?": campaign.valid,
+            "planned": campaign.planned,
+            "warnings": campaign.warnings,
+            "seeds": list(map(_as_json, campaign.results)),
+            "first-failure": None if first is None else as_json(first, folder),
+        }
+
+    if first is not None:
+        tell_and_keep(first, keep_it, in_json=in_json if arguments.json else None)
+    elif arguments.json:
+        put_json(in_json(None))
     return CRASH if campaign.errors else STATUSES[campaign.valid]
 
 
@@ -74,33 +82,31 @@ def make_and_keep_run(store: Path, options: Options, node: tuple[str, ...]) -> R
     """Make one run, in a child process, and keep it if it fails: one in real time cannot be made again."""
     report = make_run(options, node)
     if report.valid is not True:
-        keep(report, store, f"{options.seed}-{time_name()}")
+        keep(report, store, f"{options.seed}-{time_name()}", replace=False)
     return report
 
 
-def _first_failure(
-    subject: Subject, options: Options, campaign: CampaignReport, arguments: argparse.Namespace
-) -> tuple[Report | None, Path | None]:
-    """Make the first run that failed again, to tell and keep all of it; return that, and where it is kept."""
+def _first_failure(subject: Subject, campaign: CampaignReport) -> SeedResult | None:
+    """Return the first failure, if it can be made again, so that all of it can be told and kept."""
     found = campaign.failures[:1]
-    if not found or found[0].error is not None or not subject.is_virtual:
-        return None, None
-    report = subject.run(with_seed(options, found[0].seed))
-    if report.digest != found[0].digest:
-        Console().say(_OTHER_RUN.format(seed=found[0].seed))
-    return report, None if arguments.no_store else keep(report, arguments.store, f"{found[0].seed}")
+    return found[0] if found and found[0].error is None and subject.is_virtual else None
 
 
-def _tell(campaign: CampaignReport, first: Report | None, folder: Path | None) -> None:
+def _run_again(subject: Subject, options: Options, result: SeedResult) -> Report:
+    report = subject.run(with_seed(options, result.seed))
+    if report.digest != result.digest:
+        Console().say(_OTHER_RUN.format(seed=result.seed))
+    return report
+
+
+def _tell(campaign: CampaignReport, *, is_shown: bool) -> None:
+    """Print what came of all runs, and why the first failure is one if *is_shown*; else that follows."""
     lines = f"{campaign}".split("\n")
     count = 1 + len(campaign.warnings)  # of lines that are not about the first failure
     failed = [str(result.seed) for result in campaign.failures]
     if len(failed) > 1:
         lines[1:1] = [f"the seeds that failed: {', '.join(failed)}"]
-    put("\n".join(lines if first is None else lines[: count + (len(failed) > 1)]))
-    if first is not None:
-        put("the first that failed:")
-        tell(first, folder)
+    put("\n".join(lines if is_shown else [*lines[: count + (len(failed) > 1)], "the first that failed:"]))
 
 
 def _listed(verdicts: Counter[str]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from ..sim.faults import Fault, describe, to_json, when
 from ..sim.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
 from .ending import STATUSES, concluding
-from .outcome import as_json, check_store, keep, put_json, tell
+from .outcome import as_json, check_store, keep, tell_and_keep
 from .output import Console, Ticker, put
 from .parsing import Parser, UsageError, positive
 from .stored import load_run, store_of
@@ -82,13 +83,15 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         ticker.close()
     report = subject.run(attrs.evolve(options, faults=found.faults))
-    folder = keep(report, store, f"{options.seed}-shrunk")
-    if arguments.json:
-        smallest = [to_json(fault) for fault in found.faults]
-        put_json({**as_json(report, folder), "smallest": smallest, "runs": found.runs, "minimal?": found.is_minimal})
-    else:
+    if not arguments.json:
         put("\n".join(_in_words(found, count)))
-        tell(report, folder, is_smallest=found.is_minimal)
+
+    def in_json(folder: Path | None) -> dict[str, Any]:
+        smallest = [to_json(fault) for fault in found.faults]
+        return {**as_json(report, folder), "smallest": smallest, "runs": found.runs, "minimal?": found.is_minimal}
+
+    keep_it = partial(keep, report, store, f"{options.seed}-shrunk", replace=True)
+    tell_and_keep(report, keep_it, in_json=in_json if arguments.json else None, is_smallest=found.is_minimal)
     return STATUSES[True]
 
 

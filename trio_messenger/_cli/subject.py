@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import ClassVar, Final, TypeAlias, final
 
 from .._finding import NoSuchNodeError, find_build
 from ..nodes import NODES
 from ..sim._executables import check_executable
-from ..sim._real_time import SPREAD, check_faults, process_hosts, run_real
+from ..sim._real_time import SPREAD, check_faults, run_executables
 from ..sim.options import Options
 from ..sim.report import Report
-from ..sim.run import Run
+from ..sim.run import MakeHost, Run
 from ..sim.simulation import make_report, run_simulation
 from .ending import Crash
 from .parsing import UsageError
@@ -66,7 +64,9 @@ class NodesHere(Subject):
                 self.build: Final = find_build(node)
         except NoSuchNodeError as exc:
             raise UsageError(f"{exc}") from None
-        except Exception as exc:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
             raise Crash(f"{node} cannot be made:\n{_traceback_of_theirs(exc)}") from exc
 
     def check(self, options: Options) -> None:
@@ -98,12 +98,12 @@ class Executables(Subject):
             raise UsageError(f"{exc}") from None
 
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
-        """See `Subject.run`. When this returns or raises, no process is left."""
-        with tempfile.TemporaryDirectory(prefix="trio-messenger-", ignore_cleanup_errors=True) as folder:
-            make_host = process_hosts(self._command, Path(folder))
-            run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
-            run_real(run)
-            return make_report(run, self.name)
+        """See `Subject.run`. When this returns or raises, no process is left, and no folder."""
+
+        def make_run(make_host: MakeHost) -> Run:
+            return Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
+
+        return make_report(run_executables(self._command, make_run), self.name)
 
 
 def find_subject(name: Sequence[str]) -> Subject:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 import attrs
 
 from ..sim.determinism import RunFailedError, check_determinism
 from ..sim.options import Options
-from ..sim.report import Report
 from ..sim.schedules import NEMESES
 from ..sim.workloads import WORKLOADS
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
-from .outcome import as_json, check_store, keep, put_json, tell, time_name
+from .outcome import as_json, check_store, keep, put_json, tell_and_keep, time_name
 from .output import Console, put
 from .parsing import Parser, UsageError
 from .progress import run_and_tell
@@ -40,7 +39,7 @@ examples:
                                               an executable, in any language, in real time
 
 exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong arguments, 255 no verdict (a node did not
-come up, or something broke), 130 interrupted.
+come up, or something broke) or one whose results or files cannot be written, 130 interrupted.
 """
 
 
@@ -67,9 +66,9 @@ def configure(parser: Parser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     args.check_together(arguments)
-    name = name_of_subject(arguments.workload, arguments.node, arguments.bin, arguments.rest)
+    tested = name_of_subject(arguments.workload, arguments.node, arguments.bin, arguments.rest)
     options = args.make_options(arguments)
-    subject = find_subject(name)
+    subject = find_subject(tested)
     subject.check(options)
     if not arguments.no_store:
         check_store(arguments.store)
@@ -78,11 +77,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.check_determinism and not _is_repeatable(subject, options, arguments):
         return STATUSES[False]
     report = run_and_tell(subject, options, arguments)
-    folder = _keep(report, subject, arguments)
-    if arguments.json:
-        put_json(as_json(report, folder))
-    else:
-        tell(report, folder)
+    name, replace = (f"{options.seed}", True) if subject.is_virtual else (time_name(), False)
+    keep_it = None if arguments.no_store else partial(keep, report, arguments.store, name, replace=replace)
+    tell_and_keep(report, keep_it, in_json=partial(as_json, report) if arguments.json else None)
     return STATUSES[report.valid]
 
 
@@ -101,9 +98,3 @@ def _is_repeatable(subject: Subject, options: Options, arguments: argparse.Names
     else:
         put(f"{difference}")
     return difference is None
-
-
-def _keep(report: Report, subject: Subject, arguments: argparse.Namespace) -> Path | None:
-    if arguments.no_store:
-        return None
-    return keep(report, arguments.store, f"{report.options.seed}" if subject.is_virtual else time_name())

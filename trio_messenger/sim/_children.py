@@ -1,7 +1,8 @@
 """Children: processes in sessions of their own, with pipes, of which nothing is left once they are closed.
 
 A node may be a shell script that starts the real one, which would outlive it. So each child leads a session and with
-it a group of processes, and signals go to the whole group. What leaves the group, as daemons do, is out of reach.
+it a group of processes, and signals go to the whole group. What leaves the group, as daemons do, is out of reach of
+these signals; the guardian ends it (see `_guardian`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -53,8 +54,8 @@ class Child:
         self._writing = trio.CancelScope()
 
     @classmethod
-    async def open(cls, command: Sequence[str], folder: Path) -> Child:
-        """Start *command* in *folder*, with the environment of this process.
+    async def open(cls, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Child:
+        """Start *command* in *folder*, with *environment*, by default that of this process.
 
         Raises:
           OSError: if that cannot be done.
@@ -67,6 +68,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
+            env=environment,
             start_new_session=True,  # also keeps the terminal's Ctrl-C from it
         )
         return cls(process)

@@ -18,7 +18,7 @@ from trio_messenger.transports import Transport
 
 from ._streams import Streams
 from .durable import Build, DurableStore
-from .hosts import Host, NodeLog, current_log
+from .hosts import Host, NodeLog, current_log, encodable
 from .network import Delivery, Network
 
 EPOCH: Final = 1_600_000_000.0
@@ -52,6 +52,10 @@ class InProcessHost(Host):
         token = current_log.set(self.log)
         try:
             node = self._build(store=store) if self._takes_store else self._build()
+        except BaseException as exc:
+            if isinstance(exc, Exception) or not _ends_a_node(exc):
+                raise
+            raise RuntimeError(f"the factory of nodes raised {_in_one_line(exc)}") from exc
         finally:
             current_log.reset(token)
         if not isinstance(node, Node):
@@ -115,10 +119,10 @@ class InProcessHost(Host):
 
 
 def _ends_a_node(exc: BaseException) -> bool:
-    """Tell whether *exc* is the end of the node that it comes from alone, as `sys.exit` is, and not of the run."""
+    """Tell whether *exc* is the end of the node that it comes from alone, as it is in a process, and not of the run."""
     if isinstance(exc, BaseExceptionGroup):
         return all(map(_ends_a_node, exc.exceptions))
-    return isinstance(exc, (Exception, SystemExit))
+    return not isinstance(exc, (KeyboardInterrupt, trio.Cancelled))
 
 
 @final
@@ -221,13 +225,13 @@ def _in_one_line(exc: BaseException | None) -> str:
     """Return what *exc* is, without its traceback; of a group, as nurseries raise them, the first in it."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    text = " ".join(traceback.format_exception_only(exc)[-1].split())
+    text = encodable(" ".join(traceback.format_exception_only(exc)[-1].split()))
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
 @final
 class _PrintedByNodes(io.TextIOBase):
-    """A stdout for nodes: what they print goes into their logs, what others print to where it went before."""
+    """A stdout or stderr for nodes: what they print goes into their logs, what others print to where it went before."""
 
     def __init__(self, others: Any) -> None:
         self._others = others
@@ -264,10 +268,11 @@ def capturing_logs() -> Iterator[None]:
     handler = _LogHandler(others)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     root.handlers[:] = [handler]
-    printed = _PrintedByNodes(sys.stdout)
+    printed, said = _PrintedByNodes(sys.stdout), _PrintedByNodes(sys.stderr)
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
             yield
     finally:
         root.handlers[:] = others
         printed.finish()
+        said.finish()

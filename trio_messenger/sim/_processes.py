@@ -1,8 +1,9 @@
 """Nodes that are executables, in any language: a process for each life, on real pipes and in real time.
 
-What a node finds is what Maelstrom gives it, but for the folder, of which each node has one of its own, where what it
-writes outlives it: the environment is the simulator's own, unaltered. In particular nothing is done for programs that
-forget to flush their output, since under Maelstrom nobody does it either.
+What a node finds is what Maelstrom gives it, with two exceptions. Each node has a folder of its own, where what it
+writes outlives it. And the environment is the simulator's own with one more variable, by which the processes of a node
+are found (see `_guardian`). In particular nothing is done for programs that forget to flush their output, since under
+Maelstrom nobody does it either.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import trio
 
 from ._children import GRACE, KILL_TIMEOUT, Child, LineSplitter
 from ._executables import is_file
+from ._guardian import Guardian
 from ._traffic import Traffic
 from .hosts import Host, NodeLog
 from .network import Delivery, Network
@@ -68,6 +70,7 @@ class ProcessHost(Host):
       folder: Where all lives of the node run; made if it is not there.
       nursery: For the tasks that serve it.
       traffic: Of the run.
+      guardian: Ends what this process cannot end; None if there is none.
     """
 
     advice = "; its process runs: does it read its stdin, and flush its stdout after each line?"
@@ -82,6 +85,7 @@ class ProcessHost(Host):
         folder: Path,
         nursery: trio.Nursery,
         traffic: Traffic,
+        guardian: Guardian | None = None,
     ) -> None:
         super().__init__(node_id, network, log)
         self._command = tuple(command)
@@ -89,6 +93,7 @@ class ProcessHost(Host):
         self._folder = folder
         self._nursery = nursery
         self._traffic = traffic
+        self._guardian = guardian
         self._child: Child | None = None  # the one that lives
         self._last: Child | None = None  # it, or the one that lived last
         self._starting = trio.Lock()
@@ -108,7 +113,7 @@ class ProcessHost(Host):
                 await self._last.gone.wait()
             self._check_open()
             self._folder.mkdir(parents=True, exist_ok=True)
-            child = self._last = await Child.open(self._command, self._folder)
+            child = self._last = await self._open()
             self._nursery.start_soon(self._live, child)
             try:
                 await trio.lowlevel.checkpoint_if_cancelled()  # so that nothing lives that a fault has killed by now
@@ -118,6 +123,13 @@ class ProcessHost(Host):
                 raise
             self._child = child
             self._begin_life()
+
+    async def _open(self) -> Child:
+        if self._guardian is None:
+            return await Child.open(self._command, self._folder)
+        child = await Child.open(self._command, self._folder, self._guardian.environment(self.node_id))
+        self._guardian.note_start(child.pid)
+        return child
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -176,6 +188,8 @@ class ProcessHost(Host):
         finally:
             if not await child.aclose():
                 self._note_problem(f"could not be killed in {KILL_TIMEOUT:g} s: process {child.pid} still runs")
+            elif self._guardian is not None:
+                self._guardian.note_end(child.pid)
         if self._child is child:
             self._child = None
             self._note_end(status)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import trio
 
+from ._guardian import Guardian, guarded
 from ._processes import ProcessHost
+from ._signals import HeldSignals, held_signals
 from ._streams import Streams
 from ._traffic import Traffic
 from .faults import ClockSkew, Fault
@@ -23,21 +23,27 @@ from .run import MakeHost, Run
 SPREAD: Final = 1.0
 """Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: somebody waits for it."""
 
-_CLOSING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-
-def process_hosts(command: Sequence[str], folder: Path) -> MakeHost:
+def process_hosts(command: Sequence[str], folder: Path, guardian: Guardian | None = None) -> MakeHost:
     """Return what makes the hosts of nodes that are processes, for one run.
 
     Args:
       command: The absolute path of the executable (see `check_executable`), and its arguments.
       folder: Where each node has a folder, with its id as its name, that all its lives run in.
+      guardian: Ends what this process cannot end; None if there is none.
     """
     traffic = Traffic()
 
     def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, _: Streams) -> Host:
         return ProcessHost(
-            node_id, network, log, command=command, folder=folder / node_id, nursery=nursery, traffic=traffic
+            node_id,
+            network,
+            log,
+            command=command,
+            folder=folder / node_id,
+            nursery=nursery,
+            traffic=traffic,
+            guardian=guardian,
         )
 
     return make_host
@@ -53,46 +59,53 @@ def check_faults(faults: Iterable[Fault]) -> None:
             )
 
 
+def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run]) -> Run:
+    """Conduct a run in real time, in a temporary folder, and return it.
+
+    When this returns or raises, no process and no folder is left, however often SIGINT, SIGTERM or SIGHUP came. If this
+    process is killed meanwhile, the guardian sees to both.
+
+    Args:
+      command: The absolute path of the executable (see `check_executable`), and its arguments.
+      make_run: Makes the run, given what makes the hosts.
+
+    Raises:
+      SetUpError, KeyboardInterrupt, EndedBySignal: as `run_real`.
+      OSError: if there can be no folder, or no guardian.
+    """
+    with (
+        held_signals(),
+        tempfile.TemporaryDirectory(prefix="trio-messenger-", ignore_cleanup_errors=True) as name,
+        guarded(Path(name)) as guardian,
+    ):
+        run = make_run(process_hosts(command, Path(name), guardian))
+        run_real(run)
+        run.daemons.extend(guardian.end_daemons())
+    return run
+
+
 def run_real(run: Run) -> None:
-    """Conduct *run* in real time; when this returns or raises, no process is left, also by SIGINT, SIGTERM or SIGHUP.
+    """Conduct *run* in real time; when this returns or raises, no node is left, also by SIGINT, SIGTERM or SIGHUP.
 
     Raises:
       SetUpError: if a node did not come up.
       KeyboardInterrupt: if SIGINT came.
-      SystemExit: with 128 and its number, as shells have it, if another of these signals came.
+      EndedBySignal: if another of these signals came.
     """
-    caught: list[int] = []
-    trio.run(_conduct, run, caught)
-    if signal.SIGINT in caught:
-        raise KeyboardInterrupt
-    if caught:
-        raise SystemExit(128 + caught[0])
+    with held_signals() as signals:
+        trio.run(_conduct, run, signals)
 
 
-async def _conduct(run: Run, caught: list[int]) -> None:
-    with trio.CancelScope() as scope, _cancelled_by_signals(scope, caught):
+async def _conduct(run: Run, signals: HeldSignals) -> None:
+    """Conduct *run*, until one of *signals* comes."""
+    token, scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
+
+    def cancel() -> None:
+        with contextlib.suppress(trio.RunFinishedError):
+            token.run_sync_soon(scope.cancel)
+
+    signals.notice = cancel
+    if signals.caught:  # before there was anybody to notice
+        cancel()
+    with scope:
         await run.conduct()
-
-
-@contextlib.contextmanager
-def _cancelled_by_signals(scope: trio.CancelScope, caught: list[int]) -> Iterator[None]:
-    """While inside, let the signals that would end this process cancel *scope*, and be appended to *caught*.
-
-    Not by exceptions, which could come between any two steps, such as starting a process and taking note of it.
-    """
-    token = trio.lowlevel.current_trio_token()
-
-    def handle(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-        token.run_sync_soon(scope.cancel)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # others neither get signals nor may ask for them
-        for number in _CLOSING_SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
-                before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,6 +16,11 @@ LOG_LINES: Final = 10_000
 """Lines of a node's log that are kept; of a node that floods it, the first half and the last half."""
 
 
+def encodable(text: str) -> str:
+    """Return *text* as it can be written: a surrogate that stands alone, which is no text, as an escape."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 class NodeLog:
     """What one node said on stderr or logged, over all its lives.
 
@@ -47,7 +52,7 @@ class NodeLog:
 
     def add(self, text: str) -> None:
         """Add *text*, which may have several lines."""
-        for line in text.splitlines():
+        for line in encodable(text).splitlines():
             self._add_line(line)
 
     def _add_line(self, line: str) -> None:

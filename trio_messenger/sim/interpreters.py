@@ -11,6 +11,7 @@ run of executables takes that as it does one from outside, and ends its nodes fi
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import queue
 import signal
@@ -28,6 +29,7 @@ import attrs
 import msgspec
 import trio
 
+from ._descriptors import Forgiving, take_descriptor_0, take_descriptor_1
 from .checkers import Valid
 from .cluster import SetUpError
 from .options import Options
@@ -117,7 +119,7 @@ class Interpreter:
             error = f"the process that made the run ended with status {status}; what it said is on stderr"
             return SeedResult(seed=options.seed, valid=None, error=error, seconds=time.perf_counter() - begun)
         self.is_alive = True
-        return msgspec.json.decode(line, type=SeedResult)
+        return msgspec.convert(json.loads(line), SeedResult)
 
     async def _receive_line(self) -> bytes | None:
         stdout = _pipe(self._process.stdout)
@@ -172,8 +174,11 @@ def _pipe(stream: Any) -> Any:
 
 def main() -> None:
     """Serve requests from stdin until it ends; what a child process does."""
-    results, sys.stdout = sys.stdout.buffer, sys.stderr  # what modules print when they are imported is no result
-    serve(sys.stdin.buffer, results)
+    # What nodes and what they start read and write on the standard descriptors must not touch requests and results.
+    # Neither is closed: a thread may still wait for requests.
+    requests, results = open(take_descriptor_0(), "rb"), open(take_descriptor_1(), "wb")  # noqa: SIM115
+    sys.stdout = sys.stderr = Forgiving(sys.stderr)
+    serve(requests, results)
 
 
 def serve(requests: BinaryIO, results: BinaryIO) -> None:
@@ -182,7 +187,7 @@ def serve(requests: BinaryIO, results: BinaryIO) -> None:
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         while (request := waiting.get()) is not None:
-            results.write(msgspec.json.encode(_make(request)) + b"\n")
+            results.write(json.dumps(attrs.asdict(_make(request))).encode() + b"\n")  # any text and any number
             results.flush()
 
 

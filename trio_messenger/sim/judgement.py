@@ -42,8 +42,8 @@ def judge(run: Run) -> Results:
     ``audit``, with how many final reads of each node were ok; ``clients``, with what they ``asked`` before the final
     operations, when the workload ``ran-out`` of operations (in seconds of the main phase; null if it did not), and the
     ``late-replies`` of each node to clients that were gone; ``nodes``, with the ``problems`` that nodes have whatever
-    their clients saw, such as messages to nobody, and those that are ``unasked``; and ``faults``, with how often each
-    ``took-effect``.
+    their clients saw, such as messages to nobody, those that are ``unasked``, and the ``daemons`` that outlived them;
+    and ``faults``, with how often each ``took-effect``.
     """
     history = run.history
     results: dict[str, Any] = {
@@ -79,8 +79,11 @@ def reasons(results: Results) -> list[str]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what makes *results* say less than they seem to: unseen nodes, faults without effect, late replies."""
-    return [*_unseen_nodes(results), *_untested(results), *_too_late(results)]
+    """Return what makes *results* say less than they seem to: unseen nodes, faults without effect, late replies.
+
+    And what outlived the run.
+    """
+    return [*_unseen_nodes(results), *_untested(results), *_too_late(results), *results["nodes"]["daemons"]]
 
 
 def _unseen_nodes(results: Results) -> list[str]:
@@ -173,7 +176,7 @@ def _nodes(run: Run) -> Results:
     problems += _shortened(_misdirected(run.journal), "more messages to nobody")
     asked = {op.node for op in run.history}
     unasked = [node_id for node_id in run.options.nodes if node_id not in asked] if asked else []
-    return {"valid?": not problems, "problems": problems, "unasked": unasked}
+    return {"valid?": not problems, "problems": problems, "unasked": unasked, "daemons": run.daemons}
 
 
 def _misdirected(journal: Journal) -> list[str]:

@@ -92,6 +92,8 @@ class Run:
         been sent when they were."""
         self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
         """What each node said."""
+        self.daemons: Final[list[str]] = []
+        """What was still running after the end of all nodes, a line for each process; see `_guardian`."""
         self.hosts: Mapping[str, Host] = {}
         """Those of the nodes."""
         self._streams = Streams(options.seed)

@@ -2,7 +2,7 @@
 
 store/latest                     a link to the folder of the latest run of all
 store/WORKLOAD/latest            and to that of the workload's
-store/WORKLOAD/SEED or TIME/
+store/WORKLOAD/SEED or TIME/   complete, or not there
   index.html                     the verdict, and links to all of these
   results.json                   what the checkers found
   history.jsonl                  what clients did, an `Op` a line
@@ -16,7 +16,6 @@ store/WORKLOAD/SEED or TIME/
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -24,6 +23,7 @@ import attrs
 import msgspec
 
 from ._command_lines import folder_command
+from ._folders import point, write_folder
 from .checkers import Results
 from .faults import when
 from .history import History, Op
@@ -54,13 +54,18 @@ class Stored:
     """The verdict."""
 
 
-def save(report: Report, store: Path, name: str) -> Path:
-    """Write all files of a run, and let ``latest`` point to them; those of an earlier run of that name are replaced.
+def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Path:
+    """Write all files of a run, and let ``latest`` point to them.
+
+    The folder is complete or not there: if this fails or is interrupted, no part of it is left. An earlier run of the
+    same name is replaced once the new one is complete.
 
     Args:
       report: Of the run.
       store: The folder of all runs; made if it is not there.
-      name: What to call this run among those of its workload: its seed, or the time.
+      name: What to call this run among those of its workload: its seed, or the time. If there is something of that
+        name that is not replaced, a number is added: ``NAME-2``.
+      replace: Whether to replace an earlier run of that name. What no run has left is never replaced.
 
     Returns:
       The run's own folder.
@@ -69,14 +74,15 @@ def save(report: Report, store: Path, name: str) -> Path:
       OSError: if that cannot be done.
     """
     workload = store / report.options.workload
-    folder = workload / name
-    if (folder / SCHEDULE).exists():
-        shutil.rmtree(folder)
-    (folder / "node-logs").mkdir(parents=True, exist_ok=True)
-    _write_data(report, folder)
-    _write_pictures(report, folder)
-    _point(store / "latest", folder)
-    _point(workload / "latest", folder)
+
+    def write(folder: Path, place: Path) -> None:
+        (folder / "node-logs").mkdir()
+        _write_data(report, folder)
+        _write_pictures(report, folder, place)
+
+    folder = write_folder(workload, name, write, is_replaceable=lambda place: replace and (place / SCHEDULE).exists())
+    point(store / "latest", folder)
+    point(workload / "latest", folder)
     return folder
 
 
@@ -134,7 +140,7 @@ def _write_data(report: Report, folder: Path) -> None:
         file.writelines(encode(_line(op)) + b"\n" for op in report.history)
     for node_id, lines in report.logs.items():
         text = "".join(f"{line}\n" for line in lines)
-        (folder / "node-logs" / f"{node_id}.log").write_text(text, encoding="utf-8", errors="replace")
+        _write_text(folder / "node-logs" / f"{node_id}.log", text)
 
 
 def _line(op: Op) -> dict[str, Any]:
@@ -144,14 +150,15 @@ def _line(op: Op) -> dict[str, Any]:
     )
 
 
-def _write_pictures(report: Report, folder: Path) -> None:
+def _write_pictures(report: Report, folder: Path, place: Path) -> None:
+    """Write the pictures into *folder*, which will be at *place*."""
     title = f"{headline(report.options)}, seed {report.options.seed}"
-    diagram = space_time(report.journal, title=title, command=folder_command("diagram", folder))
-    (folder / "messages.svg").write_text(diagram, encoding="utf-8")
-    (folder / "latency.svg").write_text(latency(report.history, report.journal, title=title), encoding="utf-8")
-    commands = [("the same again", folder_command("replay", folder))]
+    diagram = space_time(report.journal, title=title, command=folder_command("diagram", place))
+    _write_text(folder / "messages.svg", diagram)
+    _write_text(folder / "latency.svg", latency(report.history, report.journal, title=title))
+    commands = [("the same again", folder_command("replay", place))]
     if report.can_shrink:
-        commands.append(("the fewest faults that still fail", folder_command("shrink", folder)))
+        commands.append(("the fewest faults that still fail", folder_command("shrink", place)))
     if report.command:
         commands.append(("from its options", report.command))
     summary = PageSummary(
@@ -169,7 +176,7 @@ def _write_pictures(report: Report, folder: Path) -> None:
         results=report.results["workload"],
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
-    (folder / "index.html").write_text(page(summary), encoding="utf-8")
+    _write_text(folder / "index.html", page(summary))
 
 
 def _figures(results: Results) -> list[tuple[str, str | float]]:
@@ -187,13 +194,9 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def _point(link: Path, folder: Path) -> None:
-    """Let *link*, which may be there and point elsewhere, point to *folder*; do nothing where there are no links."""
-    if link.is_symlink() or not link.exists():
-        new = link.with_name(f".{folder.name}-{link.name}")  # two processes may keep a run at the same moment
-        new.unlink(missing_ok=True)
-        new.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
-        new.replace(link)
+def _write_text(path: Path, text: str) -> None:
+    """Write *text*. What is no text in it, such as a byte of a file's name, is written as JSON escapes it."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
