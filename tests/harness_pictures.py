@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import msgspec
 
+from trio_messenger.sim.history import History, Op, OpType
 from trio_messenger.sim.journal import Journal
 
 MS = 1_000_000
@@ -79,3 +81,26 @@ def ends(message: ET.Element) -> tuple[float, float, float, float]:
 
 def texts(root: ET.Element) -> list[str]:
     return [each.text or "" for each in root.iter("text")]
+
+
+def ops(*operations: tuple[float, float | None, str, OpType], **fields: Any) -> History:
+    """Return a history of operations: when each began, how long it took, its function and outcome; in milliseconds."""
+    found: list[tuple[int, int, OpType, str, int]] = []
+    for process, (at, took, f, outcome) in enumerate(operations):
+        found.append((round(at * MS), 0, "invoke", f, process))
+        if took is not None:
+            found.append((round((at + took) * MS), 1, outcome, f, process))
+    return History(
+        Op(index=index, time=time, type=type_, process=process, f=f, **(fields if type_ != "invoke" else {}))
+        for index, (time, _, type_, f, process) in enumerate(sorted(found))
+    )
+
+
+def panels(root: ET.Element) -> dict[str | None, ET.Element]:
+    """Return the panels of a chart, by their functions."""
+    return {each.get("data-f"): each for each in having(root, "panel")}
+
+
+def level(path: ET.Element) -> list[float]:
+    """Return the heights of a line, from left to right."""
+    return [float(y) for y in re.findall(r"(?:M[0-9.]+ |V)([0-9.]+)", path.get("d", ""))]

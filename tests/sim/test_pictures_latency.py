@@ -5,34 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from typing import Any
 
 import pytest
-from harness_pictures import MS, NASTY, Events, having, parse, texts, title
+from harness_pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
 
-from trio_messenger.sim.history import History, Op, OpType
 from trio_messenger.sim.pictures import latency
-
-
-def ops(*operations: tuple[float, float | None, str, OpType], **fields: Any) -> History:
-    """Return a history of operations: when each began, how long it took, its function and outcome; in milliseconds."""
-    found: list[tuple[int, int, OpType, str, int]] = []
-    for process, (at, took, f, outcome) in enumerate(operations):
-        found.append((round(at * MS), 0, "invoke", f, process))
-        if took is not None:
-            found.append((round((at + took) * MS), 1, outcome, f, process))
-    return History(
-        Op(index=index, time=time, type=type_, process=process, f=f, **(fields if type_ != "invoke" else {}))
-        for index, (time, _, type_, f, process) in enumerate(sorted(found))
-    )
 
 
 def points(panel: ET.Element, outcome: str) -> list[ET.Element]:
     return [each for each in having(panel, outcome) if each.findall("title")]
-
-
-def panels(root: ET.Element) -> dict[str | None, ET.Element]:
-    return {each.get("data-f"): each for each in having(root, "panel")}
 
 
 def test_each_operation_is_a_point_in_the_panel_of_its_function() -> None:
@@ -123,11 +104,6 @@ def test_thousands_of_points_become_fewer_but_no_extreme_is_lost() -> None:
     assert any("9 s: ok" in title(point) for point in drawn_points)
     assert len(points(root, "fail")) == 1
     assert len(picture) < 1_000_000
-
-
-def level(path: ET.Element) -> list[float]:
-    """Return the heights of a line, from left to right."""
-    return [float(y) for y in re.findall(r"(?:M[0-9.]+ |V)([0-9.]+)", path.get("d", ""))]
 
 
 def test_quantiles_are_lines_over_windows_of_time() -> None:

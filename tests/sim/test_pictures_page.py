@@ -135,9 +135,9 @@ def test_long_lists_are_cut() -> None:
 
 def test_pictures_are_embedded_if_they_are_there() -> None:
     """From the run's folder, and nothing from anywhere else."""
-    found = paged(files=["messages.svg", "latency.svg"])
+    found = paged(files=["messages.svg", "latency.svg", "rate.svg"])
     assert [attributes["src"] for tag, attributes in found.elements if tag == "iframe"] == ["messages.svg"]
-    assert [attributes["data"] for tag, attributes in found.elements if tag == "object"] == ["latency.svg"]
+    assert [attributes["data"] for tag, attributes in found.elements if tag == "object"] == ["latency.svg", "rate.svg"]
     assert "messages.svg#show=lost" in found.links()
     without = paged().tags()
     assert "iframe" not in without

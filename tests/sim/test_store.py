@@ -42,7 +42,7 @@ def test_the_folder_has_everything(report: Report, tmp_path: Path) -> None:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {
         *("index.html", "results.json", "history.jsonl", "journal.jsonl", "schedule.json"),
-        *("messages.svg", "latency.svg", "node-logs/a.log", "node-logs/b.log", "node-logs/n3.log"),
+        *("messages.svg", "latency.svg", "rate.svg", "node-logs/a.log", "node-logs/b.log", "node-logs/n3.log"),
     }
     assert json.loads((folder / "results.json").read_text()) == report.results
     assert list(load_history(folder)) == list(report.history)

@@ -10,6 +10,7 @@ store/WORKLOAD/SEED or TIME/   complete, or not there
   schedule.json                  what was run: options, faults and seed
   messages.svg                   who sent what to whom, over time
   latency.svg                    how long operations took
+  rate.svg                       how many were completed in a second
   node-logs/NODE.log             what each node logged and printed
 """
 
@@ -29,7 +30,7 @@ from .faults import when
 from .history import History, Op
 from .journal import Journal
 from .options import Options
-from .pictures import PageSummary, latency, page, space_time
+from .pictures import PageSummary, latency, page, rate, space_time
 from .report import Report, figure, headline
 
 FORMAT: Final = 1
@@ -155,7 +156,8 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
     title = f"{headline(report.options)}, seed {report.options.seed}"
     diagram = space_time(report.journal, title=title, command=folder_command("diagram", place))
     _write_text(folder / "messages.svg", diagram)
-    _write_text(folder / "latency.svg", latency(report.history, report.journal, title=title))
+    for name, chart in (("latency", latency), ("rate", rate)):
+        _write_text(folder / f"{name}.svg", chart(report.history, report.journal, title=title))
     commands = [("the same again", folder_command("replay", place))]
     if report.can_shrink:
         commands.append(("the fewest faults that still fail", folder_command("shrink", place)))

@@ -1,4 +1,4 @@
-"""The page of a run: the verdict first, then why, how to see it again, what it rests on, and both pictures.
+"""The page of a run: the verdict first, then why, how to see it again, what it rests on, and the pictures.
 
 It needs nothing from anywhere but the other files of its folder, and no script.
 """
@@ -30,10 +30,11 @@ _FILES: Final = {
     "schedule.json": "what was run: the options, the seed, the faults",
     "messages.svg": "who sent what to whom, over time",
     "latency.svg": "how long operations took",
+    "rate.svg": "how many operations were completed in a second",
 }
 """What there is to say of each file."""
 
-_MESSAGES, _LATENCY, _RESULTS = "messages.svg", "latency.svg", "results.json"
+_MESSAGES, _LATENCY, _RATE, _RESULTS = "messages.svg", "latency.svg", "rate.svg", "results.json"
 
 _LOGS: Final = "node-logs/"
 
@@ -85,7 +86,8 @@ def page(summary: PageSummary) -> str:
         ("Faults", _faults(summary.faults)),
         ("What the checker found", _results(summary.results, summary.files)),
         ("Messages", _messages(summary.files)),
-        ("Latencies", _latencies(summary.files)),
+        ("Latencies", _chart(_LATENCY, "Latencies", summary.files)),
+        ("Rates", _chart(_RATE, "Rates", summary.files)),
         ("Files", _files(summary.files)),
     ]
     body = [
@@ -209,11 +211,11 @@ def _messages(files: Sequence[str]) -> str:
     return element("p", text) + frame
 
 
-def _latencies(files: Sequence[str]) -> str:
-    if _LATENCY not in files:
+def _chart(name: str, label: str, files: Sequence[str]) -> str:
+    if name not in files:
         return ""
-    fallback = element("a", "latency.svg", href=_LATENCY)
-    picture = element("object", fallback, type="image/svg+xml", data=_LATENCY, aria_label="Latencies")
+    fallback = element("a", name, href=name)
+    picture = element("object", fallback, type="image/svg+xml", data=name, aria_label=label)
     return element("div", picture, class_="wide picture")
 
 

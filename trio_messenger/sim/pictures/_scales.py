@@ -10,6 +10,8 @@ import attrs
 
 _TICKS: Final = 8
 """About how many ticks an axis of time has."""
+_RATE_TICKS: Final = 4
+"""About how many ticks an axis of rates has."""
 _STEPS: Final = (1, 2, 5, 10)
 _BELOW: Final = 16
 """Pixels below the least duration of a logarithmic scale at which 0 stands, if there is one."""
@@ -31,11 +33,37 @@ class Times:
 
     def ticks(self) -> Iterator[float]:
         """Yield round values at equal distances."""
-        rough = self.end / _TICKS
-        size = 10 ** math.floor(math.log10(rough))
-        step = next(size * step for step in _STEPS if size * step >= rough)
-        for number in range(int(self.end / step) + 1):
-            yield number * step
+        yield from _round_values(self.end, _TICKS)
+
+
+def _round_values(end: float, about: int) -> Iterator[float]:
+    """Yield round values at equal distances, from 0 up to *end*; *about* so many, or fewer."""
+    rough = end / about
+    size = 10 ** math.floor(math.log10(rough))
+    step = next(size * step for step in _STEPS if size * step >= rough)
+    for number in range(int(end / step) + 1):
+        yield number * step
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Rates:
+    """A linear scale, from 0 at the bottom."""
+
+    greatest: float
+    """What stands at the top; more than 0."""
+    top: float
+    """Where that stands."""
+    bottom: float
+    """Where 0 stands."""
+
+    def y(self, value: float) -> float:
+        """Return where *value* stands."""
+        return self.bottom - (self.bottom - self.top) * value / self.greatest
+
+    def ticks(self) -> Iterator[float]:
+        """Yield round values at equal distances."""
+        yield from _round_values(self.greatest, _RATE_TICKS)
 
 
 @final
