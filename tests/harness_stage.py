@@ -16,6 +16,7 @@ from trio_messenger.sim._clients import Clients
 from trio_messenger.sim._in_process import InProcessHost, capturing_logs
 from trio_messenger.sim._nemesis import Nemesis
 from trio_messenger.sim._streams import Streams
+from trio_messenger.sim._stuck import BUSY_LIMIT, StuckGuard
 from trio_messenger.sim._virtual import run_virtual
 from trio_messenger.sim.cluster import Cluster
 from trio_messenger.sim.durable import Build
@@ -115,6 +116,7 @@ def staged(
     streams, journal = Streams(seed), Journal()
     network = Network(streams, journal, latency, loss=loss, duplicate=duplicate)
     clients = Clients(network)
+    guard = StuckGuard(BUSY_LIMIT, journal, network.now, lambda _: None)
 
     async def perform() -> Stage:
         with capturing_logs():
@@ -122,7 +124,7 @@ def staged(
                 network.start()
                 nursery.start_soon(network.run)
                 hosts: dict[str, Host] = {
-                    node_id: InProcessHost(node_id, network, NodeLog(node_id), build, nursery, streams)
+                    node_id: InProcessHost(node_id, network, NodeLog(node_id), build, nursery, streams, guard)
                     if make_host is None
                     else make_host(node_id, network)
                     for node_id in nodes

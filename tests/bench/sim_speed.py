@@ -15,17 +15,11 @@ import time
 from collections.abc import Sequence
 
 import attrs
-import trio
 
 from trio_messenger.nodes import broadcast
 from trio_messenger.sim import Latency, Options
-from trio_messenger.sim._in_process import InProcessHost
-from trio_messenger.sim._streams import Streams
-from trio_messenger.sim._virtual import run_virtual
-from trio_messenger.sim.hosts import Host, NodeLog
 from trio_messenger.sim.judgement import judge
-from trio_messenger.sim.network import Network
-from trio_messenger.sim.run import Run
+from trio_messenger.sim.simulation import conduct
 
 EXAMPLES = """\
 examples:
@@ -108,7 +102,7 @@ def told(load: Load, samples: Sequence[Sample]) -> str:
 def measure(options: Options) -> Sample:
     """Make one run and judge it."""
     begun = time.process_time()
-    run = conduct(options)
+    run = conduct(options, broadcast.build)
     ended = time.process_time()
     results = judge(run)
     judged = time.process_time()
@@ -116,22 +110,11 @@ def measure(options: Options) -> Sample:
     return Sample(running=ended - begun, judging=judged - ended, messages=results["net"]["all"]["msg-count"])
 
 
-def conduct(options: Options) -> Run:
-    """Make one run of the ready-made broadcast node."""
-
-    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, streams: Streams) -> Host:
-        return InProcessHost(node_id, network, log, broadcast.build, nursery, streams)
-
-    run = Run(options, make_host)
-    run_virtual(run.conduct, seed=options.seed)
-    return run
-
-
 def show_profile(load: Load, lines: int) -> None:
     """Print which functions cost most, by their own time."""
-    conduct(load.options)
+    conduct(load.options, broadcast.build)
     with cProfile.Profile() as profile:
-        judge(conduct(load.options))
+        judge(conduct(load.options, broadcast.build))
     pstats.Stats(profile).sort_stats("tottime").print_stats(lines)
 
 

@@ -216,6 +216,13 @@ def _add_chance(parser: Parser) -> None:
     )
     group.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that is not valid")
     group.add_argument(
+        "--busy-limit",
+        type=whole,
+        metavar="N",
+        help="messages that nodes may send, or turns that their tasks may take, in less than a second before the run is"
+        f" called stuck, and ended (default: {_DEFAULTS['busy_limit']})",
+    )
+    group.add_argument(
         "--check-determinism",
         action="store_true",
         help="run twice, and compare message by message, to find nodes that the seed does not decide",
@@ -314,7 +321,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
 
 _SAME_NAMES: Final = (
     *("workload", "topology", "lww_kv", "rate", "time_limit", "availability", "loss", "duplicate"),
-    *("nemesis", "nemesis_interval", "seed"),
+    *("nemesis", "nemesis_interval", "seed", "busy_limit"),
 )
 
 

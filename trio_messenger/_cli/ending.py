@@ -62,7 +62,7 @@ def _end_by(exc: BaseException) -> tuple[int, str]:
     """Return the exit status after *exc*, and what to say of it."""
     interrupts = exc.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else None  # Trio groups them
     if isinstance(exc, KeyboardInterrupt) or interrupts is not None:
-        return INTERRUPTED, "interrupted"
+        return INTERRUPTED, "; ".join(["interrupted", *getattr(exc, "__notes__", [])])
     if isinstance(exc, UsageError):
         return BAD_ARGUMENTS, f"error: {exc}"
     if isinstance(exc, (Crash, SetUpError)):

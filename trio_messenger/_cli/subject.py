@@ -103,7 +103,7 @@ class Executables(Subject):
         def make_run(make_host: MakeHost) -> Run:
             return Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
 
-        return make_report(run_executables(self._command, make_run), self.name)
+        return make_report(run_executables(self._command, make_run, options.busy_limit), self.name)
 
 
 def find_subject(name: Sequence[str]) -> Subject:

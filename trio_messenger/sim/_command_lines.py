@@ -45,7 +45,8 @@ def _given(options: Options) -> dict[str, str]:
         count = len(options.nodes)
         is_counted = options.nodes == numbered(count)
         given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
-    for name in ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "lww_kv", "availability"):
+    names = ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "lww_kv", "availability")
+    for name in (*names, "busy_limit"):
         if getattr(options, name) != getattr(usual, name):
             given[name.replace("_", "-")] = getattr(options, name)
     if options.latency != usual.latency:

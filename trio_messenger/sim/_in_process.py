@@ -17,6 +17,8 @@ from trio_messenger import Message, Node
 from trio_messenger.transports import Transport
 
 from ._streams import Streams
+from ._stuck import Owner, StuckGuard, current_owner
+from ._virtual import end_by_force, place_of_error, unshield
 from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log, encodable
 from .network import Delivery, Network
@@ -29,21 +31,34 @@ _EXCERPT: Final = 160
 """Characters of an exception that stand in a problem: enough to recognise it."""
 
 
+CLEANUP: Final = 60.0
+"""Seconds, of virtual time, that tasks of a dead node have to end before they are made to: nobody sees what they do."""
+
+
 @final
 class InProcessHost(Host):
-    """Runs a node from *build* in tasks of *nursery*."""
+    """Runs a node from *build* in tasks of *nursery*; *guard* is told of each message that it sends."""
 
     def __init__(
-        self, node_id: str, network: Network, log: NodeLog, build: Build, nursery: trio.Nursery, streams: Streams
+        self,
+        node_id: str,
+        network: Network,
+        log: NodeLog,
+        build: Build,
+        nursery: trio.Nursery,
+        streams: Streams,
+        guard: StuckGuard,
     ) -> None:
         super().__init__(node_id, network, log)
         self._build = build
         self._takes_store = "store" in inspect.signature(build).parameters
         self._nursery = nursery
         self._streams = streams
+        self._guard = guard
         self._began = trio.current_time()
         self._disk: dict[str, bytes] = {}
         self._life: _Life | None = None
+        self._ending: dict[_Life, None] = {}  # those whose tasks run, dead or not
         self._next_msg_id = 0  # after all numbers of the lives so far: what was meant for them is for no later one
 
     async def start(self) -> None:
@@ -61,7 +76,10 @@ class InProcessHost(Host):
         if not isinstance(node, Node):
             raise TypeError(f"the factory of nodes returned {node!r:.80}, which is no trio_messenger.Node")
         node.random.seed(f"{self._streams.seed}/node/{self.node_id}/{self.lives}")
-        self._life = life = _Life(node, store, _SimTransport(self._send, self._wall_time))
+        owner = Owner(self.node_id, self.log.add)
+        transport = _SimTransport(self._send_if_sane, self._wall_time)
+        self._life = life = _Life(node, store, transport, owner)
+        self._ending[life] = None
         self._begin_life()
         self._nursery.start_soon(self._live, life)
 
@@ -73,6 +91,19 @@ class InProcessHost(Host):
         self._note_failures(life)
         self._end(life)
         self._end_life()
+
+    async def aclose(self) -> None:
+        """Kill the node and wait until all its tasks have ended; see `Host.aclose`.
+
+        No task outlives this, whatever it is shielded from or catches.
+        """
+        self.kill()
+        for life in list(self._ending):
+            await life.wait_until_gone()
+
+    def _send_if_sane(self, line: bytes) -> None:
+        if self._guard.note_message(self.node_id):
+            self._send(line)
 
     def wall_time(self) -> float:
         """Return what the node's clock of the day shows."""
@@ -87,17 +118,23 @@ class InProcessHost(Host):
         self._life.transport.hand_over(delivery.message)
 
     async def _live(self, life: _Life) -> None:
+        life.task = trio.lowlevel.current_task()
         current_log.set(self.log)
+        current_owner.set(life.owner)
         how = "ended of itself, though nobody had ended its input"
         try:
             with life.scope:
                 await life.node.serve(life.transport, first_msg_id=self._next_msg_id)
         except BaseException as exc:
             if not _ends_a_node(exc):
+                _note_interrupt(exc, self.node_id)
                 raise
             self.log.add("".join(traceback.format_exception(exc)))
             self.log.failure = _in_one_line(exc)
             how = f"died: {self.log.failure}"
+        finally:
+            del self._ending[life]
+            life.gone.set()
         if self._life is life:  # else it was killed
             self._note_failures(life)
             self._life = None
@@ -125,21 +162,53 @@ def _ends_a_node(exc: BaseException) -> bool:
     return not isinstance(exc, (KeyboardInterrupt, trio.Cancelled))
 
 
+def _note_interrupt(exc: BaseException, node_id: str) -> None:
+    """Add to Ctrl-C that it came while the node was running, and where."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = next(each for each in exc.exceptions if not _ends_a_node(each))
+    exc.add_note(f"node {node_id!r} was in {place_of_error(exc)}")
+
+
 @final
 class _Life:
     """A node from start to end."""
 
-    def __init__(self, node: Node, store: DurableStore, transport: _SimTransport) -> None:
+    def __init__(self, node: Node, store: DurableStore, transport: _SimTransport, owner: Owner) -> None:
         self.node = node
         self.store = store
         self.transport = transport
+        self.owner = owner
         self.scope = trio.CancelScope()
+        self.gone = trio.Event()
+        self.task: trio.lowlevel.Task | None = None  # set once it runs
 
     def end(self) -> None:
         """Let the node do nothing more that anybody could notice, whatever its ``finally`` clauses try."""
+        self.owner.is_over = True
         self.transport.cut()
         self.store.detach()
         self.scope.cancel()
+
+    async def wait_until_gone(self) -> None:
+        """Wait until all its tasks have ended, once it was ended: let them, then cancel them, then make them."""
+        for forces in ([], [unshield], [end_by_force, unshield]):
+            for task in self._tasks():
+                if forces[:1] == [end_by_force]:
+                    self.owner.note_force(task)
+                for force in forces:
+                    force(task)
+            with trio.move_on_after(CLEANUP):
+                await self.gone.wait()
+                return
+        await self.gone.wait()  # for a thread
+
+    def _tasks(self) -> Iterator[trio.lowlevel.Task]:
+        """Yield all tasks that the node has started, those first that were started by others."""
+        waiting = [] if self.task is None else list(self.task.child_nurseries)
+        while waiting:
+            for task in waiting.pop().child_tasks:
+                yield task
+                waiting += task.child_nurseries
 
 
 @final

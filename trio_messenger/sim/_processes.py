@@ -19,6 +19,7 @@ import trio
 from ._children import GRACE, KILL_TIMEOUT, Child, LineSplitter
 from ._executables import is_file
 from ._guardian import Guardian
+from ._stuck import kinds_of_messages, remedy
 from ._traffic import Traffic
 from .hosts import Host, NodeLog
 from .network import Delivery, Network
@@ -208,10 +209,17 @@ class ProcessHost(Host):
                 if self._child is child:  # what the dead have said is not heard, and they may die of a line
                     self._take(line)
             if self._child is child and self._traffic.add(self.node_id, len(lines), size):
-                self._condemn(f"floods its stdout: {self._traffic.describe(self.node_id)}")
+                self._condemn(f"floods its stdout: {self._flood_in_words()}")
 
         await _read(child.stdout, LINE_LIMIT, take)
         await self._expect_end(child, "closed its stdout, though it still runs")
+
+    def _flood_in_words(self) -> str:
+        amount, seconds = self._traffic.describe(self.node_id)
+        since = self._network.now() - round(seconds * 1e9)
+        entries = (entry for entry in self._network.journal if entry.t >= since)
+        kinds = kinds_of_messages(entries, src=self.node_id)
+        return f"{amount} within {seconds:.3g} s{kinds}; {remedy(self._traffic.burst)}"
 
     async def _read_stderr(self, child: Child) -> None:
         def take(lines: list[bytes], _: int) -> None:

@@ -14,6 +14,7 @@ from ._guardian import Guardian, guarded
 from ._processes import ProcessHost
 from ._signals import HeldSignals, held_signals
 from ._streams import Streams
+from ._stuck import BUSY_LIMIT
 from ._traffic import Traffic
 from .faults import ClockSkew, Fault
 from .hosts import Host, NodeLog
@@ -24,15 +25,18 @@ SPREAD: Final = 1.0
 """Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: somebody waits for it."""
 
 
-def process_hosts(command: Sequence[str], folder: Path, guardian: Guardian | None = None) -> MakeHost:
+def process_hosts(
+    command: Sequence[str], folder: Path, guardian: Guardian | None = None, *, busy_limit: int = BUSY_LIMIT
+) -> MakeHost:
     """Return what makes the hosts of nodes that are processes, for one run.
 
     Args:
       command: The absolute path of the executable (see `check_executable`), and its arguments.
       folder: Where each node has a folder, with its id as its name, that all its lives run in.
       guardian: Ends what this process cannot end; None if there is none.
+      busy_limit: Lines that all nodes together may print at once before the one that prints most is killed.
     """
-    traffic = Traffic()
+    traffic = Traffic(busy_limit)
 
     def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, _: Streams) -> Host:
         return ProcessHost(
@@ -59,7 +63,7 @@ def check_faults(faults: Iterable[Fault]) -> None:
             )
 
 
-def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run]) -> Run:
+def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run], busy_limit: int = BUSY_LIMIT) -> Run:
     """Conduct a run in real time, in a temporary folder, and return it.
 
     When this returns or raises, no process and no folder is left, however often SIGINT, SIGTERM or SIGHUP came. If this
@@ -68,6 +72,7 @@ def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run])
     Args:
       command: The absolute path of the executable (see `check_executable`), and its arguments.
       make_run: Makes the run, given what makes the hosts.
+      busy_limit: See `process_hosts`.
 
     Raises:
       SetUpError, KeyboardInterrupt, EndedBySignal: as `run_real`.
@@ -78,7 +83,7 @@ def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run])
         tempfile.TemporaryDirectory(prefix="trio-messenger-", ignore_cleanup_errors=True) as name,
         guarded(Path(name)) as guardian,
     ):
-        run = make_run(process_hosts(command, Path(name), guardian))
+        run = make_run(process_hosts(command, Path(name), guardian, busy_limit=busy_limit))
         run_real(run)
         run.daemons.extend(guardian.end_daemons())
     return run

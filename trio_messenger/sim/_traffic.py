@@ -13,12 +13,12 @@ from typing import Final, final
 
 import trio
 
-RATE: Final = 10_000
-"""Lines per second that the nodes of a run together may print for any length of time: less than slow machines carry,
-or else a flood would be taken for what it should be. Long lines count as one for each `LINE_SIZE`."""
+from ._stuck import BUSY_LIMIT
 
-BURST: Final = 200_000
-"""Lines that they may print at once. (Each takes about a kilobyte of memory until the run is judged.)"""
+RATE: Final = 0.05
+"""Lines per second that the nodes of a run together may print for any length of time, as a part of what they may print
+at once. With `BUSY_LIMIT` that is 10,000: less than slow machines carry, or else a flood would be taken for what it
+should be. Long lines count as one for each `LINE_SIZE`."""
 
 LINE_SIZE: Final = 4096
 """Bytes."""
@@ -29,14 +29,15 @@ class Traffic:
     """What the nodes of one run print.
 
     Args:
-      rate: See `RATE`.
-      burst: See `BURST`.
+      burst: Lines that they may print at once: the ``busy_limit`` of the run.
+      rate: Lines per second that they may print; see `RATE`.
     """
 
-    def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
+    def __init__(self, burst: int = BUSY_LIMIT, rate: float | None = None) -> None:
+        self.burst: Final = burst
+        """Lines that they may print at once."""
+        self._rate = burst * RATE if rate is None else rate
+        self._left: float = burst
         self._at = -math.inf
         self._full_at = 0.0
         self._lines: Counter[str] = Counter()  # since the bucket was full
@@ -47,8 +48,8 @@ class Traffic:
         now = trio.current_time()
         self._left += (now - self._at) * self._rate
         self._at = now
-        if self._left >= self._burst:
-            self._left = self._burst
+        if self._left >= self.burst:
+            self._left = self.burst
             self._full_at = now
             self._lines.clear()
             self._bytes.clear()
@@ -60,10 +61,10 @@ class Traffic:
         self._left = self._rate  # a second for the others: those that flood as well will have used it up
         return True
 
-    def describe(self, node_id: str) -> str:
-        """Say how much *node_id* has printed lately, and forget it."""
+    def describe(self, node_id: str) -> tuple[str, float]:
+        """Say how much *node_id* has printed lately, and in how many seconds, and forget it."""
         lines, size = self._lines.pop(node_id), self._bytes.pop(node_id)
-        return f"{lines:,} lines, {size / 1e6:.1f} MB, in {self._at - self._full_at:.1f} s"
+        return f"{lines:,} lines ({size / 1e6:.1f} MB)", self._at - self._full_at
 
     def _cost(self, node_id: str) -> int:
         return self._lines[node_id] + self._bytes[node_id] // LINE_SIZE

@@ -42,7 +42,8 @@ def judge(run: Run) -> Results:
     ``audit``, with how many final reads of each node were ok; ``clients``, with what they ``asked`` before the final
     operations, when the workload ``ran-out`` of operations (in seconds of the main phase; null if it did not), and the
     ``late-replies`` of each node to clients that were gone; ``nodes``, with the ``problems`` that nodes have whatever
-    their clients saw, such as messages to nobody, those that are ``unasked``, and the ``daemons`` that outlived them;
+    their clients saw, such as messages to nobody, those that are ``unasked``, why they are ``stuck``, if they are, and
+    the ``daemons`` that outlived them;
     and ``faults``, with how often each ``took-effect``.
     """
     history = run.history
@@ -63,7 +64,8 @@ def judge(run: Run) -> Results:
 
 def reasons(results: Results) -> list[str]:
     """Return why *results* are not valid, a line for each reason; none, if they are."""
-    workload, nodes, found = results["workload"], results["nodes"], []
+    workload, nodes = results["workload"], results["nodes"]
+    found = [nodes["stuck"]] if nodes["stuck"] is not None else []  # all else is then a consequence, as a rule
     if workload["valid?"] is not True:
         figures = {name: value for name, value in workload.items() if name not in _ASIDE and value not in ([], 0, None)}
         verdict = "invalid" if workload["valid?"] is False else "undecided"
@@ -83,7 +85,9 @@ def warnings(results: Results) -> list[str]:
 
     And what outlived the run.
     """
-    return [*_unseen_nodes(results), *_untested(results), *_too_late(results), *results["nodes"]["daemons"]]
+    is_cut_off = results["nodes"]["stuck"] is not None
+    unseen = [] if is_cut_off else _unseen_nodes(results)
+    return [*unseen, *_untested(results), *_too_late(results), *results["nodes"]["daemons"]]
 
 
 def _unseen_nodes(results: Results) -> list[str]:
@@ -176,7 +180,13 @@ def _nodes(run: Run) -> Results:
     problems += _shortened(_misdirected(run.journal), "more messages to nobody")
     asked = {op.node for op in run.history}
     unasked = [node_id for node_id in run.options.nodes if node_id not in asked] if asked else []
-    return {"valid?": not problems, "problems": problems, "unasked": unasked, "daemons": run.daemons}
+    return {
+        "valid?": not problems and run.stuck is None,
+        "stuck": run.stuck,
+        "problems": problems,
+        "unasked": unasked,
+        "daemons": run.daemons,
+    }
 
 
 def _misdirected(journal: Journal) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
+from ._stuck import BUSY_LIMIT
 from ._validators import is_fraction
 from .checkers.availability import Availability
 from .faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
@@ -20,6 +21,9 @@ from .workloads import TOPOLOGIES, WORKLOADS
 
 NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 """Maelstrom's nodes, where nothing else is said."""
+
+LEAST_BUSY_LIMIT: Final = 1000
+"""Fewer messages, or turns, than that nodes may well need to come up."""
 
 
 def numbered(count: int) -> tuple[str, ...]:
@@ -96,6 +100,8 @@ class Options:
     """What the two replicas of ``lww-kv`` do: ``separate``, as in Maelstrom, or ``merging``."""
     availability: Availability = attrs.field(default=None)
     """Which fraction of operations has to be ok."""
+    busy_limit: int = attrs.field(default=BUSY_LIMIT)
+    """Messages, or turns of tasks, in less than a second, before nodes are stuck; see `trio_messenger.sim.simulate`."""
     nemesis: tuple[str, ...] = attrs.field(default=(), converter=_names_of)
     """Kinds of faults to make a schedule of; see `NEMESES`."""
     nemesis_interval: float = attrs.field(default=10.0, validator=_is_duration)
@@ -125,6 +131,11 @@ class Options:
     def _is_at_least_one(self, _: object, concurrency: int) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; give 1 or more")
+
+    @busy_limit.validator
+    def _is_more_than_nodes_need(self, _: object, busy_limit: int) -> None:
+        if busy_limit < LEAST_BUSY_LIMIT:
+            raise ValueError(f"busy_limit is {busy_limit}; give {LEAST_BUSY_LIMIT} or more")
 
     @availability.validator
     def _is_availability(self, _: object, availability: Availability) -> None:

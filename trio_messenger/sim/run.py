@@ -63,6 +63,8 @@ class Run:
         same instant, the work that they repeat would go in step for the whole run.
     """
 
+    _scope: trio.CancelScope  # of all phases, while they last
+
     def __init__(
         self,
         options: Options,
@@ -94,6 +96,8 @@ class Run:
         """What each node said."""
         self.daemons: Final[list[str]] = []
         """What was still running after the end of all nodes, a line for each process; see `_guardian`."""
+        self.stuck: str | None = None
+        """Why the run was given up before its end; None if it was not."""
         self.hosts: Mapping[str, Host] = {}
         """Those of the nodes."""
         self._streams = Streams(options.seed)
@@ -136,7 +140,10 @@ class Run:
                     self._attach(service_id, make_service(self._streams.stream("service", service_id)))
                 cluster = self._make_cluster(nursery)
                 try:
-                    await self._conduct(cluster, Nemesis(self.options.faults, self.network, cluster, nursery))
+                    with trio.CancelScope() as self._scope:
+                        await self._conduct(cluster, Nemesis(self.options.faults, self.network, cluster, nursery))
+                    if self.phase == "set-up":
+                        failure = SetUpError(f"the nodes did not come up: {self.stuck}")
                 except SetUpError as exc:
                     failure = exc  # raised out here it would come in a group
                 finally:
@@ -145,6 +152,11 @@ class Run:
         if failure is not None:
             raise failure
         self._enter("done")
+
+    def give_up(self, why: str) -> None:
+        """End the run, whose nodes get nowhere any more: it is not valid because of that."""
+        self.stuck = why
+        self._scope.cancel()
 
     def _make_cluster(self, nursery: trio.Nursery) -> Cluster:
         self.hosts = {

@@ -10,7 +10,9 @@ import trio
 
 from ._in_process import InProcessHost
 from ._streams import Streams
+from ._stuck import BUSY_LIMIT, StuckGuard
 from ._virtual import run_virtual
+from ._watchdog import watching
 from .checkers.availability import Availability
 from .durable import Build
 from .faults import Fault
@@ -49,6 +51,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     topology: str = "grid",
     lww_kv: str = "separate",
     availability: Availability = None,
+    busy_limit: int = BUSY_LIMIT,
 ) -> Report:
     """Test nodes in this process, in virtual time, and judge what they did.
 
@@ -76,12 +79,15 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       lww_kv: What the two replicas of the service ``lww-kv`` do: keep to themselves (``separate``), as they do in
         Maelstrom, or ``merging``, as its documents say.
       availability: Which fraction of operations has to be ok, or ``total``.
+      busy_limit: Messages that nodes may send, or turns that their tasks may take, in less than a second of virtual
+        time, before the run is stuck, and therefore invalid. Each message pays for ten turns.
 
     Raises:
       ValueError: if an argument makes no sense.
       TypeError: if *build* is no function, but for example a node, which has one life only.
       SetUpError: if a node could not be made or did not answer ``init``.
-      RuntimeError: if called from an async function: a simulation runs Trio itself.
+      RuntimeError: if called from an async function, for a simulation runs Trio itself, or while another simulation is
+        under way in this process.
     """
     _check_build(build)
     node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes
@@ -100,6 +106,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         topology=topology,
         lww_kv=lww_kv,
         availability=availability,
+        busy_limit=busy_limit,
         **{name: value for name, value in given.items() if value is not None},
     )
     return run_simulation(options, build)
@@ -131,15 +138,30 @@ def run_simulation(
       SetUpError, RuntimeError: as `simulate`.
     """
 
-    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, streams: Streams) -> Host:
-        return InProcessHost(node_id, network, log, build, nursery, streams)
-
     def rerun(faults: Sequence[Fault]) -> Report:
         return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, node=node)
 
-    run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
-    run_virtual(run.conduct, seed=options.seed)
+    run = conduct(options, build, watch=watch, echo_log=echo_log)
     return make_report(run, name_of(build) if node is None else node, rerun)
+
+
+def conduct(
+    options: Options,
+    build: Build,
+    *,
+    watch: Callable[[Run], object] = lambda _: None,
+    echo_log: Callable[[str, str], object] | None = None,
+) -> Run:
+    """Make a run, to be judged; see `run_simulation`."""
+
+    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, streams: Streams) -> Host:
+        return InProcessHost(node_id, network, log, build, nursery, streams, guard)
+
+    run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
+    guard = StuckGuard(options.busy_limit, run.journal, run.network.now, run.give_up)
+    with watching(guard, options.seed):
+        run_virtual(run.conduct, seed=options.seed, instruments=[guard])
+    return run
 
 
 def make_report(run: Run, node: Sequence[str], rerun: Callable[[Sequence[Fault]], Report] | None = None) -> Report:

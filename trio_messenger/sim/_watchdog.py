@@ -1,0 +1,67 @@
+"""The watchdog: says on stderr, while it lasts, that a simulation is held by something that never yields.
+
+No limit in virtual time ends a handler such as ``while True: pass``, or one that waits for the real world: nothing else
+runs meanwhile. Only Ctrl-C does. So a thread looks from time to time whether any task has taken a turn, by the clock of
+the machine, and if not, says which node it is and where its code is. It changes nothing in the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from ._stuck import StuckGuard, owner_in_words
+from ._virtual import place_in_thread
+
+PATIENCE: Final = 5.0
+"""Seconds, by the clock of the machine, without a turn before it says so; then twice as many, and so on."""
+
+LOOKS_EVERY: Final = 1.0
+"""Seconds, by the same clock."""
+
+
+@contextlib.contextmanager
+def watching(guard: StuckGuard, seed: int, *, patience: float = PATIENCE) -> Iterator[None]:
+    """While inside, say on stderr when no task of the run in this thread has taken a turn for *patience* seconds.
+
+    Args:
+      guard: Counts the turns.
+      seed: That of the run, to name it by.
+      patience: See `PATIENCE`.
+    """
+    over = threading.Event()
+    watchdog = threading.Thread(
+        target=_watch,
+        args=(guard, seed, threading.get_ident(), patience, over),
+        name="trio-messenger-watchdog",
+        daemon=True,
+    )
+    watchdog.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watchdog.join()
+
+
+def _watch(guard: StuckGuard, seed: int, thread: int, patience: float, over: threading.Event) -> None:
+    turns, since, next_at = guard.turns, time.monotonic(), patience
+    while not over.wait(min(patience, LOOKS_EVERY)):
+        elapsed = time.monotonic() - since
+        if guard.turns != turns:
+            turns, since, next_at = guard.turns, time.monotonic(), patience
+        elif elapsed >= next_at:
+            next_at *= 2
+            sys.stderr.write(f"seed {seed}: for {elapsed:.0f} s {_in_words(guard, thread)}; Ctrl-C ends the run\n")
+            sys.stderr.flush()
+
+
+def _in_words(guard: StuckGuard, thread: int) -> str:
+    place = place_in_thread(thread)
+    if place and guard.task is not None:
+        return f"{owner_in_words(guard.task)} has been in {place}, and nothing else can run"
+    return "no task has run: they wait for what is not in the simulation, such as a thread or a file"
