@@ -84,9 +84,12 @@ async def test_a_first_number_that_cannot_be_is_refused(wrong: Any) -> None:
         with pytest.raises(ValueError, match="first_msg_id") as caught:
             taker()
         assert str(caught.value).startswith(text)
+    there, here = memory_transport_pair()
     with pytest.raises(ValueError, match="first_msg_id") as caught:
-        await Node().serve(memory_transport_pair()[0], first_msg_id=wrong)
+        await Node().serve(there, first_msg_id=wrong)
     assert str(caught.value).startswith(text)
+    with pytest.raises(trio.BrokenResourceError):
+        await here.send([b"{}"])  # whatever `serve` raises, it has closed its transport
 
 
 class _Wrong(FarAway):

@@ -148,12 +148,12 @@ class Service:
         self._transport = transport
         if self._options.wrap_transport is not None:
             self._transport = transport = self._options.wrap_transport(transport)
-        firsts = (self._options.first_msg_id, first_msg_id)
-        self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
         self.sender.home = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
         self.sender.admits = transport.admits
         async with transport:
+            firsts = (self._options.first_msg_id, first_msg_id)
+            self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
             try:
                 async with trio.open_nursery() as services:
                     services.start_soon(self._reaper.run)

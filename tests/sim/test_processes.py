@@ -17,7 +17,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from harness_process import child, needs_proc, until
+from harness_process import NODE, child, needs_proc, until
 
 from trio_messenger import Body, Message
 from trio_messenger.sim import (
@@ -245,6 +245,20 @@ def test_executables_are_read_in_two_rounds_in_the_end(folder: Path) -> None:
     audits = [op for op in run.history if op.audit and op.type == "ok"]
     assert sorted(f"{op.node}" for op in audits) == ["n1", "n2", "n2"]
     assert judge(run)["audit"]["ok-reads"] == {"n1": 2, "n2": 2}
+
+
+def test_lives_that_begin_with_the_clock_repeat_no_number(folder: Path) -> None:
+    """A node of ours that is killed and started again uses no number a second time, if it is told to use the clock."""
+    command = (*NODE, "echo", "--first-msg-id", "clock")
+    run = make_run(folder, "echo", command, faults=[Kill(nodes=["n1"], at=0.2, until=0.3)], time_limit=0.6)
+    run_real(run)
+    assert_valid(run)
+    assert run.hosts["n1"].lives == 2
+    sent = [msgspec.json.decode(line)["body"] for line in sent_by(run, "n1")]
+    assert [body["type"] for body in sent].count("init_ok") == 2
+    numbers = [body["msg_id"] for body in sent]
+    assert numbers == sorted(set(numbers))
+    assert 1.7e15 < numbers[0] < numbers[-1] < 2**53
 
 
 def test_services_answer_processes(folder: Path) -> None:
