@@ -33,6 +33,7 @@ from ._message import (
 from ._node import Node as Node
 from ._once import AtMostOnce as AtMostOnce
 from ._pending_rpc import PendingRpc as PendingRpc
+from ._printable import printable as printable
 from ._retry import Retried as Retried
 from ._stats import Stats as Stats
 from .services import (

@@ -239,6 +239,27 @@ def test_messages_and_logs_are_in_their_order() -> None:
         assert text in lines[index - 1]
 
 
+def test_nothing_that_nodes_say_acts_on_a_terminal() -> None:
+    """Messages and logs are shown on one line each, whatever they hold."""
+    source = """
+from trio_messenger import Node
+HOSTILE = "\\x1b[2J\\n\\x85\\u202e\\u2028\\x9b31m"
+def build():
+    node = Node()
+    @node.on("echo")
+    def echo(request):
+        print(HOSTILE)
+        node.send_nowait(request.src, {"type": HOSTILE})
+        raise ValueError(HOSTILE)
+    return node
+"""
+    Path("hostile.py").write_text(source)
+    found = outcome("test", "-w", "echo", "--node", "hostile:build", *SHORT, "--log-stderr", "--log-net-send")
+    assert r"\x1b[2J" in found.errors
+    assert r"\u202e" in found.errors
+    assert all(line.isprintable() for line in found.errors.split("\n"))
+
+
 # What comes to no verdict
 
 

@@ -217,6 +217,15 @@ def test_the_log_of_a_node_that_talks_on_has_both_ends() -> None:
     assert len(lines) <= 1.5 * LOG_LINES + 1
 
 
+def test_a_log_line_acts_on_no_terminal() -> None:
+    """Lines are those between newlines; whatever else would act on a display is shown as Python writes it."""
+    log = NodeLog("n1")
+    log.add("one\r\n\ttwo\n\x1b[2Jthree \x85\u2028\u202efour\n")
+    log.add("\ud800\x0c")
+    log.add("")
+    assert log.lines() == ["one", "        two", r"\x1b[2Jthree \x85\u2028\u202efour", r"\ud800\x0c"]
+
+
 @pytest.mark.parametrize("name", ["_r", "_ALLOW_DETERMINISTIC_SCHEDULING"])
 def test_a_trio_that_cannot_be_seeded_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Trio has not the names that seed its scheduler, nothing is run that nobody could repeat."""

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Final, final
 
+from .._printable import printable
 from ..sim.journal import Entry
 from ..sim.options import Options
 from ..sim.report import Report
@@ -64,7 +65,7 @@ class Progress:
 
     def _show(self, entry: Entry, run: Run) -> None:
         if entry.event == "send":
-            self._lines[entry.id] = bytes(entry.message or b"").decode()
+            self._lines[entry.id] = printable(bytes(entry.message or b"").decode())
         is_wanted = self._sends if entry.event == "send" else self._deliveries
         if is_wanted and entry.event in _VERBS:
             why = f" ({entry.reason})" if entry.reason else ""

@@ -13,14 +13,14 @@ from typing import Any, Final, final
 
 import trio
 
-from trio_messenger import Message, Node
+from trio_messenger import Message, Node, printable
 from trio_messenger.transports import Transport
 
 from ._streams import Streams
 from ._stuck import Owner, StuckGuard, current_owner
 from ._virtual import end_by_force, place_of_error, unshield
 from .durable import Build, DurableStore
-from .hosts import Host, NodeLog, current_log, encodable
+from .hosts import Host, NodeLog, current_log
 from .network import Delivery, Network
 
 EPOCH: Final = 1_600_000_000.0
@@ -294,7 +294,7 @@ def _in_one_line(exc: BaseException | None) -> str:
     """Return what *exc* is, without its traceback; of a group, as nurseries raise them, the first in it."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    text = encodable(" ".join(traceback.format_exception_only(exc)[-1].split()))
+    text = printable(" ".join(traceback.format_exception_only(exc)[-1].split()))
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 

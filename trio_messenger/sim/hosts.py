@@ -10,15 +10,12 @@ from typing import ClassVar, Final
 
 import trio
 
+from trio_messenger import printable
+
 from .network import Delivery, Network
 
 LOG_LINES: Final = 10_000
 """Lines of a node's log that are kept; of a node that floods it, the first half and the last half."""
-
-
-def encodable(text: str) -> str:
-    """Return *text* as it can be written: a surrogate that stands alone, which is no text, as an escape."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 class NodeLog:
@@ -51,9 +48,10 @@ class NodeLog:
         self.add(f"{self._moment()} {text}")
 
     def add(self, text: str) -> None:
-        """Add *text*, which may have several lines."""
-        for line in encodable(text).splitlines():
-            self._add_line(line)
+        """Add *text*, which may have several lines. Control characters in them are shown as `printable` shows them."""
+        if text:
+            for line in text.removesuffix("\n").split("\n"):
+                self._add_line(printable(line.removesuffix("\r").expandtabs()))
 
     def _add_line(self, line: str) -> None:
         if self._echo is not None:

@@ -1,0 +1,197 @@
+"""What comes from outside and is shown to people: on one line, and without anything that acts on a terminal."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import INIT, line
+from harness_process import bodies, own_node, run
+from hypothesis import given, strategies as st
+
+from trio_messenger import printable
+from trio_messenger._printable import OneLineFormatter, format_exception
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07 \r\nWARNING: forged \u202egnitirw \x9b31m \u2028 \x00 \u200b end"
+"""Clears the screen, sets its title, begins a new line, turns the direction of writing, and more."""
+
+SHOWN = (
+    r"\x1b[2J\x1b]0;title\x07 \r\nWARNING: forged \u202egnitirw \x9b31m \u2028 \x00 \u200b end"  # as Python writes it
+)
+
+
+@given(st.text())
+def test_printable_text_stays_and_anything_else_becomes_so(text: str) -> None:
+    """The result is printable, on one line, can be encoded, and stays as it is when it is made printable again."""
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown.encode().decode() == shown
+    assert printable(shown) == shown
+    assert shown == text or not text.isprintable()
+
+
+@pytest.mark.parametrize("text", ["", "plain", "naïve café", "日本語", "עברית", "🙂", r"back\slash and 'quotes'"])
+def test_letters_of_all_languages_stay(text: str) -> None:
+    """Only what acts on the display is replaced."""
+    assert printable(text) == text
+
+
+def test_control_characters_are_written_as_in_a_python_string() -> None:
+    """Each is shown, and none acts."""
+    assert printable(HOSTILE) == SHOWN
+    assert printable("\ud800") == r"\ud800"
+
+
+# Tracebacks
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    """Return *error* as it is after it was raised."""
+    try:
+        raise error from cause
+    except Exception as exc:  # noqa: BLE001 - whatever it is
+        return exc
+
+
+CAUGHT = {
+    "plain": lambda: raised(ValueError("wrong")),
+    "cause": lambda: raised(ValueError("wrong"), raised(KeyError("before"))),
+    "group": lambda: raised(ExceptionGroup("all", [raised(ValueError("one")), ExceptionGroup("in", [OSError("two")])])),
+    "syntax": lambda: raised(SyntaxError("bad", ("file.py", 1, 5, "1 + + x", 1, 6))),
+    "notes": lambda: noted("a note"),
+}
+
+
+def noted(note: str) -> Exception:
+    """Return an exception with a note."""
+    error = ValueError("wrong")
+    error.add_note(note)
+    return raised(error)
+
+
+@pytest.mark.parametrize("kind", CAUGHT)
+def test_a_harmless_traceback_is_as_python_has_it(kind: str) -> None:
+    """Causes, groups, syntax errors and notes look as ever."""
+    error = CAUGHT[kind]()
+    assert format_exception(error) + "\n" == "".join(traceback.format_exception(error))
+
+
+def test_texts_in_a_traceback_stay_on_their_line() -> None:
+    """Of an exception, its causes, notes and members, no text can begin a line or act on a terminal."""
+    inner = noted(HOSTILE)
+    context = raised(RuntimeError(HOSTILE))
+    members = [raised(KeyError("k"), inner), context, raised(SyntaxError(HOSTILE))]
+    text = format_exception(raised(ExceptionGroup(HOSTILE, members), raised(OSError(HOSTILE))))
+    assert all(each.isprintable() for each in text.split("\n"))
+    assert not [each for each in text.split("\n") if each.lstrip(" |").startswith("WARNING")]
+    assert text.count(SHOWN) == 5
+
+
+def test_formatting_leaves_no_cycle() -> None:
+    """Nothing is left for a garbage collection to find."""
+    error = raised(ValueError("wrong"), raised(KeyError("before")))
+    gc.collect()
+    gc.disable()
+    try:
+        format_exception(error)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+# Logging
+
+
+@pytest.fixture
+def records() -> Iterator[list[logging.LogRecord]]:
+    """Collect what the library logs."""
+    found: list[logging.LogRecord] = []
+
+    class Collecting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record)
+
+    log = logging.getLogger("trio_messenger")
+    handler = Collecting()
+    log.addHandler(handler)
+    yield found
+    log.removeHandler(handler)
+
+
+def test_what_the_library_logs_is_printable_whatever_formats_it(records: list[logging.LogRecord]) -> None:
+    """A program's own formatters get a message and a traceback that they can print as they are."""
+    log = logging.getLogger("trio_messenger")
+    log.warning("from %s", HOSTILE)
+    log.error("failed", exc_info=raised(ValueError(HOSTILE)))
+    log.warning("harmless %s", "text")
+    log.error("no exception", exc_info=True)
+    texts = [logging.Formatter().format(record) for record in records]
+    assert texts[0] == f"from {SHOWN}"
+    assert texts[1].endswith(f"\nValueError: {SHOWN}")
+    assert texts[2] == "harmless text"
+    assert texts[3].startswith("no exception")
+    assert records[2].args == ("text",)
+
+
+def test_the_formatter_makes_each_record_one_line() -> None:
+    """What handlers log of a peer's text is one line, and a traceback below it."""
+    formatter = OneLineFormatter("%(levelname)s: %(message)s")
+
+    def shown(**fields: object) -> str:
+        return formatter.format(logging.makeLogRecord({"levelname": "INFO", "msg": HOSTILE, **fields}))
+
+    assert shown() == f"INFO: {SHOWN}"
+    error = raised(ValueError(HOSTILE))
+    assert shown(exc_info=(ValueError, error, None)).endswith(f"\nValueError: {SHOWN}")
+    assert shown(exc_info=(None, None, None)).rstrip() == f"INFO: {SHOWN}"
+
+
+async def test_nothing_that_a_peer_sends_acts_on_stderr(tmp_path: Path) -> None:
+    """Names, types, errors and whatever a handler raises or logs of them: every line of stderr is printable."""
+    source = """
+import logging
+log = logging.getLogger("own")
+
+@node.on("log")
+def talk(request):
+    log.warning("%s says %s", request.src, request.body["text"])
+
+@node.on("raise")
+def fail(request):
+    raise ValueError(request.body["text"])
+
+@node.on("ask")
+async def ask(request):
+    try:
+        await node.rpc("n2", {"type": "fail"})
+    except Exception as exc:
+        raise RuntimeError("asked in vain") from exc
+
+@node.on("tell")
+def tell(request):
+    def fail(outcome):
+        raise outcome
+    node.rpc_callback("n2", {"type": "fail"}, fail)
+
+@node.background
+async def gossip():
+    await node.rpc("n2", {"type": "fail"})
+"""
+    given = INIT
+    for number, kind in enumerate(["log", "raise", "ask", "tell", "x" + HOSTILE], 2):
+        given += line({"type": kind, "text": HOSTILE, "msg_id": number}, src=HOSTILE)
+    for msg_id in range(12):
+        given += line({"type": "error", "code": 1000, "text": HOSTILE, "in_reply_to": msg_id}, src="n2")
+    given += line({"type": "error", "code": 1, "text": HOSTILE}, src=HOSTILE, dest="n1")
+    given += line({"type": "echo"}, src=HOSTILE, dest=HOSTILE) + HOSTILE.encode() + b"\n"
+    status, output, errors = await run(*own_node(tmp_path, source), input=given, cwd=tmp_path)
+    assert status == 0
+    assert len(bodies(output)) > 5
+    assert all(text.isprintable() for text in errors.split("\n"))
+    assert not [text for text in errors.split("\n") if text.lstrip(" |").startswith("WARNING: forged")]
+    assert errors.count(SHOWN) > 6
+    assert "asked in vain" in errors
