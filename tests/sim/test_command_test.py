@@ -119,9 +119,10 @@ def test_each_reason_has_a_line_of_its_own() -> None:
     """What the checker says stands first, with its first record; then what else is wrong."""
     found = outcome("test", "-w", "echo", "--node", "broken:busy", *SHORT)
     lines = found.output.partition("  because     ")[2].partition("\n  operations")[0].splitlines()
-    said = r"the workload's checker says invalid: errors 28, the first: node \"n\d\", f \"echo\", sent \"P.*"
+    said = r"the workload's checker says invalid: errors \d+, the first: node \"n\d\", f \"echo\", sent \"P.*"
     assert re.fullmatch(said, lines[0])
-    assert lines[1:] == ["              no 'echo' of 28 was ok"]
+    [rest] = lines[1:]
+    assert re.fullmatch(r" {14}no 'echo' of \d+ was ok", rest)
     shouting = outcome("test", "-w", "echo", "--node", "broken:shouting", *SHORT).line("because")
     assert ', received "PLEASE ECHO ' in shouting
     assert '"time"' not in shouting
@@ -212,7 +213,9 @@ def test_messages_are_shown_as_they_are_sent() -> None:
     lines = found.errors.splitlines()
     assert lines[0].startswith('set-up 0.000000 send {"src":"c0","dest":"n')
     assert '"type":"init"' in lines[0]
-    assert [line.startswith("set-up ") for line in lines] == ["init" in line for line in lines]
+    of_set_up = [line for line in lines if line.startswith("set-up ")]
+    assert of_set_up == lines[: len(of_set_up)]
+    assert 0 < len(of_set_up) <= sum("init" in line for line in lines)  # the last node may be initialised at 0
     assert len(lines) == found.json["net"]["all"]["send-count"]
 
 

@@ -30,6 +30,8 @@ from trio_messenger.sim import (
     Partition,
     Pause,
     SetUpError,
+    _processes,
+    cluster,
 )
 from trio_messenger.sim._children import Child, LineSplitter
 from trio_messenger.sim._clients import Client, Clients
@@ -40,7 +42,7 @@ from trio_messenger.sim._streams import Streams
 from trio_messenger.sim._traffic import Traffic
 from trio_messenger.sim.cluster import Cluster
 from trio_messenger.sim.hosts import NodeLog
-from trio_messenger.sim.judgement import judge
+from trio_messenger.sim.judgement import judge, warnings
 from trio_messenger.sim.network import Network
 from trio_messenger.sim.run import Run
 
@@ -315,6 +317,19 @@ def set_up_error(folder: Path, *command: str) -> str:
         (["dies-of", "9"], f"it was killed by SIGKILL\n{NOTHING_SAID}"),
         (["dies-of", "40"], f"it was killed by signal 40\n{NOTHING_SAID}"),
         (["refuses"], f"crash (13): no disk\n{NOTHING_SAID}"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_a_node_that_does_not_come_up_is_named(folder: Path, wrong: list[str], said: str) -> None:
+    """Whatever keeps a node from coming up is told at once, with the node's name and what it said last."""
+    start = time.monotonic()
+    assert set_up_error(folder, *WRONG, *wrong) == f"node 'n1' did not answer 'init': {said}"
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
         (
             ["prints", "Hello, world"],
             "it printed a line on stdout that is no JSON; logs go to stderr:"
@@ -363,11 +378,64 @@ def set_up_error(folder: Path, *command: str) -> str:
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
-def test_a_node_that_does_not_come_up_is_named(folder: Path, wrong: list[str], said: str) -> None:
-    """Whatever keeps a node from coming up is told at once, with the node's name and what it said last."""
-    start = time.monotonic()
-    assert set_up_error(folder, *WRONG, *wrong) == f"node 'n1' did not answer 'init': {said}"
-    assert time.monotonic() - start < 5
+def test_a_bad_line_before_init_ok_is_shown(folder: Path, wrong: list[str], said: str) -> None:
+    """Such a node does not come up, for Maelstrom would not hear it any more; that it works otherwise is told."""
+    assert set_up_error(folder, *WRONG, *wrong) == f"node 'n1' answered 'init', but before that {said}"
+
+
+def test_a_bad_line_instead_of_init_ok_is_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no ``init_ok`` comes afterwards, nobody waits for it for long."""
+    monkeypatch.setattr(cluster, "LINGER", 0.01)
+    assert set_up_error(folder, "sh", "-c", "echo ready; sleep 1000") == (
+        "node 'n1' did not answer 'init': it printed a line on stdout that is no JSON; logs go to stderr:"
+        f" 'ready' (JSON is malformed: invalid character (byte 0))\n{NOTHING_SAID}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            ["answers", '{"type": "init_ok"}'],
+            'it sent {"type": "init_ok"} without in_reply_to: a reply repeats the msg_id of its request there, as the'
+            " integer 1",
+        ),
+        (
+            ["answers", '{"type": "init_ok", "in_reply_to": "1"}'],
+            'it sent {"type": "init_ok", "in_reply_to": "1"} with the in_reply_to "1" (a string): a reply repeats the'
+            " msg_id of its request there, as the integer 1",
+        ),
+        (
+            ["answers-half", '{"type": "init_ok", "in_reply_to": 1}'],
+            "it had begun a line on stdout whose end did not come:"
+            ' \'{"src": "n1", "dest": "c0", "body": {"type": "init_ok", "in_reply_to": 1}}\' (74 bytes);'
+            " end each message with a newline, and flush after that",
+        ),
+    ],
+    ids=["without in_reply_to", "text as in_reply_to", "no newline"],
+)
+def test_what_came_instead_of_init_ok_is_shown(folder: Path, wrong: list[str], said: str, impatient: None) -> None:
+    """A node that answers wrongly is told from one that is silent."""
+    assert set_up_error(folder, *WRONG, *wrong) == (
+        f"node 'n1' did not answer 'init': no reply from 'n1' to msg_id 1 within 0.4 s; {said}\n{NOTHING_SAID}"
+    )
+
+
+def test_replies_to_nothing_and_unfinished_lines_are_told(
+    folder: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later in a run, too, it is told what did arrive of a node whose operations have no replies."""
+    monkeypatch.setattr(_processes, "STALE", 0)
+    run = make_run(folder, "echo", (*WRONG, "replies-to-nothing"), rate=100, concurrency=2)
+    run_real(run)
+    results = judge(run)
+    assert results["valid?"] is False
+    first, second = warnings(results)[-2:]
+    assert first.endswith(
+        ' of n1 to clients reply to nothing that they asked, the first: {"type": "echo_ok"} without in_reply_to:'
+        " a reply repeats the msg_id of its request there, as the integer 1"
+    )
+    assert second.startswith("node 'n1': when it was killed, it had begun a line on stdout whose end did not come: ")
 
 
 def test_a_node_that_answers_init_with_something_else_is_named(folder: Path) -> None:
@@ -832,7 +900,7 @@ def test_a_node_that_does_not_come_up_again_has_a_problem(folder: Path, impatien
 def test_a_node_that_dies_in_its_next_life_has_one_problem(folder: Path) -> None:
     """That a node ended after it was started again is told once."""
     faults = [Kill(nodes=["n1"], at=0.1, until=0.2)]
-    run = make_run(folder, "echo", (*WRONG, "dies-in-second-life"), faults=faults, rate=0, time_limit=0.5)
+    run = make_run(folder, "echo", (*WRONG, "dies-in-second-life"), faults=faults, rate=0, time_limit=3)
     run_real(run)
     assert problems(run) == ["node 'n1' exited with status 1\n  the last it said on stderr:\n  not again"]
 

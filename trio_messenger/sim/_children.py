@@ -148,6 +148,11 @@ class LineSplitter:
         self._kept = limit + 1
         self._held = bytearray()
 
+    @property
+    def unfinished(self) -> bytes:
+        """The beginning of a line whose end has not come yet."""
+        return bytes(self._held)
+
     def receive_data(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream and return the lines that they complete, without their newlines."""
         lines = data.split(b"\n")

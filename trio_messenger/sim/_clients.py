@@ -59,6 +59,12 @@ class Client:
             await self._came.wait()
         return _read(self._reply, RpcTimeout(dest, msg_id, timeout))
 
+    async def linger(self, timeout: float) -> Body | None:
+        """Wait on, after `rpc` was cancelled, for its reply; return that, or None if none came in *timeout* seconds."""
+        with trio.move_on_after(timeout):
+            await self._came.wait()
+        return self._reply
+
     def close(self) -> None:
         """Leave the network."""
         self._network.detach(self.id)

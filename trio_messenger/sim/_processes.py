@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from ._children import GRACE, KILL_TIMEOUT, Child, LineSplitter
+from ._diagnosis import excerpt, why_no_json
 from ._executables import is_file
 from ._guardian import Guardian
 from ._stuck import kinds_of_messages, remedy
@@ -32,6 +33,9 @@ LOG_LINE_LIMIT: Final = 4096
 
 LAST_LINES: Final = 5
 """Lines of stderr that are shown with a node that ended of itself."""
+
+STALE: Final = 1.0
+"""Seconds without more of a line after which it is likely that its end will never come."""
 
 _EXCERPT: Final = 80
 """Bytes of a bad line that are shown, and characters of what is wrong with it."""
@@ -74,7 +78,7 @@ class ProcessHost(Host):
       guardian: Ends what this process cannot end; None if there is none.
     """
 
-    advice = "; its process runs: does it read its stdin, and flush its stdout after each line?"
+    advice = "its process runs: does it read its stdin, and flush its stdout after each line?"
 
     def __init__(
         self,
@@ -97,6 +101,8 @@ class ProcessHost(Host):
         self._guardian = guardian
         self._child: Child | None = None  # the one that lives
         self._last: Child | None = None  # it, or the one that lived last
+        self._stdout = LineSplitter(LINE_LIMIT)  # of the last one
+        self._printed_at = 0.0  # when something came from there
         self._starting = trio.Lock()
         self._is_closed = False
         self._rubbish: dict[str, tuple[int, str, int]] = {}  # by its kind: where in the problems, what, how often
@@ -144,6 +150,8 @@ class ProcessHost(Host):
         status = child.status
         child.kill()
         if status is None:
+            if self._stdout.unfinished and trio.current_time() - self._printed_at >= STALE:
+                self.remarks.append(f"node {self.node_id!r}: when it was killed, {self.unfinished_line()}")
             self._end_life()
         else:
             self._note_end(status)
@@ -155,6 +163,16 @@ class ProcessHost(Host):
         async with self._starting:  # the start that is under way, if there is one
             if self._last is not None:
                 await self._last.gone.wait()
+
+    def unfinished_line(self) -> str:
+        """See `Host.unfinished_line`."""
+        line = self._stdout.unfinished
+        if not line:
+            return ""
+        return (
+            f"it had begun a line on stdout whose end did not come: {excerpt(line)} ({len(line):,} bytes);"
+            " end each message with a newline, and flush after that"
+        )
 
     def pause(self) -> None:
         """Stop the node by SIGSTOP, and hold what comes and goes; see `Host.pause`.
@@ -204,14 +222,17 @@ class ProcessHost(Host):
         await self._expect_end(child, "closed its stdin, though it still runs")
 
     async def _read_stdout(self, child: Child) -> None:
+        self._stdout = LineSplitter(LINE_LIMIT)
+
         def take(lines: list[bytes], size: int) -> None:
+            self._printed_at = trio.current_time()
             for line in lines:
                 if self._child is child:  # what the dead have said is not heard, and they may die of a line
                     self._take(line)
             if self._child is child and self._traffic.add(self.node_id, len(lines), size):
                 self._condemn(f"floods its stdout: {self._flood_in_words()}")
 
-        await _read(child.stdout, LINE_LIMIT, take)
+        await _read(child.stdout, self._stdout, take)
         await self._expect_end(child, "closed its stdout, though it still runs")
 
     def _flood_in_words(self) -> str:
@@ -227,7 +248,7 @@ class ProcessHost(Host):
                 cut = "..." if len(line) > LOG_LINE_LIMIT else ""
                 self.log.add(line[:LOG_LINE_LIMIT].decode(errors="replace") + cut)
 
-        await _read(child.stderr, LOG_LINE_LIMIT, take)
+        await _read(child.stderr, LineSplitter(LOG_LINE_LIMIT), take)
 
     async def _expect_end(self, child: Child, otherwise: str) -> None:
         """Note a problem if the process does not end now."""
@@ -248,7 +269,9 @@ class ProcessHost(Host):
         except msgspec.ValidationError as exc:
             self._refuse("printed a line on stdout that is no message", line, f" ({exc!s:.{_EXCERPT}})")
         except (ValueError, RecursionError) as exc:
-            self._refuse("printed a line on stdout that is no JSON; logs go to stderr", line, f" ({exc!s:.{_EXCERPT}})")
+            self._refuse(
+                f"printed a line on stdout that {why_no_json(line, f'{exc}')}", line, f" ({exc!s:.{_EXCERPT}})"
+            )
         else:
             if printed.src != self.node_id:
                 self._refuse("printed a message with the src of another", line)
@@ -261,8 +284,7 @@ class ProcessHost(Host):
     def _refuse(self, what: str, line: bytes, why: str = "") -> None:
         """Note that the node printed a bad line; of those of one kind only the first is shown."""
         if what not in self._rubbish:
-            shown = ascii(line[:_EXCERPT].decode(errors="replace")) + ("..." if len(line) > _EXCERPT else "")
-            self._note_problem(f"{what}: {shown}{why}")
+            self._note_problem(f"{what}: {excerpt(line, _EXCERPT)}{why}")
             self._rubbish[what] = (len(self.problems) - 1, self.problems[-1], 1)
             return
         index, text, count = self._rubbish[what]
@@ -289,9 +311,10 @@ class ProcessHost(Host):
         return "".join(f"\n  {line}" for line in ["the last it said on stderr:", *lines]) if lines else ""
 
 
-async def _read(stream: trio.abc.ReceiveStream, limit: int, take: Callable[[list[bytes], int], object]) -> None:
+async def _read(
+    stream: trio.abc.ReceiveStream, splitter: LineSplitter, take: Callable[[list[bytes], int], object]
+) -> None:
     """Call *take* with the lines that each read completes, and with its size, until the stream ends."""
-    splitter = LineSplitter(limit)
     async for data in stream:
         take(splitter.receive_data(bytes(data)), len(data))
     take(splitter.receive_eof(), 0)

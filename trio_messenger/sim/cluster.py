@@ -11,8 +11,13 @@ import trio
 from trio_messenger import Body, RpcError, RpcTimeout
 
 from ._clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
+from ._diagnosis import what_came
 from .hosts import Host
 from .network import Network
+
+LINGER: Final = 1.0
+"""Seconds to wait for the reply of a node that has printed a bad line before: whether it works otherwise is worth
+knowing, but the node has failed anyhow."""
 
 LAST_LINES: Final = 20
 """Lines of a node's log that are shown when it does not come up."""
@@ -121,12 +126,18 @@ class Cluster:
     async def _ask(self, host: Host, body: Body, timeout: float) -> bool:
         """Send the node *body* and wait until it has acknowledged it; return False if a fault killed it before that."""
         client = self._clients.open()
+        before = len(self._network.journal)
+        late = None
         try:
             with host.until_trouble() as trouble:
                 reply = await client.rpc(host.node_id, body, timeout)
+            if trouble.cancelled_caught and host.is_alive and host.trouble is not None:
+                late = await client.linger(LINGER)
+        except RpcTimeout as exc:
+            request = {**body, "msg_id": exc.msg_id}
+            raise self._failure(host, self._unanswered(host, client.id, request, before, exc)) from None
         except RpcError as exc:
-            advice = host.advice if isinstance(exc, RpcTimeout) else ""
-            raise self._failure(host, f"did not answer {body['type']!r}: {exc}{advice}") from None
+            raise self._failure(host, f"did not answer {body['type']!r}: {exc}") from None
         except msgspec.ValidationError as exc:
             raise self._failure(host, f"answered {body['type']!r} with a malformed error: {exc}") from None
         finally:
@@ -134,11 +145,21 @@ class Cluster:
         if trouble.cancelled_caught:
             if host.trouble is None:
                 return False
+            if late is not None and late.get("type") == f"{body['type']}_ok":
+                raise self._failure(host, f"answered {body['type']!r}, but before that it {host.trouble}")
             raise self._failure(host, f"did not answer {body['type']!r}: it {host.trouble}")
         wanted = body["type"] + "_ok"
         if reply.get("type") != wanted:
             raise self._failure(host, f"answered {body['type']!r} with {reply!r:.200} instead of {wanted!r}")
         return True
+
+    def _unanswered(self, host: Host, client_id: str, request: Body, before: int, timeout: RpcTimeout) -> str:
+        """Return that the node did not answer *request*, and what did arrive of it since entry *before*."""
+        journal = self._network.journal
+        since = (journal[index] for index in range(before, len(journal)))
+        found = [what_came(since, host.node_id, client_id, request), host.unfinished_line()]
+        told = "; ".join(text for text in found if text)
+        return f"did not answer {request['type']!r}: {timeout}; {told or host.advice}".rstrip("; ")
 
     def _failure(self, host: Host, what: str) -> SetUpError:
         lines = host.log.last(LAST_LINES)

@@ -84,7 +84,7 @@ class Host(ABC):
     """
 
     advice: ClassVar[str] = ""
-    """What to tell whoever waited in vain for an answer of the node; nothing, or it begins with a semicolon."""
+    """What to tell whoever waited in vain for an answer of the node, if nothing at all has come of it."""
 
     def __init__(self, node_id: str, network: Network, log: NodeLog) -> None:
         self.node_id: Final = node_id
@@ -93,6 +93,8 @@ class Host(ABC):
         """What it said."""
         self.problems: Final[list[str]] = []
         """What is wrong with the node itself, such as that it ended; each makes the run invalid."""
+        self.remarks: Final[list[str]] = []
+        """What is odd with the node itself, but need not be wrong."""
         self.trouble: str | None = None
         """The last problem that was noted in this life, without the node's name; None if there is none."""
         self.lives: int = 0
@@ -123,6 +125,10 @@ class Host(ABC):
         """Kill the node and wait until nothing of it is left."""
         self.kill()
 
+    def unfinished_line(self) -> str:
+        """Return what to tell of a line that the node has begun to print, but not ended; nothing, if there is none."""
+        return ""
+
     def pause(self) -> None:
         """Let the node stand still: what comes and goes is held until `resume`."""
         self._is_paused = True
@@ -139,10 +145,10 @@ class Host(ABC):
 
     @contextlib.contextmanager
     def until_trouble(self) -> Iterator[trio.CancelScope]:
-        """Cancel what is inside once the node has another problem, or this life ends; at once, if it has ended."""
+        """Cancel what is inside once this life has a problem or ends; at once, if that is so already."""
         with trio.CancelScope() as scope:
             self._waits.append(scope)
-            if not self.is_alive:
+            if not self.is_alive or self.trouble is not None:
                 scope.cancel()
             try:
                 yield scope

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ._diagnosis import unmatched_replies
 from .checkers import Results, Valid, worst
 from .checkers.audit import audit
 from .checkers.availability import availability
@@ -41,10 +42,10 @@ def judge(run: Run) -> Results:
     ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. Of our own are ``latencies``;
     ``audit``, with how many final reads of each node were ok; ``clients``, with what they ``asked`` before the final
     operations, when the workload ``ran-out`` of operations (in seconds of the main phase; null if it did not), and the
-    ``late-replies`` of each node to clients that were gone; ``nodes``, with the ``problems`` that nodes have whatever
-    their clients saw, such as messages to nobody, those that are ``unasked``, why they are ``stuck``, if they are, and
-    the ``daemons`` that outlived them;
-    and ``faults``, with how often each ``took-effect``.
+    ``late-replies`` of each node to clients that were gone, and its ``unmatched-replies`` to clients that had asked no
+    such thing; ``nodes``, with the ``problems`` that nodes have whatever their clients saw, such as messages to nobody,
+    ``remarks`` on what need not be a problem, those that are ``unasked``, why they are ``stuck``, if they are, and the
+    ``daemons`` that outlived them; and ``faults``, with how often each ``took-effect``.
     """
     history = run.history
     results: dict[str, Any] = {
@@ -83,11 +84,12 @@ def reasons(results: Results) -> list[str]:
 def warnings(results: Results) -> list[str]:
     """Return what makes *results* say less than they seem to: unseen nodes, faults without effect, late replies.
 
-    And what outlived the run.
+    And what is odd with nodes, and what outlived the run.
     """
     is_cut_off = results["nodes"]["stuck"] is not None
     unseen = [] if is_cut_off else _unseen_nodes(results)
-    return [*unseen, *_untested(results), *_too_late(results), *results["nodes"]["daemons"]]
+    odd = [*results["nodes"]["remarks"], *results["nodes"]["daemons"]]
+    return [*unseen, *_untested(results), *_too_late(results), *_unmatched(results), *odd]
 
 
 def _unseen_nodes(results: Results) -> list[str]:
@@ -134,6 +136,15 @@ def _too_late(results: Results) -> list[str]:
     ]
 
 
+def _unmatched(results: Results) -> list[str]:
+    return [
+        f"{told['count']} messages of {node_id} to clients reply to nothing that they asked, the first: {told['first']}"
+        if told["count"] > 1
+        else f"a message of {node_id} to a client replies to nothing that it asked: {told['first']}"
+        for node_id, told in results["clients"]["unmatched-replies"].items()
+    ]
+
+
 def _left_unasked(clients: Results) -> list[str]:
     """Return why the clients asked less than they should have."""
     if not clients["asked"]:
@@ -171,6 +182,7 @@ def _clients(run: Run) -> Results:
         "asked": asked,
         "ran-out": run.ran_out_after,
         "late-replies": late_replies(run.journal, run.closed_clients),
+        "unmatched-replies": unmatched_replies(run.journal),
     }
 
 
@@ -184,6 +196,7 @@ def _nodes(run: Run) -> Results:
         "valid?": not problems and run.stuck is None,
         "stuck": run.stuck,
         "problems": problems,
+        "remarks": [remark for host in run.hosts.values() for remark in host.remarks],
         "unasked": unasked,
         "daemons": run.daemons,
     }

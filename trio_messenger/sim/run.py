@@ -64,6 +64,7 @@ class Run:
     """
 
     _scope: trio.CancelScope  # of all phases, while they last
+    _set_up: int = 0  # nanoseconds that it took, once it is over
 
     def __init__(
         self,
@@ -115,13 +116,14 @@ class Run:
         self._freed = trio.Event()
 
     def moment(self, nanoseconds: int | None = None) -> str:
-        """Return a time of the present phase, now by default, as it is shown while the run goes on.
+        """Return a time, now by default, as it is shown while the run goes on.
 
-        It is in seconds since the main phase began. Before that nobody knows when it will: then the time is in seconds
-        since the run began, and says so.
+        It is in seconds since the main phase began. During set-up nobody knows when that will be: times of set-up are
+        in seconds since the run began, and say so.
         """
-        seconds = (self.network.now() if nanoseconds is None else nanoseconds) / 1e9
-        return f"set-up {seconds:.6f}" if self.phase == "set-up" else f"{seconds:.6f}"
+        time = self.network.now() if nanoseconds is None else nanoseconds
+        is_of_set_up = self.phase == "set-up" or time < 0
+        return f"set-up {(self._set_up + time) / 1e9:.6f}" if is_of_set_up else f"{time / 1e9:.6f}"
 
     async def conduct(self) -> None:
         """Run from beginning to end; when this returns or raises, no node is left.
@@ -171,7 +173,7 @@ class Run:
         if request is not None:
             await cluster.ask_all(request)
         self._open_workers()
-        self._watch(self)  # the last of the set-up is shown with its own times
+        self._set_up = self.network.now()
         self.network.start()
         self._enter("main")
         async with trio.open_nursery() as operations:

@@ -68,6 +68,18 @@ match sys.argv[1]:
         message = receive()
         send(message["src"], {"type": "hello", "in_reply_to": 1})
         sleep()
+    case "answers":
+        send(receive()["src"], json.loads(sys.argv[2]))
+        sleep()
+    case "answers-half":
+        write(json.dumps({"src": "n1", "dest": receive()["src"], "body": json.loads(sys.argv[2])}))
+        sleep()
+    case "replies-to-nothing":
+        reply(receive())
+        for _ in range(2):
+            send(receive()["src"], {"type": "echo_ok"})
+        write('{"src": "n1", "dest": "c1"')
+        sleep()
     case "prints":
         write(sys.argv[2] + "\n")
         serve()

@@ -1,0 +1,132 @@
+"""Diagnosis: what did arrive of a node from which nothing usable came, and what is wrong with it.
+
+Whoever writes a node in another language makes the same few mistakes: a reply that does not say what it replies to, a
+message over several lines, a line without an end. The node then looks dead, though it works. So what it printed is
+looked at, and told.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from trio_messenger import Body, Message
+
+from .journal import Entry
+
+_EXCERPT: Final = 120
+"""Characters of a message or line that are shown: enough to recognise it."""
+
+_decode = msgspec.json.Decoder(Message).decode
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What a body says of requests and replies, without what else it holds, which may be much."""
+
+    msg_id: Any = None
+    in_reply_to: Any = None
+
+
+class _Sent(msgspec.Struct, gc=False):
+    src: str
+    dest: str
+    body: _Head
+
+
+_decode_head = msgspec.json.Decoder(_Sent).decode
+
+_KINDS: Final = {str: "a string", float: "a float", bool: "a boolean", list: "a list", dict: "an object"}
+"""What a value is that should be an integer; what is not here needs no explanation."""
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def excerpt(line: bytes, length: int = _EXCERPT) -> str:
+    """Return *line*, or the first *length* bytes of it, as it can be shown anywhere."""
+    return ascii(line[:length].decode(errors="replace")) + ("..." if len(line) > length else "")
+
+
+def why_no_json(line: bytes, error: str) -> str:
+    """Return what is wrong with a printed *line* that *error* says is no JSON, and what to do about it."""
+    if line.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark; print UTF-8 without one"
+    if line.startswith(_UTF_16) or b"\0" in line[:4]:
+        return "seems to be UTF-16; print UTF-8"
+    if line.startswith((b"{'", b'{"')) and "trailing characters" in error:
+        return "has more than one JSON value; end each message with a newline"
+    if line.startswith(b"{'"):
+        return "is no JSON, which has double quotes; encode messages by a JSON library"
+    if line.startswith(b"{") and "truncated" in error:
+        return "is only the beginning of a JSON object; print each message on one line"
+    return "is no JSON; logs go to stderr"
+
+
+def what_came(entries: Iterable[Entry], node_id: str, client_id: str, request: Body) -> str:
+    """Return what a node sent instead of the reply that a client waited for; nothing, if it sent nothing.
+
+    Args:
+      entries: Those of the journal since the request was sent.
+      node_id: The node that was asked.
+      client_id: The client that asked.
+      request: What it asked, with its ``msg_id``.
+    """
+    sent = [message for message in map(_decode, _lines(entries)) if message.src == node_id]
+    for message in sent:
+        type_ = message.body.get("type")
+        if type_ == f"{request['type']}_ok" or (type_ == "error" and message.dest == client_id):
+            return f"it sent {_shown(message.body)} {_why_no_reply(message, client_id, request['msg_id'])}"
+    if not sent:
+        return ""
+    count = "one other message" if len(sent) == 1 else f"{len(sent)} other messages, the first"
+    return f"it sent {count}: {_shown(sent[0].body)} to {sent[0].dest!r}"
+
+
+def unmatched_replies(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+    """Find what nodes sent to clients that replies to none of their requests. Late replies do reply to one.
+
+    Returns:
+      By the id of each node that sent any: their ``count``, and the ``first``, with what is wrong with it.
+    """
+    asked: dict[str, int] = {}  # the last msg_id of each client: they count from 1
+    found: dict[str, dict[str, Any]] = {}
+    for line in _lines(entries):
+        sent = _decode_head(line)
+        if sent.src.startswith("c"):
+            asked[sent.src] = sent.body.msg_id
+        elif sent.dest in asked and not _is_number(sent.body.in_reply_to, asked[sent.dest]):
+            if sent.src not in found:
+                message = _decode(line)
+                why = _why_no_reply(message, sent.dest, asked[sent.dest])
+                found[sent.src] = {"count": 0, "first": f"{_shown(message.body)} {why}"}
+            found[sent.src]["count"] += 1
+    return found
+
+
+def _lines(entries: Iterable[Entry]) -> Iterator[msgspec.Raw]:
+    return (entry.message for entry in entries if entry.message is not None)
+
+
+def _is_number(value: object, last: int) -> bool:
+    """Tell whether *value* is one of the numbers from 1 to *last*; true and 1.0 are none, though equal to 1."""
+    return type(value) is int and 1 <= value <= last
+
+
+def _shown(body: Body) -> str:
+    text = json.dumps(body, ensure_ascii=False)
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
+def _why_no_reply(message: Message, client_id: str, msg_id: int) -> str:
+    """Return what is wrong with a message that should have been the reply to the request *msg_id* of *client_id*."""
+    if message.dest != client_id:
+        return f"to {message.dest!r}, but {client_id!r} had asked: send a reply to the src of its request"
+    remedy = f"a reply repeats the msg_id of its request there, as the integer {msg_id}"
+    if "in_reply_to" not in message.body:
+        return f"without in_reply_to: {remedy}"
+    value = message.body["in_reply_to"]
+    kind = f" ({_KINDS[type(value)]})" if type(value) in _KINDS else ""
+    return f"with the in_reply_to {_shown(value)}{kind}: {remedy}"
