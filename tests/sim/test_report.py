@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from functools import partial
 
 import pytest
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import broadcast, echo, g_counter
 from trio_messenger.sim import WORKLOADS, Fault, Invocation, Kill, Loss, Partition, Pause, Report, simulate
+from trio_messenger.sim.options import Options
 from trio_messenger.sim.report import figure
-from trio_messenger.sim.simulation import name_of
+from trio_messenger.sim.simulation import run_simulation
 
 
 def deaf(store: dict[str, object] | None = None) -> Node:
@@ -50,7 +50,9 @@ HARMLESS: list[Fault] = [Loss(rate=0.0, at=1, until=3), Kill(nodes=["n3"], at=0,
 @pytest.fixture(scope="module")
 def failed() -> Report:
     """The report of a run that fails because of one of its faults."""
-    return simulate("broadcast", deaf, nodes=3, seed=1, time_limit=15, faults=[HARMLESS[0], CUT, HARMLESS[2]])
+    faults = [HARMLESS[0], CUT, HARMLESS[2]]
+    options = Options(workload="broadcast", nodes=["n1", "n2", "n3"], seed=1, time_limit=15, faults=faults)
+    return run_simulation(options, deaf, node=("--node", "deaf:deaf"))
 
 
 def test_a_valid_run_passes() -> None:
@@ -241,12 +243,3 @@ def test_the_command_has_a_schedule_of_ones_own(failed: Report) -> None:
     assert failed.command is not None
     words = shlex.split(failed.command)
     assert '{"kind": "partition", "at": 2, "until": 12, "links": [["n1", "n2"]' in words[words.index("--faults") + 1]
-
-
-def test_nodes_are_named_if_they_can_be() -> None:
-    """A ready-made node has its name, a function of a module its place; others have no name, and no command."""
-    assert name_of(broadcast.build) == ("--node", "broadcast")
-    assert name_of(deaf) == ("--node", f"{__name__}:deaf")
-    assert name_of(lambda: deaf(store={})) == ()
-    assert name_of(partial(deaf, store=None)) == ()
-    assert simulate("broadcast", partial(deaf, store={}), time_limit=0).command is None

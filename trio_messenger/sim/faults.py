@@ -201,6 +201,16 @@ def when(fault: Fault) -> str:
     return f"from {fault.at:g} s until {'the end' if math.isinf(fault.until) else f'{fault.until:g} s'}"
 
 
+def in_python(faults: Iterable[Fault]) -> str:
+    """Return *faults* as a list in Python, without the fields that have their defaults."""
+    return f"[{', '.join(map(_in_python, faults))}]"
+
+
+def _in_python(fault: Fault) -> str:
+    given = attrs.asdict(fault, recurse=False, filter=lambda field, value: value != field.default)
+    return f"{type(fault).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
 def _describe_links(fault: Fault) -> str:
     assert isinstance(fault, LinkFault)
     if fault.links == BETWEEN_NODES:

@@ -9,8 +9,9 @@ from typing import Final, final
 import attrs
 
 from ._command_lines import command_line
+from ._naming import can_be_found
 from .checkers import Results, Valid
-from .faults import Fault, describe, when
+from .faults import Fault, describe, in_python, when
 from .history import History
 from .journal import Journal
 from .judgement import reasons, warnings
@@ -49,6 +50,8 @@ class Report:
     """What each node said, by its id."""
     rerun: Callable[[Sequence[Fault]], Report] | None = attrs.field(default=None, repr=False)
     """Runs the same with another schedule of faults; None where that would not be the same, in real time."""
+    is_guess: bool = attrs.field(default=False, repr=False)
+    """Whether `node` was concluded from the function that makes the nodes, and nobody has typed it yet."""
 
     @property
     def valid(self) -> Valid:
@@ -63,8 +66,14 @@ class Report:
 
     @property
     def command(self) -> str | None:
-        """The command that runs this again; None if no command line can name what was tested."""
-        return command_line(self.options, self.node) if self.node else None
+        """The command that runs this again, in the current folder; None if no command line can name what was tested.
+
+        If that was the argument of `simulate`, it is first tried whether the command finds it: once, in a new process,
+        which takes as long as it takes to import its module.
+        """
+        if not self.node or (self.is_guess and not can_be_found(self.node)):
+            return None
+        return command_line(self.options, self.node)
 
     @property
     def can_shrink(self) -> bool:
@@ -159,8 +168,14 @@ def _fault_lines(results: Results) -> list[str]:
 
 def _explanation(report: Report) -> str:
     """Return why *report* is not valid, and what to do about it."""
-    again = [f"run it again with: {report.command}"] if report.command else []
-    return "\n".join([summary(report), *again, *_smallest(report)])
+    command = report.command
+    again = f"run it again with: {command}" if command else f"run it again with {same_arguments(report.options)}"
+    return "\n".join([summary(report), again, *_smallest(report)])
+
+
+def same_arguments(options: Options) -> str:
+    """Return how to run again what no command line can name, to go on after: run it again with."""
+    return f"the same arguments of simulate(), of which seed={options.seed}; no command line can name what was tested"
 
 
 def _smallest(report: Report) -> list[str]:
@@ -180,4 +195,5 @@ def _smallest(report: Report) -> list[str]:
     again = rerun(found.faults)
     lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
     lines += [f"  {when(fault)}: {describe(fault)}" for fault in found.faults]
-    return [*lines, *([f"run that with: {again.command}"] if again.command else [])]
+    command = again.command
+    return [*lines, f"run that with: {command}" if command else f"run that with faults={in_python(found.faults)}"]

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from ._in_process import InProcessHost
+from ._naming import name_of
 from ._streams import Streams
 from ._stuck import BUSY_LIMIT, StuckGuard
 from ._virtual import run_virtual
@@ -142,7 +143,7 @@ def run_simulation(
         return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, node=node)
 
     run = conduct(options, build, watch=watch, echo_log=echo_log)
-    return make_report(run, name_of(build) if node is None else node, rerun)
+    return make_report(run, name_of(build) if node is None else node, rerun, is_guess=node is None)
 
 
 def conduct(
@@ -164,7 +165,13 @@ def conduct(
     return run
 
 
-def make_report(run: Run, node: Sequence[str], rerun: Callable[[Sequence[Fault]], Report] | None = None) -> Report:
+def make_report(
+    run: Run,
+    node: Sequence[str],
+    rerun: Callable[[Sequence[Fault]], Report] | None = None,
+    *,
+    is_guess: bool = False,
+) -> Report:
     """Judge *run*, which has ended, and return the report; see `Report` for the others."""
     return Report(
         options=run.options,
@@ -174,15 +181,5 @@ def make_report(run: Run, node: Sequence[str], rerun: Callable[[Sequence[Fault]]
         journal=run.journal,
         logs={node_id: log.lines() for node_id, log in run.logs.items()},
         rerun=rerun,
+        is_guess=is_guess,
     )
-
-
-def name_of(build: Build) -> tuple[str, ...]:
-    """Return how the command line names the nodes that *build* makes; nothing, if it cannot."""
-    module, name = getattr(build, "__module__", None), getattr(build, "__qualname__", "")
-    if not module or not name.isidentifier():
-        return ()
-    ready_made = "trio_messenger.nodes."
-    if module.startswith(ready_made) and name == "build":
-        return "--node", module.removeprefix(ready_made).replace("_", "-")
-    return "--node", f"{module}:{name}"

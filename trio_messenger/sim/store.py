@@ -158,18 +158,13 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
     _write_text(folder / "messages.svg", diagram)
     for name, chart in (("latency", latency), ("rate", rate)):
         _write_text(folder / f"{name}.svg", chart(report.history, report.journal, title=title))
-    commands = [("the same again", folder_command("replay", place))]
-    if report.can_shrink:
-        commands.append(("the fewest faults that still fail", folder_command("shrink", place)))
-    if report.command:
-        commands.append(("from its options", report.command))
     summary = PageSummary(
         title=headline(report.options),
         verdict=report.valid,
         reasons=report.reasons(),
         warnings=report.warnings(),
         seed=report.options.seed,
-        commands=commands,
+        commands=_commands(report, place),
         figures=_figures(report.results),
         faults=[
             (entry["text"], when(fault), entry["took-effect"])
@@ -179,6 +174,18 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
     _write_text(folder / "index.html", page(summary))
+
+
+def _commands(report: Report, place: Path) -> list[tuple[str, str]]:
+    """Return what one may type to see the run again, each with what it does."""
+    command = report.command
+    if command is None:
+        unnamed = "no command line can name what was tested: call simulate with the same arguments, of which"
+        return [(unnamed, f"seed={report.options.seed}")]
+    ways = [("the same again", folder_command("replay", place))]
+    if report.can_shrink:
+        ways.append(("the fewest faults that still fail", folder_command("shrink", place)))
+    return [*ways, ("from its options", command)]
 
 
 def _figures(results: Results) -> list[tuple[str, str | float]]:
