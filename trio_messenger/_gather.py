@@ -73,7 +73,10 @@ async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float |
                 if isinstance(outcome, RpcError):
                     gathered.errors[rpc.dest] = outcome
                 elif isinstance(outcome, Exception):
-                    raise outcome
+                    try:
+                        raise outcome
+                    finally:
+                        del outcome  # this frame and the error would be in a cycle
                 else:
                     gathered.replies[rpc.dest] = outcome
         finally:

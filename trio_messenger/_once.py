@@ -50,9 +50,15 @@ class _Answer:
         kept = (self.body, None if self.error is None else str(self.error))
         return sum(sys.getsizeof(one) for one in kept if one is not None)
 
+    def fail(self, error: BaseException) -> None:
+        """Keep what the first request is answered with, if *error* is more than a cancellation."""
+        failure, _ = split_failure(error)
+        if failure is not None:
+            self.error = _as_answer(failure)
+
     def unwrap(self) -> Body | None:
         if self.error is not None:
-            raise self.error.with_traceback(None)  # or it would grow with each duplicate
+            raise _as_answer(self.error)  # a new one: what is raised keeps the frames that it passes
         return None if self.body is None else msgspec.json.decode(self.body)
 
 
@@ -120,7 +126,7 @@ class AtMostOnce:
             try:
                 answer.keep(call(request))
             except Exception as exc:
-                answer.error = _as_answer(exc)
+                answer.fail(exc)
                 raise
             finally:
                 self._finish(request, answer)
@@ -143,9 +149,7 @@ class AtMostOnce:
                 answer.keep(await call(request))
                 answer.error = None
             except BaseException as exc:
-                failure, _ = split_failure(exc)
-                if failure is not None:  # what the first request is answered with
-                    answer.error = _as_answer(failure)
+                answer.fail(exc)
                 raise
             finally:
                 self._finish(request, answer)

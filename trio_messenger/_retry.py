@@ -108,7 +108,10 @@ class Retry:
         if not isinstance(outcome, Exception):
             return outcome
         if not isinstance(outcome, RpcError) or outcome.code not in _RETRIABLE:
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # this frame and the error would be in a cycle
         if outcome.code == ErrorCode.TIMEOUT:
             self._was_refused_only = False
         self._last = outcome

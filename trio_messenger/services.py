@@ -176,7 +176,7 @@ class KeyValue:
             except RpcError as exc:
                 if exc.code not in (ErrorCode.PRECONDITION_FAILED, ErrorCode.KEY_DOES_NOT_EXIST):
                     raise
-                conflict = exc
+                conflict = exc.with_traceback(None)  # this frame would be in it, and it in this frame
             else:
                 return value
         assert conflict is not None  # every attempt met one, or it would have returned
