@@ -49,6 +49,7 @@ FLOORS = {
     "_envelopes": 1,
     "_periodic": 1,
     "_failures": 1,
+    "_enclosure": 1,
     "_workers": 1,
     "_sender": 1,
     "_calls": 1,

@@ -13,8 +13,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_messenger import Body, Node, Request, _workers
-from trio_messenger._workers import MAX_IDLE, Workers
+from trio_messenger import Body, Node, Request, Stats, _workers
+from trio_messenger._workers import MAX_IDLE, Job, Workers
 from trio_messenger.testing import Network, running
 
 note: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="clean")
@@ -30,6 +30,11 @@ class Parcel:
 
     weight: int
     __weakref__: Any = attrs.field(init=False, repr=False, eq=False)
+
+
+def job(async_fn: Callable[..., Awaitable[object]]) -> Job:
+    """Return what runs *async_fn*, and lets whatever it raises leave the task."""
+    return Job(async_fn, lambda *args: args[-1], lambda *_: async_fn.__name__)
 
 
 class Desk:
@@ -51,7 +56,7 @@ class Desk:
 
     async def do(self, async_fn: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Have it done, and wait until nothing goes on."""
-        self.workers.start_soon(async_fn, *args)
+        self.workers.start_soon(job(async_fn), *args)
         await wait_all_tasks_blocked()
 
 
@@ -61,7 +66,7 @@ class Desk:
 async def test_an_idle_worker_takes_the_next_job() -> None:
     """Jobs that follow one another are done by one task, jobs at the same time by a task each."""
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         for _ in range(3):
             await desk.do(desk.quick)
         assert len(set(desk.tasks)) == len(nursery.child_tasks) == 1
@@ -75,10 +80,10 @@ async def test_an_idle_worker_takes_the_next_job() -> None:
 async def test_closing_lets_idle_workers_end() -> None:
     """Whoever waits for work ends when there will be no more, and nobody else."""
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         await desk.do(desk.slow)
         for _ in range(2):
-            desk.workers.start_soon(desk.quick)
+            desk.workers.start_soon(job(desk.quick))
         await wait_all_tasks_blocked()
         assert len(nursery.child_tasks) == 3
         desk.workers.close()
@@ -91,9 +96,9 @@ async def test_closing_lets_idle_workers_end() -> None:
 async def test_a_closed_pool_still_does_what_it_is_given() -> None:
     """A job that comes with or after the end is done all the same, and no worker waits for another."""
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         await desk.do(desk.quick)
-        desk.workers.start_soon(desk.quick)
+        desk.workers.start_soon(job(desk.quick))
         desk.workers.close()
         await desk.do(desk.quick)
         assert len(desk.tasks) == 3
@@ -106,9 +111,9 @@ async def test_no_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     assert MAX_IDLE == 1000
     monkeypatch.setattr(_workers, "MAX_IDLE", 3)
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         for _ in range(10):
-            desk.workers.start_soon(desk.slow)
+            desk.workers.start_soon(job(desk.slow))
         await wait_all_tasks_blocked()
         assert len(nursery.child_tasks) == 10
         desk.go.set()
@@ -120,7 +125,7 @@ async def test_no_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_cancelled_worker_is_not_used_again() -> None:
     """When the nursery is cancelled its idle workers end, and what is started then has a task of its own."""
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         await desk.do(desk.quick)
         nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):
@@ -142,7 +147,7 @@ async def test_a_job_does_not_see_what_another_has_set() -> None:
         note.set("set by another job")
 
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         for _ in range(3):
             await desk.do(look_and_set)
         desk.workers.close()
@@ -160,7 +165,7 @@ async def test_a_job_does_not_see_what_its_starter_has_set(reused: bool) -> None
 
     token = note.set("from the start")
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         note.reset(token)
         if reused:
             await desk.do(desk.quick)
@@ -205,11 +210,11 @@ async def test_an_idle_worker_keeps_no_argument() -> None:
         await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:
-        desk = Desk(Workers(nursery))
+        desk = Desk(Workers(nursery, Stats(), lambda: None))
         for _ in range(3):
             thing = Thing()
             gone.append(weakref.ref(thing))
-            desk.workers.start_soon(take, thing)
+            desk.workers.start_soon(job(take), thing)
             del thing
             await wait_all_tasks_blocked()
             gc.collect()
@@ -230,7 +235,7 @@ async def test_a_busy_worker_keeps_what_it_was_given_only_as_long_as_its_job_doe
         gone = weakref.ref(thing)
         things = [thing]
         del thing
-        await Desk(Workers(nursery)).do(take, things)
+        await Desk(Workers(nursery, Stats(), lambda: None)).do(take, things)
         assert gone() is None
         nursery.cancel_scope.cancel()
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final, NoReturn, TypeAlias, final
 
 import trio
 
 from ._callables import is_async_callable
+from ._enclosure import Enclosure
 from ._errors import RpcError
+from ._failures import let_go
 from ._message import Body
 from ._outbox import Outbox
 from ._pending import PendingTable
@@ -74,7 +76,7 @@ class Calls:
         self._sender.require_home()
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._outbox.is_full:
-            await self._outbox.wait_for_room()
+            await self._outbox.wait_for_room_to_ask()
         channels = self._spare.pop() if self._spare else trio.open_memory_channel[PendingRpc](1)
         send_channel, receive_channel = channels
         rpc = None
@@ -92,7 +94,10 @@ class Calls:
             self._spare.append(channels)
         outcome = self.outcome(rpc)
         if isinstance(outcome, Exception):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # or this frame, that of the handler and its request would be in a cycle with the error
         return outcome
 
     def call_back(self, dest: str, body: object, callback: Callback, timeout: float | None) -> None:
@@ -101,7 +106,8 @@ class Calls:
             raise TypeError(f"a callback is a function of one argument, not {callback!r:.80}")
         if is_async_callable(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
-        self._sender.require_room()
+        if not self._table.is_closed:  # else it is refused for good, full outbox or not
+            self._sender.require_room()
         msg_id = self._sender.next_msg_id
         seconds = self._rpc_timeout if timeout is None else timeout
         self._table.open_callback(msg_id, dest, seconds, callback)
@@ -148,8 +154,9 @@ class Calls:
         return outcome
 
     async def wait_for_room(self) -> None:
-        """Wait until the outbox has room. Always a checkpoint."""
-        await self._sender.wait_for_room()
+        """Wait until the outbox has room, or no more RPCs can begin. Always a checkpoint."""
+        self._sender.require_home()
+        await self._outbox.wait_for_room_to_ask()
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
         """Let *rpc*, once it has expired, go into *channel* again with a late reply, until `forget`."""
@@ -160,45 +167,59 @@ class Calls:
         self._table.forget(rpc)
 
     async def run_callbacks(self) -> NoReturn:
-        """Call back whatever has ended, until cancelled."""
-        while True:
-            self._call_back(await self._ended_receive.receive())
-            self.run_ended_callbacks(_CALLBACKS_IN_A_ROW)
+        """Call back whatever has ended, until cancelled. Raises what a callback raises in strict mode."""
+        with Enclosure(self._stats, lambda: "a callback") as enclosure:
+            while True:
+                self._call_back(await self._ended_receive.receive())
+                for rpc in self._ended_by_now(_CALLBACKS_IN_A_ROW):
+                    self._call_back(rpc)
+                enclosure.mend()
 
-    def run_ended_callbacks(self, limit: float = math.inf) -> None:
-        """Call back what has ended by now, *limit* of them at the most."""
+    async def run_last_callbacks(self) -> None:
+        """Call back all that have ended by now, whatever some of them raise. No checkpoint.
+
+        Raises:
+          BaseExceptionGroup: in strict mode, with what they raised; in any mode with what is more than an exception.
+        """
+        failures: list[BaseException] = []
+        with Enclosure(self._stats, lambda: "a callback"):
+            for rpc in self._ended_by_now(math.inf):
+                try:
+                    self._call_back(rpc)
+                except BaseException as exc:  # noqa: BLE001 - kept until all have been called
+                    failures.append(exc)
+        if failures:
+            try:
+                raise BaseExceptionGroup("callbacks failed", failures)
+            finally:
+                failures.clear()
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._ended_receive.close()
+        for send_channel, receive_channel in self._spare:
+            send_channel.close()
+            receive_channel.close()
+        self._spare.clear()
+
+    def _ended_by_now(self, limit: float) -> Iterator[PendingRpc]:
         done = 0
         while done < limit:
             try:
                 rpc = self._ended_receive.receive_nowait()
             except trio.WouldBlock:
                 return
-            self._call_back(rpc)
+            yield rpc
             done += 1
-
-    def close(self) -> None:
-        """Close the channels, after calling back whatever waits; what that raises in strict mode comes last."""
-        failures: list[Exception] = []
-        while self._ended_receive.statistics().current_buffer_used:
-            try:
-                self.run_ended_callbacks()
-            except Exception as exc:  # noqa: BLE001 - kept until all have been called
-                failures.append(exc)
-        self._ended_receive.close()
-        for send_channel, receive_channel in self._spare:
-            send_channel.close()
-            receive_channel.close()
-        self._spare.clear()
-        if failures:
-            raise ExceptionGroup("callbacks failed", failures)
 
     def _call_back(self, rpc: PendingRpc) -> None:
         assert rpc.callback is not None  # only callback RPCs go into the shared channel
         try:
             rpc.callback(self.outcome(rpc))
-        except Exception:
+        except Exception as exc:
             self._stats.handler_failures += 1
             if self._strict:
                 raise
             if worth_a_line(self._stats.handler_failures):
                 _log.exception("the callback of RPC %d to %r failed", rpc.msg_id, rpc.dest)
+            let_go(exc)

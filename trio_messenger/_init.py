@@ -21,6 +21,7 @@ from ._handlers import make_handler
 from ._message import Identity, Request
 from ._router import Router
 from ._sender import Sender
+from ._workers import Job
 
 _log = logging.getLogger("trio_messenger")
 
@@ -56,6 +57,7 @@ class Initialiser:
         self._router = router
         self._on_ready = on_ready
         self._waiting: list[Request] = []  # init requests that come while the hooks run
+        self._job = Job(self._run_async, self._interrupted, lambda _: "a hook of on_init")
         router.handlers["init"] = make_handler(self._serve, {})
 
     def _serve(self, request: Request, body: _InitBody) -> dict[str, Any] | None:
@@ -80,7 +82,7 @@ class Initialiser:
         self._sender.src = identity.node_id
         if any(is_async_callable(hook) for hook in self.hooks):
             assert self._router.spawn is not None  # messages are routed while the node serves only
-            self._router.spawn(self._run_async, request)
+            self._router.spawn(self._job, request)
             return None
         try:
             for hook in self.hooks:
@@ -97,20 +99,26 @@ class Initialiser:
                 result = hook()
                 if inspect.isawaitable(result):
                     await result
-        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
-            failure, rest = split_failure(exc)
-            if failure is not None:
-                self._forget(failure)
-                for asked in [request, *self._waiting]:
-                    self._router.fail(asked, failure)
-            if rest is not None:
-                raise rest from None
-        else:
             for asked in [request, *self._waiting]:
                 self._sender.reply(asked, {})
-            self._finish()
-        finally:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
+            self._fail(request, exc)
+        else:
             self._waiting.clear()
+            self._finish()
+
+    def _interrupted(self, request: Request, error: BaseException) -> BaseException | None:
+        failure, rest = split_failure(error)
+        if failure is not None:
+            self._fail(request, failure)
+        self._waiting.clear()
+        return rest
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        self._forget(error)
+        waiting, self._waiting = self._waiting, []
+        for asked in [request, *waiting]:
+            self._router.fail(asked, error)
 
     def _forget(self, error: Exception) -> None:
         """Be as before init, so that it may be tried again."""

@@ -35,6 +35,7 @@ class Outbox:
         self._lines: list[bytes] = []
         self._size = 0
         self._closed = False
+        self._takes_requests = True
         self._writer = trio.lowlevel.ParkingLot()
         self._senders = trio.lowlevel.ParkingLot()
 
@@ -79,6 +80,17 @@ class Outbox:
         await trio.lowlevel.checkpoint()
         while self.is_full and not self._closed:
             await self._senders.park()
+
+    async def wait_for_room_to_ask(self) -> None:
+        """Wait as `wait_for_room` does, but not past `refuse_requests`."""
+        await trio.lowlevel.checkpoint()
+        while self.is_full and self._takes_requests and not self._closed:
+            await self._senders.park()
+
+    def refuse_requests(self) -> None:
+        """Let nobody wait for room to ask somebody: no reply could come any more."""
+        self._takes_requests = False
+        self._senders.unpark_all()
 
     async def wait_until_calm(self) -> None:
         """Wait until the outbox is not busy, or is closed. Always a checkpoint; cancelling it leaves nothing behind."""

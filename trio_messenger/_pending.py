@@ -73,7 +73,8 @@ class PendingTable(Collection[PendingRpc]):
         self._wheel = TimingWheel(self._tell_of_earlier)
         self._ended = _EndedRpcs()
         self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
-        self._closed = False
+        self.is_closed = False
+        """True once no more RPCs can begin."""
 
     def __len__(self) -> int:
         return len(self._rpcs) + len(self._callback_rpcs)
@@ -199,7 +200,7 @@ class PendingTable(Collection[PendingRpc]):
 
     def close(self) -> None:
         """End every RPC with `trio.ClosedResourceError`, and let no more be opened."""
-        self._closed = True
+        self.is_closed = True
         records = list(self._rpcs.values())
         callback_rpcs = list(self._callback_rpcs)
         closed = len(self)
@@ -224,7 +225,7 @@ class PendingTable(Collection[PendingRpc]):
 
     def _admit(self, timeout: float) -> float:
         """Count an RPC, unless it is refused, and return when that was."""
-        if self._closed:
+        if self.is_closed:
             raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
         check_timeout(timeout)
         now = trio.current_time()  # raises outside of Trio: before anything is counted

@@ -10,12 +10,15 @@ from typing import Final, NoReturn
 
 import trio
 
+from ._enclosure import Enclosure
+from ._stats import Stats
+
 SHORTEST_PERIOD: Final = 1e-6
 """Seconds; about as long as a call takes. A much shorter period disappears in the rounding of the clock."""
 
 
 async def every(
-    seconds: float, function: Callable[[], Awaitable[object] | object], jitter: float, random: Random
+    seconds: float, function: Callable[[], Awaitable[object] | object], jitter: float, random: Random, stats: Stats
 ) -> NoReturn:
     """Call *function* at start + *seconds*, start + 2 * *seconds*, ..., each up to *jitter* seconds later.
 
@@ -24,12 +27,14 @@ async def every(
     """
     start = trio.current_time()
     turn = 1
-    while True:
-        await trio.sleep_until(start + turn * seconds + random.uniform(0, jitter))
-        result = function()
-        if inspect.isawaitable(result):
-            await result
-        turn = max(turn, math.floor((trio.current_time() - start) / seconds)) + 1
+    with Enclosure(stats, lambda: f"the periodic function {function!r}") as enclosure:
+        while True:
+            await trio.sleep_until(start + turn * seconds + random.uniform(0, jitter))
+            result = function()
+            if inspect.isawaitable(result):
+                await result
+            enclosure.mend()  # or what it left open would cancel the next call, or keep the node from its end
+            turn = max(turn, math.floor((trio.current_time() - start) / seconds)) + 1
 
 
 def check_period(seconds: float, jitter: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,7 +11,7 @@ from ._callables import check_no_arguments, is_async_callable
 from ._handlers import HandlerFunction
 from ._init import InitHook
 from ._once import AtMostOnce
-from ._periodic import check_period, every
+from ._periodic import check_period
 from ._service import Service
 
 _F = TypeVar("_F", bound=HandlerFunction)
@@ -103,4 +102,4 @@ class Registration:
         """
         check_period(seconds, jitter)
         check_no_arguments(function, "every")
-        self._service.add_background(functools.partial(every, seconds, function, jitter, self.random), function)
+        self._service.add_periodic(function, seconds, jitter, self.random)

@@ -16,6 +16,7 @@ The router never waits for a handler, so the reply that a handler waits for can 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
@@ -24,18 +25,19 @@ import trio
 
 from ._envelopes import EnvelopeLog
 from ._errors import ErrorCode, RpcError, excerpt, unwrapped
-from ._failures import is_only, split_failure
+from ._failures import is_only, let_go, split_failure
 from ._handlers import Handler
 from ._message import MalformedMessage, Message, Request, is_id
 from ._outbox import Outbox
 from ._pending import PendingTable
 from ._sender import Sender
 from ._stats import Stats, worth_a_line
+from ._workers import Job
 
 _log = logging.getLogger("trio_messenger")
 
 Spawn: TypeAlias = Callable[..., object]
-"""Starts a task: ``spawn(async_fn, *args)``."""
+"""Starts a task: ``spawn(job, *args)``."""
 
 
 MAX_HANDLERS: Final = 1000
@@ -75,7 +77,7 @@ class Router:
         self.ready = False
         """True once ``init`` is done: requests are served."""
         self.draining = False
-        """True once no reply can come any more: handlers that waited for one end without answering."""
+        """True once the node closes, and no reply can come any more: handlers that waited for one do not answer."""
         self.is_crowded = False
         """True while as many handlers run as may."""
         self.needs_pause = False
@@ -92,6 +94,7 @@ class Router:
         self._log = log
         self._max_handlers = max_handlers
         self._strict = strict
+        self._job = Job(self._run, self._interrupted, lambda _, request: f"the handler of {excerpt(request.type)}")
 
     def check_free(self, message_type: object) -> None:
         """Raise unless *message_type* can have a handler registered for it."""
@@ -129,16 +132,24 @@ class Router:
 
     def fail(self, request: Request, error: Exception) -> None:
         """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
+        told = unwrapped(error)
+        if not self.is_end_of_call(told):
+            if not isinstance(told, RpcError):
+                self._stats.handler_failures += 1
+                if self._strict:
+                    raise told
+                if worth_a_line(self._stats.handler_failures):
+                    _log.error("the handler of %s failed", excerpt(request.type), exc_info=told)
+            self._answer(request, RpcError.from_exception(told))
+        let_go(told)
+        let_go(error)
+
+    def is_end_of_call(self, error: Exception) -> bool:
+        """Tell whether *error* says no more than that the node closes: something called it, or waited for a reply."""
         error = unwrapped(error)
-        if self.draining and not isinstance(error, RpcError) and is_only(error, trio.ClosedResourceError, RpcError):
-            return  # it waited for a reply that cannot come any more, whatever else failed
-        if not isinstance(error, RpcError):
-            self._stats.handler_failures += 1
-            if self._strict:
-                raise error
-            if worth_a_line(self._stats.handler_failures):
-                _log.error("the handler of %s failed", excerpt(request.type), exc_info=error)
-        self._sender.reply(request, RpcError.from_exception(error).to_body())
+        if not self.draining or isinstance(error, RpcError):
+            return False
+        return is_only(error, trio.ClosedResourceError, RpcError)  # whatever else failed
 
     def _serve(self, request: Request) -> None:
         handler = self.handlers.get(request.type)
@@ -165,7 +176,7 @@ class Router:
         self._started += 1
         self.is_crowded = self._running >= self._max_handlers
         self.needs_pause = self.is_crowded or self._started >= BURST
-        self.spawn(self._run, handler, request)
+        self.spawn(self._job, handler, request)
 
     async def _run(self, handler: Handler, request: Request) -> None:
         try:
@@ -174,15 +185,17 @@ class Router:
                 if self._outbox.is_full:
                     await self._outbox.wait_for_room()
                 self._sender.reply(request, result)
-        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
-            failure, rest = split_failure(exc)
-            if failure is not None:
-                self.fail(request, failure)
-            if rest is not None:
-                raise rest from None
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
+            self.fail(request, exc)
         finally:
             self._running -= 1
             self.is_crowded = False
+
+    def _interrupted(self, _: Handler, request: Request, error: BaseException) -> BaseException | None:
+        failure, rest = split_failure(error)
+        if failure is not None:
+            self.fail(request, failure)
+        return rest
 
     def _nobody_handles(self, request: Request) -> None:
         if request.type == "error":
@@ -239,11 +252,15 @@ class Router:
             request = Request(
                 message.src, self._sender.src or message.dest, "", msg_id, message.body, self._received_at
             )
-            self._sender.reply(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}").to_body())
+            self._answer(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}"))
 
     def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:
         self._note(count, lambda: f"refused {excerpt(request.type)} from {excerpt(request.src)}: {text}")
-        self._sender.reply(request, RpcError(code, text).to_body())
+        self._answer(request, RpcError(code, text))
+
+    def _answer(self, request: Request, error: RpcError) -> None:
+        with contextlib.suppress(trio.ClosedResourceError):  # the node closes, and nothing can be sent any more
+            self._sender.reply(request, error.to_body())
 
     def _note(self, count: int, say: Callable[[], str]) -> None:
         if worth_a_line(count):

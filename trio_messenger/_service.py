@@ -12,6 +12,11 @@ router's task, and everything behind it.
 Closing goes the way of the messages. First nothing more is read and the router ends what it has; then pending RPCs
 are closed, since no reply can come; then background tasks are cancelled and handlers get a time of grace; and when
 nobody is left to send, the writer writes what there is.
+
+What ends the node at once, such as a failure in strict mode or a broken output, cancels all tasks, the writer among
+them. However a node closes, two things hold. When the router ends, every RPC ends, and no more can begin: no reply
+could come. When the writer ends, nothing more can be sent. Whoever calls then gets a `trio.ClosedResourceError` at
+once, and no ``finally`` clause waits for a task of the node that has ended before it.
 """
 
 from __future__ import annotations
@@ -22,15 +27,18 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from random import Random
 from typing import Any, Final, TypeAlias, final
 
 import attrs
 import trio
 
 from ._calls import Calls
+from ._enclosure import Enclosure
 from ._envelopes import EnvelopeLog
 from ._errors import FIRST_USER_CODE
-from ._failures import split_failure
+from ._failures import OnFailure, let_go, split_failure
 from ._handlers import HandlerFunction, make_handler
 from ._init import Initialiser
 from ._message import Message
@@ -38,6 +46,7 @@ from ._once import AtMostOnce
 from ._outbox import Outbox
 from ._pending import PendingTable, check_timeout
 from ._pending_rpc import PendingRpc
+from ._periodic import every
 from ._reaper import Reaper
 from ._router import Router
 from ._sender import FirstMsgId, Sender, check_first_msg_id, first_number
@@ -115,6 +124,7 @@ class Service:
         self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
         self._is_closing = False  # True once no more of them may begin
         self._reading = trio.CancelScope()  # what shutdown cancels
+        self._cancel_all: Callable[[], object]  # ends the node at once; set while it serves
         self._batches_with_router = 0  # on their way to its task, or being routed there
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
         self._transport: Transport | None = None  # set once it serves, for good
@@ -141,6 +151,12 @@ class Service:
         if self.router.ready:
             self._start_background()
 
+    def add_periodic(
+        self, function: Callable[[], Awaitable[object] | object], seconds: float, jitter: float, random: Random
+    ) -> None:
+        """Call *function* every so many *seconds* in a background task; see `Node.every`."""
+        self.add_background(partial(every, seconds, function, jitter, random, self._stats), function)
+
     async def serve(self, transport: Transport, first_msg_id: FirstMsgId) -> None:
         """Run the node on *transport*; see `Node.serve`."""
         if self._transport is not None:
@@ -156,16 +172,15 @@ class Service:
             self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
             try:
                 async with trio.open_nursery() as services:
+                    self._cancel_all = services.cancel_scope.cancel
                     services.start_soon(self._reaper.run)
                     services.start_soon(self.calls.run_callbacks)
                     async with trio.open_nursery() as writing:
-                        writing.start_soon(self._write, transport, services.cancel_scope)
+                        writing.start_soon(self._write, transport)
                         await self._serve_requests(transport)
                         self.outbox.close()
                     services.cancel_scope.cancel()
             finally:
-                self.table.close()
-                self.outbox.close()
                 self.calls.close()
         if self._broken is not None:
             raise self._broken
@@ -184,38 +199,44 @@ class Service:
 
     async def _serve_requests(self, transport: Transport) -> None:
         async with trio.open_nursery() as handlers:
-            workers = Workers(handlers)
+            workers = Workers(handlers, self._stats, self._cancel_all)
             self.router.spawn = workers.start_soon
             async with trio.open_nursery() as background:
                 self._background_nursery = background
-                try:
-                    await self._route(transport)
-                finally:
-                    self._is_closing = True
-                    self._background_nursery = None
-                self.router.draining = True
+                with OnFailure(self._cancel_all):
+                    await self._route(transport, background)
                 workers.close()
-                self.table.close()
-                self.calls.run_ended_callbacks()  # now, while they can still send
+                handlers.cancel_scope.deadline = trio.current_time() + self._options.grace
                 background.cancel_scope.cancel()
-            handlers.cancel_scope.deadline = trio.current_time() + self._options.grace
-        if handlers.cancel_scope.cancelled_caught:
+        if workers.cancelled:
             _log.warning("cancelled the handlers that had not ended %g s after the last message", self._options.grace)
 
-    async def _route(self, transport: Transport) -> None:
+    async def _route(self, transport: Transport, background: trio.Nursery) -> None:
         send_channel, receive_channel = trio.open_memory_channel[_Batch](1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, transport, send_channel)
-            async with receive_channel:
-                async for batch in receive_channel:
-                    await self._route_batch(batch, transport)
-                    self._batches_with_router -= 1
-                    del batch
+            try:
+                with receive_channel, Enclosure(self._stats, _describe_plain) as enclosure:
+                    async for batch in receive_channel:
+                        await self._route_batch(batch, transport, enclosure)
+                        self._batches_with_router -= 1
+                        del batch
+            finally:  # before any handler or background task can wait for a reply in vain
+                self._close_rpcs(background)
 
-    async def _route_batch(self, batch: _Batch, transport: Transport) -> None:
+    def _close_rpcs(self, background: trio.Nursery) -> None:
+        """End all RPCs and let none begin; their callbacks are called in *background*, where they may still send."""
+        self.router.draining = True
+        self._is_closing = True
+        self._background_nursery = None
+        self.outbox.refuse_requests()
+        self.table.close()
+        background.start_soon(self.calls.run_last_callbacks)
+
+    async def _route_batch(self, batch: _Batch, transport: Transport, enclosure: Enclosure) -> None:
         messages, received_at = batch
         patience = PATIENCE
-        while messages := self._route_now(messages, received_at, transport, shed=not patience):
+        while messages := self._route_now(messages, received_at, transport, enclosure, shed=not patience):
             if self.outbox.is_busy:
                 await self.outbox.wait_until_calm()
             else:
@@ -223,7 +244,13 @@ class Service:
                 patience -= self.router.is_crowded
 
     def _route_now(
-        self, messages: list[Message], received_at: float, transport: Transport, *, shed: bool = False
+        self,
+        messages: list[Message],
+        received_at: float,
+        transport: Transport,
+        enclosure: Enclosure,
+        *,
+        shed: bool = False,
     ) -> list[Message]:
         """Route messages up to the first that has to wait: for the outbox or, unless *shed*, for handlers.
 
@@ -242,37 +269,46 @@ class Service:
                 route(message)
         finally:
             outbox.uncork(transport.send_now)  # not by way of the writer, which is a pass of the scheduler away
+            enclosure.mend()
         return []
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[_Batch]) -> None:
         with self._reading, send_channel:
             try:
-                async for messages in transport:
-                    await self._take_in(messages, transport, send_channel)
-                    del messages  # an idle node is not to keep its last ones
+                with Enclosure(self._stats, _describe_plain) as enclosure:
+                    async for messages in transport:
+                        await self._take_in(messages, transport, send_channel, enclosure)
+                        del messages  # an idle node is not to keep its last ones
             except trio.BrokenResourceError as exc:
                 self._broken = exc  # what came before it is still answered
 
     async def _take_in(
-        self, messages: list[Message], transport: Transport, send_channel: trio.MemorySendChannel[_Batch]
+        self,
+        messages: list[Message],
+        transport: Transport,
+        send_channel: trio.MemorySendChannel[_Batch],
+        enclosure: Enclosure,
     ) -> None:
         """Route what was read, here and now if the router's task has nothing to do: to wake it takes a pass more."""
         self._stats.received += len(messages)
         received_at = trio.current_time()
         if not self._batches_with_router:
-            messages = self._route_now(messages, received_at, transport)
+            messages = self._route_now(messages, received_at, transport, enclosure)
         if messages:
             self._batches_with_router += 1
             await _pass_on((messages, received_at), send_channel)
 
-    async def _write(self, transport: Transport, services: trio.CancelScope) -> None:
+    async def _write(self, transport: Transport) -> None:
         try:
             while lines := await self.outbox.take():
                 await transport.send(lines)
                 del lines  # as much as an outbox holds
         except trio.BrokenResourceError as exc:
             self._broken = exc
-            services.cancel()
+            self._cancel_all()
+        finally:
+            self.router.draining = True
+            self.outbox.close()
 
     def _start_background(self) -> None:
         waiting, self._background = self._background, []
@@ -282,16 +318,26 @@ class Service:
 
     async def _run_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         try:
-            await async_fn()
-        except BaseException as exc:
+            with Enclosure(self._stats, lambda: f"background task {function!r}"):
+                await async_fn()
+        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
             failure, rest = split_failure(exc)
-            if failure is not None:
-                self._stats.handler_failures += 1
-                if self._options.strict:
-                    raise
-                _log.error("background task %r failed", function, exc_info=failure)
-            if rest is not None:
-                raise rest from None
+            try:
+                with OnFailure(self._cancel_all):
+                    if failure is not None and not self.router.is_end_of_call(failure):
+                        self._stats.handler_failures += 1
+                        if self._options.strict:
+                            raise failure
+                        _log.error("background task %r failed", function, exc_info=failure)
+                        let_go(failure)
+                    if rest is not None:
+                        raise rest
+            finally:
+                del failure, rest  # or they would be in a cycle with this frame, by their tracebacks
+
+
+def _describe_plain() -> str:
+    return "a plain handler, or a plain hook of on_init,"
 
 
 async def _pass_on(batch: _Batch, send_channel: trio.MemorySendChannel[_Batch]) -> None:

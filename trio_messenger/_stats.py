@@ -32,6 +32,8 @@ class Stats:
     """``error`` messages that reply to nothing; never answered, lest two nodes answer each other for ever."""
     handler_failures: int = 0
     """Handlers, callbacks and background tasks that raised something that is no `RpcError`."""
+    scopes_left_open: int = 0
+    """Times that a handler, a callback or a periodic function returned without leaving a cancel scope or a nursery."""
     rpcs: int = 0
     """RPCs begun."""
     answered: int = 0

@@ -2,7 +2,8 @@
 
 To spawn a task costs about twice what it costs to wake one that waits, and a node that serves async handlers does it
 for each request. So a task whose handler has ended waits for the next one, in a nursery that outlives them both. A
-handler cannot tell: it begins with a fresh context, and a task that it was cancelled in is not used again.
+handler cannot tell: it begins with a fresh context; a task that it was cancelled in is not used again; and neither is
+one in which a handler left a cancel scope open, which would cancel the next one, or shield it.
 """
 
 from __future__ import annotations
@@ -14,35 +15,69 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import trio
 
-MAX_IDLE: Final = 1000
-"""Tasks that wait for work, about 5 kB each; more than that end when their handler does."""
+from ._enclosure import Enclosure
+from ._failures import OnFailure
+from ._stats import Stats
 
-_Job: TypeAlias = tuple[Callable[..., Awaitable[object]], tuple[Any, ...]]
+MAX_IDLE: Final = 1000
+"""Tasks that wait for work, about 6 kB each; more than that end when their handler does."""
+
+
+@final
+@attrs.frozen
+class Job:
+    """Something that is done again and again, with other arguments each time."""
+
+    run: Callable[..., Awaitable[object]]
+    """Does it. An exception that it raises leaves the task."""
+    interrupted: Callable[..., BaseException | None]
+    """Called with the arguments and what else `run` raised, such as a cancellation, when all scopes that it entered are
+    closed; returns what is to leave the task, None for nothing."""
+    describe: Callable[..., str]
+    """Says, given the arguments, whose code runs; for the log."""
+
+
+_Work: TypeAlias = tuple[Job, tuple[Any, ...]]
 
 
 @attrs.define(eq=False)
 class _Worker:
     task: trio.lowlevel.Task
-    job: _Job | None  # None: there will be no more
+    work: _Work | None  # what it does or is to do next; None: nothing, and once it is awake, there will be no more
+
+    def describe(self) -> str:
+        assert self.work is not None  # only jobs leave something open
+        job, args = self.work
+        return job.describe(*args)
 
 
 @final
 class Workers:
-    """Runs async functions in tasks of *nursery*, as its ``start_soon`` would, until `close`."""
+    """Runs jobs in tasks of *nursery*, until `close`.
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    Args:
+      nursery: Where the tasks are.
+      stats: Counts the cancel scopes that jobs leave open.
+      failed: Called when an exception that is no cancellation is about to leave a task, and so to end *nursery*.
+    """
+
+    def __init__(self, nursery: trio.Nursery, stats: Stats, failed: Callable[[], object]) -> None:
+        self.cancelled = 0
+        """Jobs that ended because the nursery, or what it is in, was cancelled, or that ended it."""
         self._nursery = nursery
+        self._stats = stats
+        self._failed = failed
         self._context = contextvars.copy_context()
         self._idle: list[_Worker] = []
         self._closed = False
 
-    def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any) -> None:
-        """Run ``async_fn(*args)`` in a task that does nothing else meanwhile."""
+    def start_soon(self, job: Job, *args: Any) -> None:
+        """Run *job* with *args* in a task that does nothing else meanwhile."""
         if not self._idle:
-            self._context.copy().run(self._nursery.start_soon, self._work, (async_fn, args))
+            self._context.copy().run(self._nursery.start_soon, self._work, (job, args))
             return
         worker = self._idle.pop()
-        worker.job = (async_fn, args)
+        worker.work = (job, args)
         worker.task.context = self._context.copy()
         trio.lowlevel.reschedule(worker.task)
 
@@ -50,24 +85,38 @@ class Workers:
         """Let every task end as soon as it has nothing to do. What runs goes on; what is started still runs."""
         self._closed = True
         while self._idle:
-            worker = self._idle.pop()
-            worker.job = None
-            trio.lowlevel.reschedule(worker.task)
+            trio.lowlevel.reschedule(self._idle.pop().task)
 
-    async def _work(self, job: _Job | None) -> None:
-        worker = _Worker(trio.lowlevel.current_task(), job)
-        del job
+    async def _work(self, work: _Work) -> None:
+        worker = _Worker(trio.lowlevel.current_task(), work)
+        del work
 
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
             self._idle.remove(worker)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        while worker.job is not None:
-            async_fn, args = worker.job
-            worker.job = None
-            await async_fn(*args)
-            del async_fn, args  # a worker that waits must not keep the last request
-            if self._closed or len(self._idle) >= MAX_IDLE:
-                return
-            self._idle.append(worker)
-            await trio.lowlevel.wait_task_rescheduled(abort)
+        try:
+            with Enclosure(self._stats, worker.describe) as enclosure:
+                while worker.work is not None:
+                    job, args = worker.work
+                    await job.run(*args)
+                    if self._closed or len(self._idle) >= MAX_IDLE or not enclosure.is_intact():
+                        return
+                    worker.work = None
+                    del job, args  # a worker that waits must not keep the last request
+                    self._idle.append(worker)
+                    await trio.lowlevel.wait_task_rescheduled(abort)
+        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
+            rest: BaseException | None = exc
+            try:
+                with OnFailure(self._failed):
+                    if worker.work is not None and not isinstance(exc, Exception):
+                        job, args = worker.work
+                        rest = job.interrupted(*args, exc)
+                        self.cancelled += rest is not None
+                    if rest is exc:
+                        raise
+                    if rest is not None:
+                        raise rest from None
+            finally:
+                del rest  # or it would be in a cycle with this frame, by its traceback

@@ -1,0 +1,360 @@
+"""Cancel scopes that a handler and its like leave open: they are closed, and nobody else feels them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_messenger import AtMostOnce, Body, Node, Stats
+from trio_messenger._enclosure import Enclosure
+from trio_messenger.testing import Network, running
+
+Leave: TypeAlias = Callable[[list[Any]], object]
+"""Leaves something open that would cancel or shield the task; puts what must stay in memory for that into the list."""
+
+ADVICE: Final = "enter it by 'with', and do not yield inside it in a generator"
+STRAY: Final = (
+    "trio_messenger._failures.StrayCancellation: cancelled by a cancel scope that it left open itself; enter cancel"
+    " scopes and nurseries by 'with', and do not yield inside them in a generator"
+)
+
+
+pytestmark = [  # generators that nobody runs to their ends
+    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the node has logged, and not what Trio has to say of generators."""
+    return [record.getMessage() for record in caplog.records if record.name == "trio_messenger"]
+
+
+def left_open(whose: str, count: int = 1) -> str:
+    return f"{whose} left a cancel scope or a nursery open, which is closed now ({count} so far); {ADVICE}"
+
+
+# What can be left open
+
+
+def enter_scope(kept: list[Any]) -> None:
+    scope = trio.CancelScope(deadline=trio.current_time() + 1)
+    scope.__enter__()
+
+
+def enter_kept_scope(kept: list[Any]) -> None:
+    kept.append(trio.CancelScope())
+    kept[-1].__enter__()
+
+
+def enter_shield(kept: list[Any]) -> None:
+    trio.CancelScope(shield=True, deadline=trio.current_time() + 999).__enter__()
+
+
+def in_generator(kept: list[Any]) -> None:
+    def items() -> Iterator[int]:
+        with trio.move_on_after(1):  # noqa: ASYNC100 - what waits is the handler
+            yield from range(3)
+
+    kept.append(items())
+    next(kept[-1])
+
+
+async def in_async_generator(kept: list[Any]) -> None:
+    async def items() -> AsyncIterator[int]:
+        with trio.fail_after(1):
+            for number in range(3):
+                yield number
+
+    kept.append(items())
+    await anext(kept[-1])
+
+
+async def in_lost_generator(kept: list[Any]) -> None:
+    things: list[Any] = []
+    await in_async_generator(things)
+    things.clear()
+
+
+async def in_nursery(kept: list[Any]) -> None:
+    async def items() -> AsyncIterator[int]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_until_cancelled, kept)
+            nursery.cancel_scope.deadline = trio.current_time() + 999
+            yield 1
+
+    kept.append(items())
+    await anext(kept[-1])
+
+
+async def run_until_cancelled(kept: list[Any]) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        kept.append("cancelled")
+
+
+PLAIN: Final = (enter_scope, enter_kept_scope, enter_shield, in_generator)
+ASYNC: Final = (in_async_generator, in_lost_generator, in_nursery)
+plain_leaves = pytest.mark.parametrize("leave", PLAIN, ids=lambda leave: leave.__name__)
+all_leaves = pytest.mark.parametrize("leave", [*PLAIN, *ASYNC], ids=lambda leave: leave.__name__)
+
+
+async def do(leave: Leave, kept: list[Any]) -> None:
+    result = leave(kept)
+    if hasattr(result, "__await__"):
+        await result
+
+
+def cancel_kept(kept: list[Any]) -> None:
+    """Cancel what was kept, if that can be cancelled."""
+    for thing in kept:
+        if isinstance(thing, trio.CancelScope):
+            thing.cancel()
+
+
+def slow_node(**options: Any) -> Node:
+    """Return a node whose ``slow`` handler takes two seconds, and whose ``echo`` handler none."""
+    node = Node(**options)
+
+    @node.on("slow")
+    async def slow() -> Body:
+        await trio.sleep(2)
+        return {}
+
+    node.on("echo")(lambda: {})
+    return node
+
+
+async def expect_undisturbed(network: Network, kept: list[Any]) -> None:
+    """See that three requests that take two seconds are answered, though what was kept is cancelled meanwhile; and that
+    the node ends as soon as its input does."""
+    for msg_id in range(3):
+        await network.send("c2", {"type": "slow", "msg_id": msg_id})
+    await wait_all_tasks_blocked()
+    cancel_kept(kept)
+    assert sorted([(await network.receive()).body["in_reply_to"] for _ in range(3)]) == [0, 1, 2]
+    await network.request("echo")
+    network.send_eof()
+    before = trio.current_time()
+    with pytest.raises(trio.EndOfChannel):
+        await network.receive()
+    assert trio.current_time() == before
+
+
+@all_leaves
+async def test_open_scope_of_an_async_handler_disturbs_nobody(
+    leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever an async handler leaves open, it is answered; and neither is another one cancelled by it, nor the node
+    kept from its end. The log says whose it was."""
+    node, kept = slow_node(), list[Any]()
+
+    @node.on("first")
+    async def first() -> Body:
+        await do(leave, kept)
+        return {"done": True}
+
+    async with running(node) as network:
+        assert (await network.request("first"))["done"]
+        await expect_undisturbed(network, kept)
+    assert (node.stats.scopes_left_open, node.stats.handler_failures) == (1, 0)
+    assert logged(caplog) == [left_open("the handler of 'first'")]
+    assert ("cancelled" in kept) == (leave is in_nursery)  # its tasks end with it
+
+
+@plain_leaves
+@pytest.mark.parametrize("where", ["plain handler", "plain hook", "callback"])
+async def test_open_scope_of_plain_code_disturbs_nobody(
+    where: str, leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the reader nor the task of callbacks is cancelled by what a plain function leaves open, or shielded."""
+    node, kept = slow_node(), list[Any]()
+    text = "a plain handler, or a plain hook of on_init,"
+    if where == "plain handler":
+        node.on("first")(lambda: leave(kept))
+    elif where == "plain hook":
+        node.on_init(lambda: leave(kept))
+    async with running(node) as network:
+        if where == "plain handler":
+            await network.send("c1", {"type": "first", "msg_id": 1})
+        elif where == "callback":
+            text = "a callback"
+            for _ in range(2):
+                node.rpc_callback("n2", {"type": "ask"}, lambda _: leave(kept), timeout=0.25)
+                await network.receive()
+        await trio.sleep(0.5)
+        called: list[object] = []
+        node.rpc_callback("n2", {"type": "ask"}, called.append, timeout=0.5)
+        await network.receive()
+        await expect_undisturbed(network, kept)
+        assert len(called) == 1
+    assert left_open(text) in logged(caplog)
+    assert node.stats.handler_failures == 0
+
+
+@all_leaves
+async def test_open_scope_of_a_periodic_function_ends_no_series(
+    leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A periodic function that leaves something open each time is called again each time, until the node closes."""
+    node, kept = slow_node(), list[Any]()
+    calls: list[float] = []
+
+    def periodic() -> object:
+        calls.append(trio.current_time())
+        return do(leave, kept)
+
+    start = trio.current_time()
+    node.every(1.5, periodic)
+    async with running(node) as network:
+        await trio.sleep(4)
+        cancel_kept(kept)
+        await trio.sleep(1)
+        before = trio.current_time()
+        network.send_eof()
+    assert trio.current_time() == before
+    assert calls == [start + 1.5, start + 3.0, start + 4.5]
+    assert logged(caplog) == [left_open(f"the periodic function {periodic!r}", n) for n in (1, 2, 3)]
+
+
+async def sleep_in_open_scope() -> None:
+    trio.move_on_after(1).__enter__()
+    await trio.sleep(2)
+
+
+async def fail_in_open_nursery() -> None:
+    async def fail() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("on the way out")
+
+    trio.move_on_after(1).__enter__()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fail)
+        nursery.start_soon(trio.sleep_forever)
+
+
+@pytest.mark.parametrize("where", ["handler", "once", "hook", "background"])
+async def test_cancellation_that_the_node_did_not_send_ends_what_it_hits_alone(
+    where: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A scope that a handler left open and that cancels it is its failure: error 13, counted, logged. So it is for an
+    init hook and a background task; the node goes on."""
+    node = slow_node()
+    what = "the handler of 'first'"
+    if where == "hook":
+        what = "the handler of 'init'"
+        node.on_init(sleep_in_open_scope)
+    elif where == "background":
+        what = f"background task {sleep_in_open_scope!r}"
+        node.background(sleep_in_open_scope)
+    else:
+        node.on("first", at_most_once=AtMostOnce() if where == "once" else None)(sleep_in_open_scope)
+    async with running(node, init=where != "hook") as network:
+        if where == "hook":
+            await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1"]})
+            answer = (await network.receive()).body
+            assert (answer["code"], answer["text"]) == (13, STRAY)
+        elif where == "background":
+            await trio.sleep(3)
+        else:
+            answers = []
+            for _ in range(2):
+                await network.send("c1", {"type": "first", "msg_id": 7})
+            answers = [(await network.receive()).body for _ in range(2)]
+            assert [answer["code"] for answer in answers] == [13, 13]
+            assert answers[0]["text"] == STRAY
+        if where != "hook":
+            await expect_undisturbed(network, [])
+    assert node.stats.handler_failures == (2 if where == "handler" else 1)
+    assert f"{what} failed" in caplog.messages
+    assert "in sleep_in_open_scope" in caplog.text  # where it was cancelled
+
+
+async def test_failure_on_the_way_out_of_an_open_scope_is_the_one_that_is_told(autojump_clock: MockClock) -> None:
+    """If a task of a handler fails as such a scope cancels it, the request is answered once, with that failure."""
+    node = slow_node()
+    node.on("first")(fail_in_open_nursery)
+    async with running(node) as network:
+        answer = await network.request("first")
+        assert (answer["code"], answer["text"]) == (13, "ValueError: on the way out")
+        await expect_undisturbed(network, [])
+    assert node.stats.handler_failures == 1
+
+
+@pytest.mark.parametrize("where", ["handler", "background"])
+async def test_strict_mode_lets_a_stray_cancellation_leave(where: str, autojump_clock: MockClock) -> None:
+    """In strict mode it leaves serve() as an error, not as a cancellation that nobody would see."""
+    node = slow_node(strict=True)
+    if where == "handler":
+        node.on("first")(sleep_in_open_scope)
+    else:
+        node.background(sleep_in_open_scope)
+    with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+        async with running(node) as network:
+            await network.send("c1", {"type": "first", "msg_id": 1})
+            await trio.sleep_forever()
+    assert node.stats.handler_failures == 1
+
+
+async def test_more_than_an_exception_in_an_open_scope_leaves_without_its_cancellation(
+    autojump_clock: MockClock,
+) -> None:
+    """KeyboardInterrupt goes on its way, whatever else comes with it."""
+
+    async def interrupt() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyboardInterrupt
+
+    async def first() -> None:
+        trio.move_on_after(1).__enter__()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interrupt)
+            nursery.start_soon(trio.sleep_forever)
+
+    node = Node()
+    node.on("first")(first)
+    with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
+        async with running(node) as network:
+            await network.send("c1", {"type": "first", "msg_id": 1})
+            await trio.sleep_forever()
+
+
+async def test_where_nobody_can_tell_no_task_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a Trio that does not show what is open, each handler has a task of its own, and no log line is wrong."""
+    monkeypatch.setattr(Enclosure, "is_intact", lambda _: False)
+    node, tasks = Node(), list[trio.lowlevel.Task]()
+
+    @node.on("first")
+    async def first() -> Body:
+        tasks.append(trio.lowlevel.current_task())
+        return {}
+
+    node.on("echo")(lambda: {})
+    async with running(node) as network:
+        for _ in range(3):
+            await network.request("first")
+            await network.request("echo")
+    assert len(set(tasks)) == 3
+    assert node.stats.scopes_left_open == 0
+
+
+async def test_enclosure_of_a_trio_that_does_not_tell_is_never_known_to_be_intact() -> None:
+    """What looks at a task, and finds nothing of cancel scopes in it, says that something may be open."""
+
+    class Task:
+        """A task of such a Trio."""
+
+    with Enclosure(Stats(), lambda: "somebody") as enclosure:
+        assert enclosure.is_intact()
+        task, enclosure._task = enclosure._task, Task()  # type: ignore[assignment]
+        assert not enclosure.is_intact()
+        enclosure._task = task
