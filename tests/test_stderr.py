@@ -318,6 +318,9 @@ def test_the_last_lines_do_not_wait_for_a_reader_that_does_not_read(
 def test_where_messages_go_the_same_way_only_whole_lines_are_written(writer: LogWriter, pipes: Pipes) -> None:
     """What is printed piece by piece must not have a message in its middle; the end of the node ends the line."""
     assert not writer.is_shared_with(pipes.given_read)
+    closed = os.dup(pipes.output_write)
+    os.close(closed)
+    assert not writer.is_shared_with(closed)
     assert writer.is_shared_with(pipes.output_write)
     for piece in (b"a", b" b", b"\nc", b"\n", b"unfinished"):
         writer.write(piece)

@@ -308,7 +308,11 @@ class Node(Registration):
 
         SIGTERM and SIGINT close the node in the same way, and a second signal ends the process at once. Logs go to
         stderr, and so does what handlers print: stdout is for messages. SIGUSR1 prints the statistics there, and so
-        does the end, at log level ``INFO``.
+        does the end, at log level ``INFO``. Signals are caught from here until the process ends.
+
+        Until it returns, stdin and stdout are the node's alone. For everybody else, child processes included, stdin is
+        empty and stdout is stderr; reading `sys.stdin` raises `RuntimeError`. Writing to stderr never waits for its
+        reader, up to the end of the process.
 
         Args:
           log_level: The least level to log, such as ``"INFO"``, where logging is not configured otherwise.

@@ -19,7 +19,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final, final
 
@@ -54,6 +54,10 @@ class Descriptor:
     """Read up to so many bytes, none at the end. Raises `BlockingIOError` if it would have to wait, or `OSError`."""
     write: Callable[[bytes | memoryview], int]
     """Write some or all, and return how many bytes. Raises `BlockingIOError` if it would have to wait, or `OSError`."""
+    wait_readable: Callable[[], Awaitable[None]]
+    """Wait until `read` need not wait. Always a checkpoint."""
+    wait_writable: Callable[[], Awaitable[None]]
+    """Wait until `write` need not wait. Always a checkpoint."""
 
     def __init__(self, number: int, access: int) -> None:
         self._own = self._fd = duplicate(number)
@@ -69,14 +73,8 @@ class Descriptor:
             self.read, self.write = partial(os.read, self._fd), partial(os.write, self._fd)
         else:
             self.read, self.write = self._read_polled, self._write_polled
-
-    async def wait_readable(self) -> None:
-        """Wait until `read` need not wait. Always a checkpoint."""
-        await trio.lowlevel.wait_readable(self._fd)
-
-    async def wait_writable(self) -> None:
-        """Wait until `write` need not wait. Always a checkpoint."""
-        await trio.lowlevel.wait_writable(self._fd)
+        self.wait_readable = partial(trio.lowlevel.wait_readable, self._fd)
+        self.wait_writable = partial(trio.lowlevel.wait_writable, self._fd)
 
     def block_until_writable(self, seconds: float) -> bool:
         """Block this thread until `write` need not wait; return False if that takes longer than *seconds*."""
@@ -118,9 +116,7 @@ def is_same_channel(one: int, other: int) -> bool:
     """
     try:
         a, b = os.fstat(one), os.fstat(other)
-    except OSError as exc:
-        if exc.errno != errno.EBADF:
-            raise
+    except OSError:
         return False  # one of them is closed
     is_channel = stat.S_ISFIFO(a.st_mode) or stat.S_ISSOCK(a.st_mode) or os.isatty(one)
     return is_channel and (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)

@@ -15,6 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, NoReturn, final
 
 import trio
@@ -42,11 +43,12 @@ class LogWriter:
         """The descriptor."""
         self._descriptor: Final = Descriptor(number, os.O_WRONLY)
         self._whole_lines = False  # set once messages go the same way
-        self._patience = 0.0  # seconds to wait for the reader; only after the node has ended
-        self._start_empty()
-        os.register_at_fork(after_in_child=self._become_childs)
+        self._start_empty(patience=0.0)
+        # In a child of fork(), what waits is its parent's, another thread may have had the lock, and no task writes.
+        os.register_at_fork(after_in_child=partial(self._start_empty, patience=PATIENCE))
 
-    def _start_empty(self) -> None:
+    def _start_empty(self, *, patience: float) -> None:
+        self._patience = patience  # seconds to wait for the reader; only while no node runs
         self._incoming: deque[bytes] = deque()  # anybody may append; everything else is changed with the lock only
         self._lock = threading.Lock()
         self._tail = b""  # the beginning of a line that must wait for its end
@@ -192,8 +194,3 @@ class LogWriter:
                 self._patience = 0.0  # it had its time
                 return
             self._work(anyway=True)
-
-    def _become_childs(self) -> None:
-        """In a child process after fork(): what waits is its parent's, and so is the lock that another thread has."""
-        self._start_empty()
-        self._patience = PATIENCE  # there is no task that would write it later
