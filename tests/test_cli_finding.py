@@ -15,6 +15,7 @@ from harness_cli import OWN, README, in_folder
 from trio_messenger import Node
 from trio_messenger._finding import NoSuchNodeError, find_build, find_node
 from trio_messenger.nodes import NODES, echo
+from trio_messenger.sim import Kill, simulate
 from trio_messenger.testing import running
 
 STATEFUL = """
@@ -245,6 +246,58 @@ def test_what_makes_no_nodes_is_told(name: str, text: str, message: str) -> None
     finally:
         vars(math).pop("node", None)
     assert str(caught.value) == message.format(nodes=", ".join(NODES))
+
+
+OWN_COPY = """
+import copy, enum, pickle, sys, typing
+import attrs
+import trio
+from trio_messenger import Node, Request
+
+class Colour(enum.Enum):
+    RED = 1
+
+@attrs.frozen
+class Thing:
+    colour: Colour
+
+count = 0
+node = Node()
+
+@node.on("echo")
+async def echo(request: Request):
+    import own_copy
+    await trio.sleep(0.01)  # meanwhile the others do the same
+    thing = Thing(Colour.RED)
+    again = pickle.loads(pickle.dumps(thing))
+    assert isinstance(again, Thing) and again == thing and again.colour is Colour.RED
+    assert typing.get_type_hints(Thing)["colour"] is Colour
+    assert own_copy.Thing is Thing and vars(own_copy) is globals() and "Thing" in dir(own_copy)
+    own_copy.count += 1
+    assert count == own_copy.count
+    own_copy.gone = 1
+    del own_copy.gone
+    assert "gone" not in globals()
+    assert await trio.to_thread.run_sync(lambda: sys.modules[__name__].node is node)
+    return {"echo": request.body["echo"]}
+"""
+
+
+def test_each_node_finds_its_own_copy_of_the_module() -> None:
+    """Pickle, enumerations, annotations and imports work in many nodes of one process as in one that is a process."""
+    write("own_copy", OWN_COPY)
+    build = find_build("own_copy:node")
+    faults = [Kill(nodes=["n1"], at=1, until=2)]
+    report = simulate("echo", build, nodes=3, time_limit=4, faults=faults)
+    assert report.valid is True, report.logs
+    build()
+    assert sys.modules["own_copy"].count == 0
+
+
+def test_what_no_file_can_be_called_is_no_node() -> None:
+    """A name that is too long for a file is told like any other wrong one."""
+    with pytest.raises(NoSuchNodeError, match=r"^there is no node 'x+'\. There are: "):
+        find_node("x" * 5000)
 
 
 @pytest.mark.parametrize("find", [find_node, find_build])

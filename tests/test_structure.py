@@ -70,6 +70,7 @@ FLOORS = {
     # 4, ready-made nodes, and how to find them
     "nodes": 4,
     "_finding": 4,
+    "_fresh_modules": 4,
     # 5, the simulator, and helpers for tests
     "sim": 5,
     "testing": 5,

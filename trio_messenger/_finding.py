@@ -19,15 +19,15 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any, Final, TypeAlias, final
+from types import ModuleType
+from typing import Any, Final, TypeAlias
 
 import trio
 
 from trio_messenger import Node
 
+from ._fresh_modules import FreshModules
 from .nodes import NODES
 
 _Factory: TypeAlias = Callable[..., object]
@@ -134,10 +134,17 @@ def _split(name: str) -> tuple[str, str]:
 
 def _meant_by(name: str) -> str:
     """Return the end of the sentence that there is no node *name*, which has no colon."""
-    if Path(f"{name.removesuffix('.py')}.py").is_file():
+    if _is_file(f"{name.removesuffix('.py')}.py"):
         return f"; did you mean one in {name.removesuffix('.py')}.py, such as {_module_in(name)}:node?"
     near = difflib.get_close_matches(name, NODES, n=1)
     return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # it cannot be the name of a file
+        return False
 
 
 def _module_in(file: str) -> str:
@@ -166,32 +173,9 @@ def _module_maker(module_name: str) -> Callable[[], ModuleType]:
             raise ModuleNotFoundError(name=module_name)
         code = spec.loader.get_code(module_name) if isinstance(spec.loader, importlib.abc.InspectLoader) else None
         if code is not None:  # else it is no Python
-            return _FreshModules(spec, code)
+            return FreshModules(spec, code)
     module = importlib.import_module(module_name)
     return lambda: module
-
-
-@final
-class _FreshModules:
-    """Executes a module again and again, from the same code."""
-
-    def __init__(self, spec: ModuleSpec, code: CodeType) -> None:
-        self._spec: Final = spec
-        self._code: Final = code
-
-    def __call__(self) -> ModuleType:
-        """Return a new module, which stands in `sys.modules`: there the annotations of its classes are looked up."""
-        module = importlib.util.module_from_spec(self._spec)
-        before = sys.modules.get(self._spec.name)
-        sys.modules[self._spec.name] = module
-        try:
-            exec(self._code, vars(module))
-        except BaseException:
-            del sys.modules[self._spec.name]
-            if before is not None:
-                sys.modules[self._spec.name] = before
-            raise
-        return module
 
 
 # What is in them

@@ -81,6 +81,10 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
         (["--limit", "0"], "argument --limit: 0 is too few; give 1 or more"),
         (["--limit", "few"], "argument --limit: 'few' is no whole number; give one such as 5"),
         (["--since", "noon"], "argument --since: 'noon' is no number; give one such as 5 or 0.5"),
+        *(
+            ([f"--since={text}"], f"argument --since: '{text}' is no moment of a run; give seconds, such as 5 or 0.5")
+            for text in ("inf", "-inf", "nan", "1e300")
+        ),
         (["--until", "noon"], "argument --until: 'noon' is no number; give one such as 5 or 0.5"),
     ],
 )

@@ -39,6 +39,12 @@ def refusing():
 def failing():
     raise OSError("no such luck")
 
+def exits():
+    raise SystemExit(1)
+
+def is_odd():
+    raise GeneratorExit
+
 def fickle():
     from helper import things
     return things.pop()
@@ -411,6 +417,40 @@ def test_the_verdict_comes_before_the_files(monkeypatch: pytest.MonkeyPatch) -> 
     found = outcome("test", "-w", "echo", *SHORT)
     assert (found.status, len(said)) == (130, 1)
     assert found.output.startswith("echo, 5 nodes, seed 0: valid\n")
+
+
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_what_the_system_refuses_is_no_defect(is_grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files, or too little memory, is told in one line, with status 255."""
+
+    async def conduct(run: Run) -> None:
+        refused = OSError(24, "Too many open files")
+        raise BaseExceptionGroup("", [ExceptionGroup("", [refused]), MemoryError()]) if is_grouped else refused
+
+    monkeypatch.setattr(Run, "conduct", conduct)
+    assert wrong("test", "-w", "echo", status=255) == (
+        "the system refused what the run needs: OSError(24, 'Too many open files')"
+    )
+
+
+@pytest.mark.parametrize("name", ["exits", "is_odd"])
+def test_a_factory_that_ends_the_process_is_told(name: str) -> None:
+    """`sys.exit` in a factory is no verdict: status 255, and its own traceback."""
+    found = outcome("test", "-w", "echo", "--node", f"broken:{name}", *SHORT)
+    assert (found.status, found.output) == (255, "")
+    assert f"broken:{name} cannot be made:\n" in found.errors
+
+
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_other_exceptions_are_defects(is_grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 1 is a verdict, so not even a BaseException ends with it."""
+
+    async def conduct(run: Run) -> None:
+        raise BaseExceptionGroup("", [OSError(), GeneratorExit()]) if is_grouped else GeneratorExit
+
+    monkeypatch.setattr(Run, "conduct", conduct)
+    found = outcome("test", "-w", "echo")
+    assert (found.status, "this is a defect of trio-messenger" in found.errors) == (255, True)
 
 
 # Whether the seed decides

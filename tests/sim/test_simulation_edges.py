@@ -14,7 +14,7 @@ from harness_transports import node_and_transport
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
-from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, simulate
+from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, SetUpError, simulate
 from trio_messenger.sim.hosts import LOG_LINES, NodeLog
 from trio_messenger.sim.run import Run
 from trio_messenger.sim.simulation import run_simulation
@@ -53,6 +53,44 @@ def test_a_node_that_exits_ends_alone() -> None:
     assert first.startswith("node 'n1' died: ")
     assert second.startswith("node 'n2' died: ")
     assert any("SystemExit: disk full" in line for line in report.logs["n1"])
+
+
+class Odd(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), Odd("\ud800")])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_exception_of_a_node_ends_the_run(error: BaseException, is_async: bool) -> None:
+    """Whatever a handler raises ends its node alone, as it would end its process; the text can be written."""
+
+    def plain() -> Body:
+        raise error
+
+    async def waiting() -> Body:
+        raise error
+
+    def build() -> Node:
+        node = Node()
+        node.on("echo")(waiting if is_async else plain)
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=2)
+    [problem] = report.results["nodes"]["problems"]
+    assert problem.startswith("node 'n1' died: ")
+    assert problem.encode()
+    assert report.digest
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Odd()])
+def test_no_exception_of_a_factory_ends_the_run(error: BaseException) -> None:
+    """A factory that exits is one that makes no node."""
+
+    def build() -> Node:
+        raise error
+
+    with pytest.raises(SetUpError, match=r"RuntimeError: the factory of nodes raised .*(SystemExit: 3|Odd)"):
+        simulate("echo", build, nodes=1, time_limit=2)
 
 
 @pytest.mark.parametrize("in_node", [False, True])

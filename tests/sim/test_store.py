@@ -14,6 +14,12 @@ from trio_messenger.sim.history import History, Op
 from trio_messenger.sim.store import Stored, load, load_history, load_journal, save
 
 
+def stored(**changes: object) -> str:
+    """Return a schedule.json that has what *changes* say."""
+    whole = {"format": 1, "node": [], "digest": "", "valid?": True, "options": {"workload": "echo"}}
+    return json.dumps({**whole, **changes})
+
+
 def run(seed: int = 7) -> Report:
     """Return the report of a run with faults, whose nodes say something on stderr."""
     return simulate(
@@ -139,10 +145,24 @@ def test_a_save_that_fails_keeps_the_earlier_run(
         ("{", r"schedule\.json is no JSON: "),
         ("[]", r"schedule\.json has not the format 1, which is the one that is known here$"),
         ('{"format": 2}', r"schedule\.json has not the format 1, "),
-        ('{"format": 1}', r"schedule\.json cannot be read: 'options'$"),
-        (
-            '{"format": 1, "node": [], "digest": "", "valid?": true, "options": {"workload": "ecko"}}',
-            r"cannot be read: there is no workload 'ecko'",
+        ('{"format": 1}', r"schedule\.json cannot be read: it has no 'options'$"),
+        ("[" * 100_000, r"schedule\.json is no JSON: "),
+        (stored(options={"workload": "ecko"}), r"cannot be read: there is no workload 'ecko'"),
+        (stored(options=5), r"schedule\.json cannot be read: "),
+        (stored(options={"workload": "echo", "seed": "7"}), r"read: seed is '7': Expected `int`, got `str`$"),
+        (stored(options={"workload": "echo", "faults": {}}), r"read: faults is \{\}: Expected `array`, got `object`$"),
+        (stored(options={"workload": "echo", "faults": [], "nemesis": ["x"]}), r"read: there is no nemesis 'x'; "),
+        *(
+            (stored(node=node), r"read: 'node' is .*; it names a node as the command line does, as in ")
+            for node in (
+                5,
+                "--node",
+                ["--node"],
+                ["--node", 5],
+                ["--node", "x", "y"],
+                ["--bin", "x", "y"],
+                ["--bin", "\0"],
+            )
         ),
     ],
 )
@@ -176,3 +196,25 @@ def test_options_travel_as_json() -> None:
     assert Options.from_json({"workload": "echo"}) == Options(workload="echo")
     with pytest.raises(ValueError, match=r"^there are no options \['sede'\]$"):
         Options.from_json({"workload": "echo", "sede": 1})
+
+
+SEND = b'{"i":0,"t":0,"event":"send","id":1,"message":{"src":"n1","dest":"n2","body":{}}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"[", r"journal\.jsonl cannot be read: "),
+        (b"[" * 100_000, r"journal\.jsonl cannot be read: "),
+        (b'{"i":0,"t":0,"event":"send","id":1}', r"read: entry 1: 'send' lacks its message$"),
+        (b'{"i":0,"t":0,"event":"send","id":1,"message":5}', r"read: Expected `object`, got `int`$"),
+        (b'{"i":0,"t":0,"event":"drop","id":2}', r"read: entry 1: there is 'drop' of message 2, which was not sent$"),
+        (b'{"i":0,"t":0,"event":"begin"}', r"read: entry 1: 'begin' lacks its fault$"),
+        (b'{"i":0,"t":0,"event":"kill"}', r"read: entry 1: 'kill' lacks its node$"),
+    ],
+)
+def test_a_journal_that_makes_no_sense_is_told(line: bytes, text: str, tmp_path: Path) -> None:
+    """The error names the entry and what it lacks; it is found before anybody draws it."""
+    (tmp_path / "journal.jsonl").write_bytes(SEND + b"\n" + line + b"\n")
+    with pytest.raises(ValueError, match=text):
+        load_journal(tmp_path)

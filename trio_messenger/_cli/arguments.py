@@ -7,7 +7,6 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from itertools import starmap
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -21,12 +20,14 @@ from ..sim.workloads import TOPOLOGIES, WORKLOADS
 from .parsing import (
     Parser,
     UsageError,
+    count,
+    folder,
     fraction_or_total,
     names,
     names_in_file,
     number,
     one_of,
-    positive,
+    read_text,
     some_of,
     whole,
     workers,
@@ -35,6 +36,11 @@ from .parsing import (
 _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in attrs.fields(Options)}
 
 _FAULTS_EXAMPLE: Final = """'[{"kind":"kill","nodes":["n1"],"at":5,"until":10}]'"""
+
+MOST_NODES: Final = 10_000
+MOST_SEEDS: Final = 1_000_000
+MOST_JOBS: Final = 1000
+"""More would use up the memory, or the processes, of the machine before anything is seen of them."""
 
 STORE: Final = "store"
 """The folder that runs are kept in, in the current one."""
@@ -95,7 +101,10 @@ def _add_cluster(parser: Parser) -> None:
     group = parser.add_argument_group("the cluster")
     counts = group.add_mutually_exclusive_group()
     counts.add_argument(
-        "--node-count", type=positive, metavar="N", help="how many nodes: n0, n1 and so on, as Maelstrom names them"
+        "--node-count",
+        type=count(MOST_NODES),
+        metavar="N",
+        help="how many nodes: n0, n1 and so on, as Maelstrom names them",
     )
     counts.add_argument(
         "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(NODES)})"
@@ -200,17 +209,17 @@ def _add_chance(parser: Parser) -> None:
         help=f"of all chance: the same seed gives the same run (default: {_DEFAULTS['seed']})",
     )
     group.add_argument(
-        "--seeds", type=positive, metavar="N", help="run so many seeds, from --seed on, several at a time"
+        "--seeds", type=count(MOST_SEEDS), metavar="N", help="run so many seeds, from --seed on, several at a time"
     )
     group.add_argument(
         "--test-count",
-        type=positive,
+        type=count(MOST_SEEDS),
         metavar="N",
         help="the same by Maelstrom's name, where it repeats a test; 1 is a run as without it",
     )
     group.add_argument(
         "--jobs",
-        type=positive,
+        type=count(MOST_JOBS),
         metavar="N",
         help=f"how many at a time (default: one for each core, here {multiprocessing.cpu_count()})",
     )
@@ -236,7 +245,7 @@ def _add_output(parser: Parser) -> None:
     stores.add_argument(
         "--store",
         default=STORE,
-        type=Path,
+        type=folder,
         metavar="DIR",
         help=f"keep the run in DIR/WORKLOAD/SEED, or, for executables, DIR/WORKLOAD/TIME (default: {STORE})",
     )
@@ -351,17 +360,18 @@ def read_faults(text: str) -> list[Fault]:
     where = "--faults" if is_literal else text
     if not is_literal:
         try:
-            text = Path(text).read_text(encoding="utf-8")
-        except OSError as exc:
+            text = read_text(text)
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc
             raise ValueError(
-                f"--faults {where}: {exc.strerror}; give a list of faults, such as {_FAULTS_EXAMPLE}, or a file"
+                f"--faults {where}: {reason}; give a list of faults, such as {_FAULTS_EXAMPLE}, or a file"
             ) from None
     try:
         content = json.loads(text)
         if isinstance(content, dict):  # the schedule.json of a run
             content = content["options"]["faults"]
         return list(starmap(_fault, enumerate(content)))
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{where} is no list of faults; give one such as {_FAULTS_EXAMPLE}") from None
     except ValueError as exc:
         raise ValueError(f"{where}: {exc}") from None

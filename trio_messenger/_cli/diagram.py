@@ -12,7 +12,7 @@ from ..sim.report import headline
 from ..sim.store import load, load_journal
 from .ending import concluding
 from .output import Console
-from .parsing import Parser, UsageError, number, positive
+from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment
 
 _DESCRIPTION: Final = """\
 Draw who sent what to whom in a run that was kept: the same diagram as its messages.svg, or another part of it. The
@@ -38,12 +38,12 @@ def configure(parser: Parser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
     parser.add_argument(
         "--since",
-        type=number,
+        type=moment,
         metavar="SECONDS",
         help="leave out what was over before this second of the main phase; negative for the set-up (default: none)",
     )
     parser.add_argument(
-        "--until", type=number, metavar="SECONDS", help="leave out what was sent after that second (default: none)"
+        "--until", type=moment, metavar="SECONDS", help="leave out what was sent after that second (default: none)"
     )
     parser.add_argument(
         "--only",
@@ -53,7 +53,11 @@ def configure(parser: Parser) -> None:
         " the id of a sender or receiver; may be repeated, for those of which any holds (default: all)",
     )
     parser.add_argument(
-        "--limit", type=positive, default=LIMIT, metavar="N", help="messages at the most (default: %(default)s)"
+        "--limit",
+        type=count(GREATEST_WHOLE),
+        default=LIMIT,
+        metavar="N",
+        help="messages at the most (default: %(default)s)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="the picture (default: diagram.svg in the run's folder)"

@@ -67,5 +67,17 @@ def _end_by(exc: BaseException) -> tuple[int, str]:
         return BAD_ARGUMENTS, f"error: {exc}"
     if isinstance(exc, (Crash, SetUpError)):
         return CRASH, f"error: {exc}"
+    system_error = _system_error(exc)
+    if system_error is not None:
+        return CRASH, f"error: the system refused what the run needs: {system_error!r}"
     traceback.print_exception(exc)
     return CRASH, "error: this is a defect of trio-messenger, and says nothing of the nodes: please report it"
+
+
+def _system_error(exc: BaseException) -> BaseException | None:
+    """Return what the system refused, such as another process or another file, if *exc* is nothing else."""
+    while isinstance(exc, BaseExceptionGroup):
+        if exc.split((OSError, MemoryError))[1] is not None:
+            return None
+        exc = exc.exceptions[0]
+    return exc if isinstance(exc, (OSError, MemoryError)) else None

@@ -13,6 +13,16 @@ from typing import Any, Final, NoReturn, final
 
 from .output import put
 
+GREATEST_WHOLE: Final = 2**63 - 1
+"""The greatest whole number; the least one is its negative. The files of a run, and other programs, can read them."""
+
+
+LATEST: Final = 1e9
+"""Seconds: no run is longer."""
+
+LARGEST_FILE: Final = 64 * 1024 * 1024
+"""Bytes of a file that an option names."""
+
 
 class UsageError(Exception):
     """The arguments name something that is not there, or do not go together; the text says what would."""
@@ -91,20 +101,61 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number; give one such as 5 or 0.5") from None
 
 
+def moment(text: str) -> float:
+    """Return the seconds of a run that *text* says."""
+    value = number(text)
+    if not abs(value) <= LATEST:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no moment of a run; give seconds, such as 5 or 0.5")
+    return value
+
+
+def read_text(path: str) -> str:
+    """Return the text of the file at *path*, which may be a pipe.
+
+    Raises:
+      OSError: if it cannot be read.
+      ValueError: if it is no UTF-8, or seems to have no end, as ``/dev/zero``.
+    """
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"it is larger than {LARGEST_FILE >> 20} MiB")
+    try:
+        return content.decode()
+    except ValueError:
+        raise ValueError("it is not UTF-8") from None
+
+
 def whole(text: str) -> int:
     """Return the whole number that *text* says."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one such as 5") from None
-
-
-def positive(text: str) -> int:
-    """Return the whole number of 1 or more that *text* says."""
-    value = whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is too few; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no whole number; give one such as 5") from None
+    if not -GREATEST_WHOLE <= value <= GREATEST_WHOLE:
+        raise argparse.ArgumentTypeError(f"{text:.80} does not fit into 64 bits; give a number such as 5")
     return value
+
+
+def count(greatest: int) -> Callable[[str], int]:
+    """Return a function that returns the whole number in its text, if that is from 1 to *greatest*."""
+
+    def check(text: str) -> int:
+        value = whole(text)
+        if value < 1:
+            raise argparse.ArgumentTypeError(f"{value} is too few; give 1 or more")
+        if value > greatest:
+            raise argparse.ArgumentTypeError(f"{value} is too many; give {greatest:,} or fewer")
+        return value
+
+    return check
+
+
+def folder(text: str) -> Path:
+    """Return the path of the folder that *text* says."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a folder")
+    return Path(text)
 
 
 def fraction_or_total(text: str) -> Any:
@@ -135,9 +186,9 @@ def names(text: str) -> list[str]:
 def names_in_file(path: str) -> list[str]:
     """Return the names in the file at *path*, one a line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        reason = exc.strerror if isinstance(exc, OSError) else exc
         raise argparse.ArgumentTypeError(f"{path!r}: {reason}; give a file with one id a line") from None
     found = [name for line in lines if (name := line.strip())]
     if not found:

@@ -15,7 +15,7 @@ from ..sim.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
 from .ending import STATUSES, concluding
 from .outcome import as_json, check_store, keep, tell_and_keep
 from .output import Console, Ticker, put
-from .parsing import Parser, UsageError, positive
+from .parsing import GREATEST_WHOLE, Parser, UsageError, count, folder
 from .stored import load_run, store_of
 
 _DESCRIPTION: Final = """\
@@ -42,13 +42,13 @@ def configure(parser: Parser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
     parser.add_argument(
         "--budget",
-        type=positive,
+        type=count(GREATEST_WHOLE),
         default=BUDGET,
         metavar="N",
         help=f"how many runs to make at the most (default: {BUDGET})",
     )
     parser.add_argument(
-        "--store", type=Path, metavar="DIR", help="keep the smallest run there (default: where the first one is)"
+        "--store", type=folder, metavar="DIR", help="keep the smallest run there (default: where the first one is)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
     parser.set_defaults(run=concluding(_run, parser))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import attrs
+
+GREATEST: Final = 1e9
+"""The greatest number of seconds, and of whatever else is multiplied with seconds: 31 years. In nanoseconds it still
+fits into 64 bits, and a clock that has come so far can still tell microseconds apart."""
 
 
 def is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
@@ -14,12 +19,20 @@ def is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
 
 
 def is_at_least_zero(_: object, field: attrs.Attribute[float], value: float) -> None:
-    """Refuse what is negative, or not finite."""
+    """Refuse what is negative, not finite, or too great."""
     if not 0 <= value < math.inf:
         raise ValueError(f"{field.name} is {value}; give 0 or more, and a finite number")
+    is_not_too_great(field.name, value)
 
 
 def is_finite(_: object, field: attrs.Attribute[float], value: float) -> None:
-    """Refuse infinities and what is no number."""
+    """Refuse infinities, what is no number, and what is too great."""
     if not math.isfinite(value):
         raise ValueError(f"{field.name} is {value}; give a finite number")
+    is_not_too_great(field.name, abs(value))
+
+
+def is_not_too_great(name: str, value: float, greatest: float = GREATEST) -> None:
+    """Refuse what is greater than *greatest*."""
+    if value > greatest:
+        raise ValueError(f"{name} is {value:g}; give {greatest:,.0f} or less")

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 import attrs
 import msgspec
 
-from ._validators import is_at_least_zero, is_finite, is_fraction
+from ._validators import is_at_least_zero, is_finite, is_fraction, is_not_too_great
 
 Links: TypeAlias = tuple[tuple[str, str], ...]
 """Pairs of a sender and a receiver: ids, or the groups ``nodes``, ``services``, ``clients`` and ``all``."""
@@ -62,6 +62,8 @@ class Fault(ABC):
     def _comes_after_its_beginning(self, _: object, until: float) -> None:
         if not until > self.at:
             raise ValueError(f"a {self.kind} from {self.at} s until {until} s has no duration; let it end later")
+        if until < math.inf:
+            is_not_too_great("until", until)
 
 
 @attrs.frozen(kw_only=True)

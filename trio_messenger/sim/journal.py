@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final, get_args
 
 import msgspec
 
@@ -56,6 +56,26 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(_Line)
 
 
+_OF_MESSAGES: Final = get_args(MessageEvent)
+
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("start", "ready", "kill", "pause", "resume", "exit"), ("node",)),
+    **dict.fromkeys(("begin", "end"), ("fault",)),
+    **dict.fromkeys(_OF_MESSAGES, ("id",)),
+    "send": ("id", "message"),
+}
+"""The fields that an entry has whatever else it has."""
+
+
+class _Message(msgspec.Struct, gc=False):
+    src: str
+    dest: str
+    body: dict[str, Any]
+
+
+_check_message: Final = msgspec.json.Decoder(_Message).decode
+
+
 def _from_line(line: bytes) -> Entry:
     read = _decoder.decode(line)
     return Entry(**{**msgspec.structs.asdict(read), "message": read.message if bytes(read.message) else None})
@@ -97,6 +117,19 @@ class Journal:
         for line in self.lines():
             total.update(line + b"\n")
         return total.hexdigest()
+
+    def check(self) -> None:
+        """Raise `ValueError` if an entry lacks what others, or those who draw them, rely on."""
+        sent: set[int | None] = set()
+        for place, entry in enumerate(self._entries):
+            for needed in _NEEDS.get(entry.event, ()):
+                if getattr(entry, needed) is None:
+                    raise ValueError(f"entry {place}: {entry.event!r} lacks its {needed}")
+            if entry.message is not None:
+                _check_message(bytes(entry.message))
+                sent.add(entry.id)
+            elif entry.event in _OF_MESSAGES and entry.id not in sent:
+                raise ValueError(f"entry {place}: there is {entry.event!r} of message {entry.id}, which was not sent")
 
     def save(self, path: Path) -> None:
         """Write the file."""

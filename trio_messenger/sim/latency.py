@@ -7,6 +7,8 @@ from typing import Final, Literal, TypeAlias, final, get_args
 
 import attrs
 
+from ._validators import is_not_too_great
+
 Distribution: TypeAlias = Literal["constant", "uniform", "exponential"]
 """How latencies are distributed around their mean; Maelstrom's ``--latency-dist``."""
 
@@ -31,6 +33,7 @@ class Latency:
     def _is_duration(self, _: object, mean: float) -> None:
         if not (0 <= mean < math.inf):
             raise ValueError(f"a latency is {mean} ms; give 0 or more, and a finite number")
+        is_not_too_great("a latency in milliseconds", mean)
 
     @distribution.validator
     def _is_not_in_vain(self, _: object, distribution: str) -> None:

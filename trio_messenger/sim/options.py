@@ -11,11 +11,11 @@ import attrs
 import msgspec
 
 from ._stuck import BUSY_LIMIT
-from ._validators import is_fraction
+from ._validators import is_fraction, is_not_too_great
 from .checkers.availability import Availability
 from .faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
 from .latency import Latency
-from .schedules import make_schedule
+from .schedules import check_kinds, make_schedule
 from .services import LWW_KV_VARIANTS, SERVICES
 from .workloads import TOPOLOGIES, WORKLOADS
 
@@ -30,6 +30,12 @@ def numbered(count: int) -> tuple[str, ...]:
     """Return Maelstrom's nodes where only their number is said: ``n0``, ``n1`` and so on."""
     return tuple(f"n{number}" for number in range(count))
 
+
+GREATEST_RATE: Final = 1e6
+"""Operations per second: more than can be simulated, and few enough for virtual time to go on between them."""
+
+GREATEST_CONCURRENCY: Final = 100_000
+"""Clients: each takes memory, used or not."""
 
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
@@ -65,6 +71,13 @@ def _is_known(kind: str, known: Collection[str]) -> Callable[[object, object, st
 def _is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
     if not (0 <= value < math.inf):
         raise ValueError(f"{field.name} is {value}; give 0 or more")
+    is_not_too_great(field.name, value)
+
+
+def _is_rate(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if value < math.inf:
+        is_not_too_great(field.name, value, GREATEST_RATE)
+    _is_duration(_, field, value)
 
 
 @final
@@ -84,7 +97,7 @@ class Options:
     """Of all chance."""
     concurrency: int = attrs.field()
     """Clients that ask at the same time, each always the same node; by default as many as there are nodes."""
-    rate: float = attrs.field(default=5.0, validator=_is_duration)
+    rate: float = attrs.field(default=5.0, validator=_is_rate)
     """Operations per second, of all clients together."""
     time_limit: float = attrs.field(default=60.0, validator=_is_duration)
     """Seconds of the main phase."""
@@ -131,6 +144,7 @@ class Options:
     def _is_at_least_one(self, _: object, concurrency: int) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; give 1 or more")
+        is_not_too_great("concurrency", concurrency, GREATEST_CONCURRENCY)
 
     @busy_limit.validator
     def _is_more_than_nodes_need(self, _: object, busy_limit: int) -> None:
@@ -158,6 +172,10 @@ class Options:
                 if not isinstance(fault, LinkFault):
                     raise ValueError(f"a {fault.kind} names {name!r}, which is no node; name nodes only")
 
+    @nemesis.validator
+    def _are_kinds(self, _: object, kinds: tuple[str, ...]) -> None:
+        check_kinds(kinds)
+
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes, all by itself, of the seed."""
         interval, time_limit = self.nemesis_interval, self.time_limit
@@ -173,14 +191,34 @@ class Options:
         """Return the options that `to_json` made *value* of.
 
         Raises:
-          ValueError: if it made no such thing.
+          ValueError, TypeError: if it made no such thing.
         """
+        for name, field in value.items():
+            _check_type(name, field)
         fields = {**value, "faults": [from_json(fault) for fault in value.get("faults", [])]}
         fields["latency"] = msgspec.convert(fields.get("latency", {}), Latency)
         unknown = fields.keys() - {field.name for field in attrs.fields(cls)}
         if unknown:
             raise ValueError(f"there are no options {sorted(unknown)!r:.80}")
         return cls(**fields)
+
+
+_JSON_TYPES: Final[dict[str, Any]] = {
+    **dict.fromkeys(("workload", "topology", "lww_kv"), str),
+    **dict.fromkeys(("nodes", "nemesis"), list[str]),
+    **dict.fromkeys(("seed", "concurrency", "busy_limit"), int),
+    **dict.fromkeys(("rate", "time_limit", "loss", "duplicate", "nemesis_interval"), float),
+    "availability": float | str | None,
+    "faults": list[dict[str, Any]],
+}
+"""What the options are in JSON, but for the latency, which is a record."""
+
+
+def _check_type(name: str, value: object) -> None:
+    try:
+        msgspec.convert(value, _JSON_TYPES.get(name, Any))
+    except ValueError as exc:
+        raise ValueError(f"{name} is {value!r:.80}: {exc}") from None
 
 
 def _names(fault: Fault) -> list[str]:

@@ -34,6 +34,9 @@ from .faults import (
 SHORTEST_INTERVAL: Final = 0.001
 """Seconds that a nemesis' interval has at the least; times are drawn in whole milliseconds, so as to read well."""
 
+MOST_FAULTS: Final = 100_000
+"""Faults of one kind, about: all are made before the run begins."""
+
 RATES: Final = (0.1, 0.5)
 """Least and greatest probability with which a message is lost, duplicated or held back."""
 
@@ -107,21 +110,31 @@ def make_schedule(
     Raises:
       ValueError: if there is no such kind, or a figure makes no sense; the text says what would.
     """
-    known = [kind.name for kind in NEMESES]
-    for name in kinds:
-        if name not in known:
-            raise ValueError(f"there is no nemesis {name!r:.80}; there are: {', '.join(known)}")
+    check_kinds(kinds)
     if not kinds:
         return []
     if not SHORTEST_INTERVAL <= interval < math.inf:
         raise ValueError(f"the nemesis interval is {interval} s; give {SHORTEST_INTERVAL} or more, and a finite number")
     if not 0 <= time_limit < math.inf:
         raise ValueError(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
+    if time_limit / interval > MOST_FAULTS:
+        raise ValueError(
+            f"the nemesis interval of {interval:g} s makes about {time_limit / interval:.0e} faults of a kind in"
+            f" {time_limit:g} s; give a longer one, for {MOST_FAULTS:,} or fewer"
+        )
     streams = Streams(seed)
     faults = [
         fault for kind in NEMESES if kind.name in kinds for fault in kind.faults(nodes, streams, interval, time_limit)
     ]
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raise `ValueError` if one of *kinds* is not in `NEMESES`."""
+    known = [kind.name for kind in NEMESES]
+    for name in kinds:
+        if name not in known:
+            raise ValueError(f"there is no nemesis {name!r:.80}; there are: {', '.join(known)}")
 
 
 def _rounds(chance: Random, interval: float, time_limit: float) -> Iterator[tuple[float, float]]:

@@ -99,20 +99,37 @@ def load(folder: Path) -> Stored:
         raise ValueError(
             f"{folder} has no {SCHEDULE}: give the folder that a run has left, such as store/latest"
         ) from None
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ValueError(f"{folder / SCHEDULE} is no JSON: {exc}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{folder / SCHEDULE} has not the format {FORMAT}, which is the one that is known here")
     try:
         options = Options.from_json(content["options"])
-        return Stored(options, tuple(content["node"]), content["digest"], content["valid?"])
-    except (KeyError, TypeError, ValueError) as exc:
+        return Stored(options, _checked_node(content["node"]), content["digest"], content["valid?"])
+    except KeyError as exc:
+        raise ValueError(f"{folder / SCHEDULE} cannot be read: it has no {exc}") from None
+    except (TypeError, AttributeError, ValueError) as exc:
         raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
+
+
+def _checked_node(value: Any) -> tuple[str, ...]:
+    """Return how the command line names what was tested, if *value* may be that; see `Report.node`."""
+    is_list = isinstance(value, list) and all(isinstance(word, str) and "\0" not in word for word in value)
+    match value if is_list else None:
+        case [] | ["--node", _] | ["--bin", _] | ["--bin", _, "--", *_]:
+            return tuple(value)
+    raise ValueError(f"'node' is {value!r:.80}; it names a node as the command line does, as in ['--node', 'echo']")
 
 
 def load_journal(folder: Path) -> Journal:
     """Read the journal of a run. Raises OSError or ValueError if there is none."""
-    return Journal.load(folder / "journal.jsonl")
+    path = folder / "journal.jsonl"
+    try:
+        journal = Journal.load(path)
+        journal.check()
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{path} cannot be read: {exc}") from None
+    return journal
 
 
 def load_history(folder: Path) -> History:
