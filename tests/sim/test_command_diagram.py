@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_what_is_left_out_is_told_with_a_command(folder: Path, tmp_path: Path) -
     output = tmp_path / "few.svg"
     assert main(["diagram", str(folder), "--only", "n1", "--limit", "5", "-o", str(output)]) == 0
     assert f"trio-messenger diagram {folder} --only n1 --since " in output.read_text()
+
+
+def test_messages_are_searched(folder: Path, tmp_path: Path) -> None:
+    """Words are looked for in types, ids and bodies; the command for the rest has the same words."""
+    output = tmp_path / "found.svg"
+    assert main(["diagram", str(folder), "--search", "type:broadcast n1", "--limit", "1", "-o", str(output)]) == 0
+    drawn = output.read_text().partition("<script")[0]
+    assert set(re.findall(r'class="m [^>]*data-type="(\w+)"', drawn)) <= {"broadcast", "broadcast_ok"}
+    assert f"trio-messenger diagram {folder} --search &#x27;type:broadcast n1&#x27; --since " in drawn
 
 
 @pytest.mark.parametrize(

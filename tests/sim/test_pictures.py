@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -579,13 +582,105 @@ def test_a_limit_is_kept_and_told() -> None:
     root = drawn(many(30), limit=20, command="draw DIR")
     assert len(messages(root)) == 20
     assert footer(root)[-2:] == [
-        "10 more messages from 0.0200 s on are left out. For those:",
+        "These are 20 of 30 messages. 10 more messages from 0.0200 s on are left out. For those:",
         "draw DIR --since 0.0200",
     ]
     rest = drawn(many(30), since=0.0200, limit=20)
     assert [message.get("data-id") for message in messages(rest)] == [str(number) for number in range(20, 30)]
     assert footer(rest) == []
-    assert footer(drawn(many(30), limit=29))[0] == "1 more message from 0.0290 s on is left out. For those:"
+    assert footer(drawn(many(30), limit=29))[0] == (
+        "These are 29 of 30 messages. 1 more message from 0.0290 s on is left out. For those:"
+    )
+    assert footer(drawn(many(30), since=0.0200, limit=4))[0] == (
+        "These are 4 of 10 messages, of 30 in the whole run. 6 more messages from 0.0240 s on are left out. For those:"
+    )
+
+
+def test_counts_are_those_of_the_run() -> None:
+    """However few messages are drawn, the picture has how many there are, and how many were lost, failed or doubled."""
+    events = many(3)
+    number = events.send(5, "n1", "n2")
+    events.note(6, "drop", id=number, reason="loss")
+    events.pass_(7, 7, "n1", "c1", "error", code=11)
+    number = events.send(8, "n1", "n2")
+    events.note(9, "duplicate", id=number)
+    events.note(9, "deliver", id=number)
+    events.note(10, "drop", id=number, reason="partition")
+    for given in ({}, {"limit": 1}, {"until": 0.001}, {"only": ["errors"]}):
+        [group] = having(drawn(events, **given), "messages")
+        counts = {name: group.get(f"data-{name}") for name in ("total", "lost", "error", "copy")}
+        assert counts == {"total": "6", "lost": "2", "error": "1", "copy": "1"}
+    assert drawn(events, limit=1).get("aria-label") == "Space-time diagram of 1 of 6 messages"
+    assert drawn(events).get("aria-label") == "Space-time diagram of 6 messages"
+
+
+SEARCHES = [
+    ("", [0, 1, 2, 3, 4]),
+    ("read", [1, 2]),
+    ("READ_ok", [2]),
+    ("n1", [0, 3]),
+    ("n10", [1, 2, 3, 4]),
+    ("node:n10", [1, 2, 4]),
+    ("from:n10", [2]),
+    ("from:n10 to:c1", [2]),
+    ("to:n10 type:read", [1]),
+    ("from:3", [4]),
+    ("type:swap", [4]),
+    ("type:n1", []),
+    ("17", [0, 2]),
+    ("7", []),
+    ("message:17", [0]),
+    ('"message": 17', [0]),
+    ('"message":17', [0]),
+    ("1", [0, 1, 2]),
+    ("17 23", [2]),
+    ("[17,23]", [2]),
+    ("Please Echo", [3]),
+    ('"', [0, 1, 2, 3, 4]),
+]
+"""What is searched for in `searched`, and which messages have it."""
+
+
+def searched() -> Events:
+    events = Events()
+    events.pass_(0, 0, "c1", "n1", "broadcast", message=17, msg_id=1)
+    events.pass_(1, 1, "c1", "n10", "read", msg_id=1)
+    events.pass_(2, 2, "n10", "c1", "read_ok", messages=[17, 23], in_reply_to=1)
+    events.pass_(3, 3, "n1", "n2", "tell", text="please echo n10")
+    events.pass_(4, 4, "n3", "n10", "swap", **{"from": 3, "to": 4})
+    return events
+
+
+@pytest.mark.parametrize(("words", "found"), SEARCHES)
+def test_messages_are_searched_by_type_node_and_body(words: str, found: list[int]) -> None:
+    """All words of a search have to be found, numbers as a whole, wherever there is something written."""
+    numbers = [message.get("data-id") for message in messages(drawn(searched(), search=words))]
+    assert numbers == [str(number) for number in found]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="the script of a picture is run by Node.js")
+def test_the_script_searches_in_the_same_way() -> None:
+    """What a browser finds is what the command finds."""
+    given = [
+        {"type": each.get("data-type"), "from": each.get("data-from"), "to": each.get("data-to"), "body": title(each)}
+        for each in messages(drawn(searched()))
+    ]
+    for each in given:
+        each["body"] = (each["body"] or "").split("\n", 2)[2]
+    code = asset("search.js") + (
+        "const [messages, searches] = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "for (const message of messages) for (const key in message) message[key] = squeezed(message[key]);"
+        "const find = (words) => [...messages.keys()].filter((index) => compileSearch(words)(messages[index]));"
+        "console.log(JSON.stringify(searches.map(find)));"
+    )
+    done = subprocess.run(
+        ["node", "-e", code],
+        input=json.dumps([given, [words for words, _ in SEARCHES]]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [found for _, found in SEARCHES]
 
 
 def test_times_of_the_set_up_are_negative_and_told() -> None:
@@ -661,7 +756,7 @@ def test_the_script_is_in_the_picture_whole() -> None:
     """What the script is, is what a browser gets, and all that it looks for is there."""
     root = drawn(busy())
     [script] = root.iter("script")
-    assert script.text == f"\n{asset('space_time.js')}"
+    assert script.text == f"\n{asset('search.js')}{asset('space_time.js')}"
     classes = {name for each in root.iter() for name in (each.get("class") or "").split()}
     for name in sorted(re.findall(r'svg\.querySelector\("\.(\w+)"\)|all\("\.(\w+)', script.text)):
         wanted = name[0] or name[1]

@@ -53,6 +53,13 @@ def configure(parser: Parser) -> None:
         " the id of a sender or receiver; may be repeated, for those of which any holds (default: all)",
     )
     parser.add_argument(
+        "--search",
+        default="",
+        metavar="WORDS",
+        help="draw messages in which all these words are found: in the type, the ids of sender and receiver, or the"
+        " body, as in 'read n1 message:17' (default: all)",
+    )
+    parser.add_argument(
         "--limit",
         type=count(GREATEST_WHOLE),
         default=LIMIT,
@@ -75,15 +82,17 @@ def _run(arguments: argparse.Namespace) -> int:
         options, journal = load(folder).options, load_journal(folder)
     except (OSError, ValueError) as exc:
         raise UsageError(f"{exc}") from None
-    only = [part for word in arguments.only or () for part in ("--only", word)]
+    chosen = [part for word in arguments.only or () for part in ("--only", word)]
+    chosen += ["--search", arguments.search] if arguments.search else []
     picture = space_time(
         journal,
         since=since,
         until=until,
         only=arguments.only,
+        search=arguments.search,
         limit=arguments.limit,
         title=f"{headline(options)}, seed {options.seed}",
-        command=folder_command("diagram", folder, *only),
+        command=folder_command("diagram", folder, *chosen),
     )
     try:
         output.write_text(picture, encoding="utf-8")

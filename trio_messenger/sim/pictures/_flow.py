@@ -5,14 +5,15 @@ Nothing here knows of pixels.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final, Literal, TypeAlias, final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, final
 
 import attrs
 import msgspec
 
 from ..journal import Entry
 from ..services import SERVICES
+from ._search import Found, compile_search
 from ._svg import NS
 
 Kind: TypeAlias = Literal["client", "node", "service"]
@@ -80,6 +81,10 @@ class Passage:
         """Whether it was dropped."""
         return self.end is not None and self.end.event == "drop"
 
+    def is_found(self, found: Found) -> bool:
+        """Tell whether a search has *found* it."""
+        return found(self.type, self.src, self.dest, msgspec.json.encode(self.body).decode())
+
     def words(self) -> set[str]:
         """Return all words by which *only* finds it."""
         flags = {"errors": self.is_error, "lost": self.is_lost, "duplicates": self.is_copy}
@@ -116,6 +121,20 @@ class NodeSpan:
 
 @final
 @attrs.frozen(kw_only=True)
+class Totals:
+    """How many messages a run has, in the window and out of it."""
+
+    messages: int
+    errors: int
+    """Those that are an ``error``."""
+    lost: int
+    """Those that were dropped."""
+    duplicates: int
+    """Those that were duplicated."""
+
+
+@final
+@attrs.frozen(kw_only=True)
 class Flow:
     """What happened in a window of time."""
 
@@ -125,6 +144,8 @@ class Flow:
     """How many messages of the window are not in `passages`, because there are too many."""
     left_out_from: int | None
     """When the first of those was sent."""
+    totals: Totals
+    """How many messages there are in the whole run."""
     faults: list[FaultSpan]
     """Those that were in force in the window, by when they began."""
     conditions: list[NodeSpan]
@@ -153,7 +174,12 @@ class _Window:
 
 
 def read(
-    journal: Iterable[Entry], since: float | None, until: float | None, only: Collection[str] | None, limit: int
+    journal: Iterable[Entry],
+    since: float | None,
+    until: float | None,
+    only: Collection[str] | None,
+    search: str,
+    limit: int,
 ) -> Flow:
     """Read what happened from *since* until *until*, in seconds.
 
@@ -162,9 +188,11 @@ def read(
       since: None for the beginning.
       until: None for the end.
       only: Words of which one must be true of a message; see `WORDS`. None for all messages.
+      search: What to search for in messages; see `compile_search`.
       limit: How many messages at the most; the first ones of the window are kept.
     """
     window = _Window.of(since, until)
+    found_by_search = compile_search(search)
     sends, ends, others = _sorted_out(journal)
     nodes = {entry.node for entry in others if entry.node is not None}
     passages: list[Passage] = []
@@ -177,6 +205,8 @@ def read(
         several = _passages(send, found, nodes)
         if only is not None:
             several = [passage for passage in several if not passage.words().isdisjoint(only)]
+        if search and several and not several[0].is_found(found_by_search):
+            continue
         if not several:
             continue
         if kept == limit:
@@ -194,6 +224,7 @@ def read(
         passages=passages,
         left_out=left_out,
         left_out_from=left_out_from,
+        totals=_totals(sends, ends),
         faults=[fault for fault in faults(others) if window.overlaps(fault.begin, fault.end)],
         conditions=_conditions(others),
         events=events,
@@ -222,6 +253,27 @@ def _kind(name: str, nodes: Collection[str]) -> Kind:
     if name in SERVICES:
         return "service"
     return "client" if name.startswith("c") else "node"  # as everywhere in Maelstrom
+
+
+class _Typed(msgspec.Struct, gc=False):
+    type: Any = None
+
+
+class _OfType(msgspec.Struct, gc=False):
+    body: _Typed
+
+
+_parse_type: Final = msgspec.json.Decoder(_OfType).decode
+
+
+def _totals(sends: Sequence[Entry], ends: Mapping[int | None, Sequence[Entry]]) -> Totals:
+    events = [{entry.event for entry in found} for found in ends.values()]
+    return Totals(
+        messages=len(sends),
+        errors=sum(_parse_type(send.message or b"").body.type == "error" for send in sends),
+        lost=sum("drop" in each for each in events),
+        duplicates=sum("duplicate" in each for each in events),
+    )
 
 
 def _passages(send: Entry, found: Sequence[Entry], nodes: Collection[str]) -> list[Passage]:

@@ -207,7 +207,10 @@ def _messages(files: Sequence[str]) -> str:
     alone = element("a", "open it alone", href=_MESSAGES)
     lost = element("a", "only those that were lost", href=f"{_MESSAGES}#show=lost")
     frame = element("iframe", "", src=_MESSAGES, title="Messages", class_="messages", loading="lazy")
-    text = f"Click on an arrow to see its message, on a name to see only its messages. Or {alone}, or {lost}."
+    text = (
+        "Click on an arrow to see its message, on a name to see only its messages; search for types, nodes, and what is"
+        f" in bodies. Or {alone}, or {lost}."
+    )
     return element("p", text) + frame
 
 

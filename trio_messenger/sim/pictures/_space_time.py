@@ -55,6 +55,7 @@ def space_time(
     since: float | None = None,
     until: float | None = None,
     only: Collection[str] | None = None,
+    search: str = "",
     limit: int = LIMIT,
     title: str = "",
     command: str = "trio-messenger diagram DIR",
@@ -69,6 +70,8 @@ def space_time(
       until: Seconds likewise; messages that were sent after that are left out. None for the end.
       only: Draw messages for which at least one of these words holds: ``clients``, ``nodes`` or ``services`` for those
         between them, ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
+      search: Draw messages in which all these words are found: in the type, as the id of the sender or receiver, or in
+        the body (``message:17``), or, with ``type:``, ``node:``, ``from:`` or ``to:`` before them, only there.
       limit: How many messages to draw at the most: the first ones. That others are left out is said in the picture.
       title: Stands above the picture; nothing, if it is empty.
       command: What draws this journal again; the picture tells how to go on with it, when it leaves out messages.
@@ -77,13 +80,14 @@ def space_time(
     Returns:
       An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
     """
-    flow = read(journal, since, until, only, limit)
+    flow = read(journal, since, until, only, search, limit)
     top = _TOP + (_LINE if title else 0)
     grid = lay_out(flow, top)
     width = max(_LEAST_WIDTH, grid.width)
     texts = {fault.index: fault.text for fault in flow.faults}
     footer = list(_footer(flow, grid, command))
-    shown = plural(len({passage.send.i for passage in flow.passages}), "message")
+    drawn, totals = len({passage.send.i for passage in flow.passages}), flow.totals
+    shown = f"{drawn:,} of {plural(totals.messages, 'message')}" if flow.left_out else plural(drawn, "message")
     content = [
         MARKERS,
         element("text", escape(title), class_="title", x=16, y=24),
@@ -91,7 +95,14 @@ def space_time(
         _group("bands", _bands(flow, grid, width)),
         _group("lives", (_life(life, flow.conditions, grid) for life in grid.lives.values())),
         _group("axis", _axis(grid)),
-        _group("messages", Arrows(grid, texts, width).draw(flow.passages)),
+        _group(
+            "messages",
+            Arrows(grid, texts, width).draw(flow.passages),
+            data_total=totals.messages,
+            data_error=totals.errors,
+            data_lost=totals.lost,
+            data_copy=totals.duplicates,
+        ),
         _group("marks", _marks(flow, grid, texts, width)),
         _group("heads", map(_head, grid.lives.values()), data_top=grid.top, data_bottom=grid.bottom),
         _group(
@@ -100,7 +111,7 @@ def space_time(
         ),
     ]
     if scripted:
-        content.append(f"<script><![CDATA[\n{asset('space_time.js')}]]></script>")
+        content.append(f"<script><![CDATA[\n{asset('search.js')}{asset('space_time.js')}]]></script>")
     height = grid.bottom + _LINE * len(footer) + 12
     return document("space_time", width, height, f"Space-time diagram of {shown}", content)
 
@@ -236,7 +247,10 @@ def _footer(flow: Flow, grid: Grid, command: str) -> Iterator[str]:
     if any(row.is_folded for row in grid.rows):
         yield "Time runs down, not to scale: long waits are folded (⋮)."
     if flow.left_out_from is not None:
-        rest = plural(flow.left_out, "more message")
+        rest, verb = plural(flow.left_out, "more message"), "is" if flow.left_out == 1 else "are"
         since = grid.clock.down(flow.left_out_from)
-        yield f"{rest} from {since} s on {'is' if flow.left_out == 1 else 'are'} left out. For those:"
+        drawn, total = len({passage.send.i for passage in flow.passages}), flow.totals.messages
+        chosen = f"{drawn + flow.left_out:,}"  # which are fewer if there is a window or a choice
+        of_run = "" if drawn + flow.left_out == total else f", of {total:,} in the whole run"
+        yield f"These are {drawn:,} of {chosen} messages{of_run}. {rest} from {since} s on {verb} left out. For those:"
         yield f"{command} --since {since}"

@@ -76,7 +76,10 @@
       <option value="">all</option><option value="error">errors</option>
       <option value="lost">lost</option><option value="copy">duplicates</option>
     </select>
-    <input type="search" name="type" placeholder="type" aria-label="type" list="types"/><datalist id="types"/>
+    <span><input type="search" name="search" placeholder="search" list="words"
+      title="words that are all in the type, the ids of nodes, or the body: read n1 message:17. / goes here, Enter to the next one"
+      aria-label="search for types, nodes, and what is in bodies"/><datalist id="words"/>
+      <label><input type="checkbox" name="dim"/>among others</label></span>
     <span><input type="number" name="from" step="any" placeholder="from" aria-label="from, in seconds"/>
       to <input type="number" name="to" step="any" placeholder="end" aria-label="to, in seconds"/> s</span>
     <span><button type="button" name="smaller">−</button><button type="button" name="larger">+</button>
@@ -84,13 +87,14 @@
     <output/></form>`;
   const form = controls.firstChild;
   const field = (name) => form.querySelector(`[name="${name}"]`);
-  for (const type of [...new Set(messages.map(({ type }) => type))].sort()) {
+  const members = heads.filter(({ isClient }) => !isClient).map(({ name }) => name);
+  for (const word of [...[...new Set(messages.map(({ type }) => type))].sort(), ...members]) {
     const option = document.createElementNS(XHTML, "option");
-    option.setAttribute("value", type);
+    option.setAttribute("value", word);
     form.querySelector("datalist").appendChild(option);
   }
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) { // messages.svg#show=lost&from=2&to=3
-    if (["show", "type", "from", "to"].includes(name)) field(name).value = value;
+    if (["show", "search", "from", "to"].includes(name)) field(name).value = value;
   }
   const focus = new Set(); // names that were clicked
 
@@ -98,14 +102,22 @@
     const from = field("from").value, to = field("to").value;
     return (from === "" || times.some((time) => +time >= +from)) && (to === "" || +times[0] <= +to);
   };
-  const isWanted = ({ classes, type, from, to, at, end }) => {
-    const only = field("show").value, text = field("type").value.trim().toLowerCase();
+  const isWanted = ({ classes, from, to, at, end }) => {
+    const only = field("show").value;
     return kinds.every((kind) => field(kind).checked || !classes.contains(kind))
       && (!only || classes.contains(only))
-      && type.toLowerCase().includes(text)
       && isInWindow(at, end ?? at)
       && (!focus.size || focus.has(from) || focus.has(to));
   };
+
+  // What is searched for is all that is shown, or stands out among the rest.
+  const textOf = (message) => message.searched ??= {
+    type: squeezed(message.type), from: squeezed(message.from), to: squeezed(message.to),
+    body: squeezed(message.group.querySelector("title").textContent.split("\n").slice(2).join("\n")),
+  };
+  const run = svg.querySelector(".messages").dataset; // how many there are, drawn or not
+  const NOUNS = { "": "messages", error: "errors", lost: "lost messages", copy: "duplicates" };
+  const format = (number) => number.toLocaleString("en");
 
   const isEarlier = ({ y1, begin }) => y1 <= top || +begin < +field("from").value; // than all that is shown
 
@@ -277,10 +289,13 @@
     set(footer, { transform: `translate(0 ${nowY(bottom) - bottom})` });
   };
 
-  let shown = messages, nowX = columns, nowY = (y) => y, width = firstWidth, height = firstHeight;
+  let shown = messages, found = messages, nowX = columns, nowY = (y) => y, width = firstWidth, height = firstHeight;
 
   const layOut = () => {
+    const isFound = compileSearch(field("search").value), keepsOthers = field("dim").checked;
     shown = messages.filter(isWanted);
+    found = shown.filter((message) => isFound(textOf(message)));
+    if (!keepsOthers) shown = found;
     const rows = rowsOf(shown), seen = new Map();
     const see = (name, y) => {
       const [first, last] = seen.get(name) ?? [y, y];
@@ -298,15 +313,21 @@
     width = Math.max(LEAST_WIDTH, firstWidth + nowX.at(-1) - columns.at(-1));
     height = firstHeight + nowY(bottom) - bottom;
     const wanted = new Set(shown);
-    for (const message of messages) show(message.group, wanted.has(message));
+    const bright = new Set(found);
+    for (const message of messages) {
+      show(message.group, wanted.has(message));
+      message.classes.toggle("dim", !bright.has(message));
+    }
     shown.forEach(moveMessage);
     const findRoom = makeLabels();
     for (const message of shown) labelMessage(message, findRoom);
     drawLives(seen);
     drawAxis(rows);
     drawRest(rows);
-    const count = (some) => new Set(some.map(({ id }) => id)).size.toLocaleString("en");
-    form.querySelector("output").textContent = `${count(shown)} of ${count(messages)} messages`;
+    const count = (some) => new Set(some.map(({ id }) => id)).size;
+    const only = field("show").value, drawn = count(messages);
+    const all = `${format(count(found))} of ${format(+run[only || "total"])} ${NOUNS[only]}`;
+    form.querySelector("output").textContent = drawn < +run.total ? `${all} (${format(drawn)} drawn)` : all;
     resize();
   };
 
@@ -422,6 +443,21 @@
     } else tell(target.closest(".messages > .m, .mark, .band"));
   });
 
+  // From one message that was found to the next.
+  const step = (by) => {
+    if (!found.length) return;
+    const inOrder = [...found].sort((a, b) => a.now.y1 - b.now.y1);
+    const last = inOrder.findIndex(({ classes }) => classes.contains("picked"));
+    const next = inOrder[last < 0 ? (by > 0 ? 0 : inOrder.length - 1) : (last + by + inOrder.length) % inOrder.length];
+    scrollTo((next.now.x1 + offset) * zoom - view().w / 2, next.now.y1 * zoom - (view().h - bar) / 3);
+    tell(next.group);
+  };
+  field("search").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    step(event.shiftKey ? -1 : 1);
+  });
+
   const magnify = (factor) => {
     const y = scrollY / zoom;
     zoom = Math.min(4, Math.max(0.25, zoom * factor));
@@ -438,7 +474,12 @@
     zoom = 1;
     setTimeout(layOut); // when the fields are empty
   });
-  addEventListener("keydown", ({ key }) => key === "Escape" && tell(null));
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") tell(null);
+    if (event.key !== "/" || form.contains(document.activeElement)) return;
+    event.preventDefault();
+    field("search").focus();
+  });
   addEventListener("scroll", pin);
   addEventListener("resize", resize);
 
