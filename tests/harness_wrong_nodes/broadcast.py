@@ -30,6 +30,7 @@ def flood(
     choose: Callable[[Node, Iterable[str]], Iterable[str]] = lambda _, neighbours: neighbours,
     keeps: Callable[[Node, list[int], int], bool] = lambda _, messages, message: message not in messages,
     relays: bool = True,
+    hears: Callable[[Node], bool] = lambda _: True,
 ) -> Node:
     """Return a node that tells its neighbours once what it hears, and hopes for the best.
 
@@ -37,6 +38,7 @@ def flood(
       choose: Picks those of the neighbours that are told anything.
       keeps: Whether a message that is heard is kept, and told.
       relays: Whether what a neighbour said is told on.
+      hears: Whether it is taken in at all.
     """
     node = Node()
     messages: list[int] = []
@@ -54,7 +56,8 @@ def flood(
 
     @node.on("told")
     def told(body: Heard) -> None:
-        learn(body.message, tell=relays)
+        if hears(node):
+            learn(body.message, tell=relays)
 
     @node.on("read")
     def read() -> Body:
@@ -90,6 +93,11 @@ def repeats_itself() -> Node:
 def drops_some() -> Node:
     """Acknowledges all messages, and forgets every tenth number."""
     return flood(keeps=lambda _, messages, message: message not in messages and message % 10 != 0)
+
+
+def never_listens() -> Node:
+    """Hears what others tell, but on n2, which knows only what its own clients said."""
+    return flood(hears=lambda node: node.id != "n2")
 
 
 def splits_brain() -> Node:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from harness_pictures import MS, NASTY, S
 
+from trio_messenger.sim.explanation import Finding
 from trio_messenger.sim.pictures import PageSummary, page
 from trio_messenger.sim.pictures._svg import Clock, duration, element, escape, shorten
 
@@ -60,13 +61,29 @@ def paged(**fields: Any) -> Page:
 @pytest.mark.parametrize(("verdict", "word"), [(True, "valid"), (False, "INVALID"), ("unknown", "unknown")])
 def test_the_verdict_comes_first(verdict: Any, word: str) -> None:
     """The first word on the page, and of its title, is the verdict; the reasons follow."""
-    found = paged(verdict=verdict, reasons=["2 elements were lost"], warnings=["fault 0 took no effect"])
+    found = paged(verdict=verdict, reasons=[Finding("2 elements were lost")], warnings=["fault 0 took no effect"])
     lines = [line for line in found.text.split("\n") if line.strip()]
     assert lines[0].startswith(f"{word}: echo, 1 node")
     assert lines[1].startswith(word)
     assert ("header", {"class": word.lower()}) in found.elements
     places = [found.text.rindex(part) for part in (word, "echo, 1 node", "seed 7", "2 elements were lost", "no effect")]
     assert places[1:] == sorted(places[1:])
+
+
+def test_sentences_link_to_the_messages_that_show_them() -> None:
+    """To those that the diagram has; of a very long run it has only the first ones."""
+    found = paged(
+        reasons=[Finding("n2 lacks 7", (5, 7, 5, 10_000)), Finding("n3 lacks 8", (10_001,)), Finding("plain")],
+        remarks=[Finding("stale", (9,))],
+        files=["messages.svg"],
+    )
+    links = [dict(attributes).get("href") for tag, attributes in found.elements if tag == "a"]
+    assert [link for link in links if link and "#messages" in link] == [
+        "messages.svg#messages=5,7",
+        "messages.svg#messages=9",
+    ]
+    assert "n2 lacks 7 messages" in found.text
+    assert "#messages" not in page(PageSummary(title="x", verdict=True, seed=1, reasons=[Finding("y", (1,))]))
 
 
 def test_a_page_says_how_to_go_on() -> None:
@@ -172,7 +189,8 @@ def test_what_runs_say_is_text_on_the_page() -> None:
     def tags(text: str) -> list[str]:
         fields: dict[str, Any] = {
             "title": text,
-            "reasons": [text],
+            "reasons": [Finding(text, (1,))],
+            "remarks": [Finding(text)],
             "warnings": [text],
             "commands": [(text, text)],
             "figures": [(text, text)],

@@ -46,7 +46,7 @@ def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     assert lines[0].startswith("echo echo:cuts_short  0 of 2 passed")
     command = "trio-messenger test -w echo --node harness_wrong_nodes.echo:cuts_short --seed"
     for line, seed in zip(lines[1:3], (5, 6), strict=True):
-        assert line.startswith(f"  MISS: {command} {seed} --rate 20 --time-limit 10: False the workload's checker says")
+        assert line.startswith(f"  MISS: {command} {seed} --rate 20 --time-limit 10: False n")
     assert lines[3].startswith("echo echo:cuts_short  2 of 2 caught")
     assert lines[-1] == "2 cases with 2 seeds each: 2 misses"
     monkeypatch.setattr(campaign_run, "CASES", (caught,))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 from ._diagnosis import unmatched_replies
@@ -15,22 +13,17 @@ from .checkers.late_replies import late_replies
 from .checkers.latencies import latencies
 from .checkers.net import net
 from .checkers.stats import stats
+from .explanation import Finding, generic, services
+from .explanation.scene import Scene
+from .explanation.words import in_words
 from .faults import describe, to_json
 from .journal import Journal
 from .options import Options
 from .run import Run
+from .workloads import Workload
 
 _EXCERPT: Final = 160
 """Characters of a line that stand in a problem: enough to recognise it."""
-
-_ASIDE: Final = (
-    *("valid?", "stale-count", "stale", "worst-stale", "stable-latencies"),
-    *("late", "worst-lost", "lost-latencies", "final-reads"),
-)
-"""What checkers say of the workload that never makes it invalid."""
-
-_PLACE: Final = ("index", "time", "process", "type")
-"""Where in the history a record of a checker is from; its text is for people, who look for that in ``results.json``."""
 
 _SHOWN: Final = 8
 """Problems of one kind that are told one by one."""
@@ -63,15 +56,25 @@ def judge(run: Run) -> Results:
     return {"valid?": worst(parts), **results}
 
 
-def reasons(results: Results) -> list[str]:
-    """Return why *results* are not valid, a line for each reason; none, if they are."""
-    workload, nodes = results["workload"], results["nodes"]
-    found = [nodes["stuck"]] if nodes["stuck"] is not None else []  # all else is then a consequence, as a rule
-    if workload["valid?"] is not True:
-        figures = {name: value for name, value in workload.items() if name not in _ASIDE and value not in ([], 0, None)}
-        verdict = "invalid" if workload["valid?"] is False else "undecided"
-        found.append(f"the workload's checker says {verdict}: {_brief(figures) or 'too little was seen'}")
-    found += nodes["problems"]
+def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
+    """Return what *results* mean, in sentences: why the run is not valid, if it is not, and remarks.
+
+    Args:
+      results: What `judge` returned.
+      workload: That of the run.
+      scene: The run.
+    """
+    of_workload = workload.explain(results["workload"], scene)
+    if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in of_workload):
+        of_workload = [*generic.explain(results["workload"]), *of_workload]
+    stuck = results["nodes"]["stuck"]
+    first = [] if stuck is None else [Finding(stuck)]  # all else is then a consequence, as a rule
+    return [*first, *of_workload, *map(Finding, _other_reasons(results)), *services.explain(scene)]
+
+
+def _other_reasons(results: Results) -> list[str]:
+    """Return why *results* are not valid, whatever the workload's checker says."""
+    found = [*results["nodes"]["problems"]]
     found += _left_unasked(results["clients"])
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
@@ -105,12 +108,6 @@ def _unseen_nodes(results: Results) -> list[str]:
         for node, counts in results["stats"].get("by-node", {}).items()
         if not counts["ok-count"] and node not in unread
     ]
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Return *names* as they stand in a sentence: ``n1, n2 and n3``."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _untested(results: Results) -> list[str]:
@@ -155,24 +152,6 @@ def _left_unasked(clients: Results) -> list[str]:
         f"the workload ran out of operations {clients['ran-out']:.3g} s into the main phase, after {clients['asked']};"
         " nothing was asked from then on: its invocations() must yield without end"
     ]
-
-
-def _brief(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {_shown(value)}" for name, value in figures.items())
-
-
-def _shown(value: Any) -> str:
-    """Return *value* as JSON, cut; of a list the first few, or the first record, and how many there are."""
-    if isinstance(value, list) and isinstance(value[0], dict):
-        fields = [f"{name} {_cut(json.dumps(field))}" for name, field in value[0].items() if name not in _PLACE]
-        return f"{len(value)}, the first: {', '.join(fields)}"
-    if isinstance(value, list) and len(value) > _SHOWN:
-        return f"{_cut(json.dumps(value[:_SHOWN]))} and {len(value) - _SHOWN} more"
-    return _cut(json.dumps(value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
 def _clients(run: Run) -> Results:

@@ -138,11 +138,12 @@ class Network:
         """End the fault at *index*."""
         self.faults.end(index)
 
-    def send(self, line: bytes) -> None:
+    def send(self, line: bytes, text: str | None = None) -> None:
         """Take a message to deliver.
 
         Args:
           line: The whole message as JSON, without a newline. It is not checked that its ``src`` sends it.
+          text: More about it, for people; it stands in the journal.
 
         Raises:
           msgspec.ValidationError, msgspec.DecodeError: if it is no message.
@@ -150,7 +151,7 @@ class Network:
         message = _decode(line)
         delivery = Delivery(message, line, self._next_id)
         self._next_id += 1
-        self.journal.note(self.now(), "send", id=delivery.id, message=msgspec.Raw(line))
+        self.journal.note(self.now(), "send", id=delivery.id, message=msgspec.Raw(line), text=text)
         link = self._links.get((message.src, message.dest)) or self._open(message.src, message.dest)
         flight = _Flight(link, delivery, link.sent, False)
         link.sent += 1

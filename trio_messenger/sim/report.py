@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, final
 
 import attrs
@@ -11,12 +11,15 @@ import attrs
 from ._command_lines import command_line
 from ._naming import can_be_found
 from .checkers import Results, Valid
+from .explanation import Finding
+from .explanation.scene import Scene
 from .faults import Fault, describe, in_python, when
 from .history import History
 from .journal import Journal
-from .judgement import reasons, warnings
+from .judgement import explain, warnings
 from .options import Options
 from .shrinking import DoesNotFail, shrink
+from .workloads import WORKLOADS
 
 NOT_THE_SEED: Final = "something else than the seed decides; --check-determinism may say what"
 """What there is to say of a run that was another one when it was made again."""
@@ -53,6 +56,8 @@ class Report:
     is_guess: bool = attrs.field(default=False, repr=False)
     """Whether `node` was concluded from the function that makes the nodes, and nobody has typed it yet."""
 
+    _explained: list[list[Finding]] = attrs.field(factory=list, init=False, repr=False)  # once it was asked for
+
     @property
     def valid(self) -> Valid:
         """The verdict: True, False, or ``unknown``."""
@@ -80,9 +85,20 @@ class Report:
         """Whether the run fails, has faults to take away, and can be run again without some of them."""
         return self.valid is False and bool(self.options.faults) and self.rerun is not None
 
+    def findings(self) -> list[Finding]:
+        """Return what there is to say of the run, in sentences that know which messages show it."""
+        if not self._explained:
+            scene = Scene(self.history, self.journal)
+            self._explained.append(explain(self.results, WORKLOADS[self.options.workload](), scene))
+        return self._explained[0]
+
     def reasons(self) -> list[str]:
-        """Return why the run is not valid, a line for each reason."""
-        return reasons(self.results)
+        """Return why the run is not valid, a sentence for each reason."""
+        return [finding.text for finding in self.findings() if finding.is_reason]
+
+    def remarks(self) -> list[str]:
+        """Return what is worth knowing whatever the verdict, such as how stale a value was, a sentence each."""
+        return [finding.text for finding in self.findings() if not finding.is_reason]
 
     def warnings(self) -> list[str]:
         """Return what makes the verdict say less than it seems to, a line for each."""
@@ -108,6 +124,7 @@ def summary(report: Report) -> str:
     sections = [
         ("because", report.reasons()),
         *((name, [text]) for name, text in figures(report.results)),
+        ("note", report.remarks()),
         ("faults", _fault_lines(report.results)),
         ("mind", _few(report.warnings())),
     ]
@@ -135,7 +152,8 @@ def _few(texts: list[str]) -> list[str]:
 def figures(results: Results) -> list[tuple[str, str]]:
     """Return the key figures of a run, each with its name."""
     counts, net = results["stats"], results["net"]
-    quantiles = ", ".join(f"p{float(q) * 100:g} {figure(ms)}" for q, ms in results["latencies"]["quantiles"].items())
+    quantiles = in_milliseconds(results["latencies"]["quantiles"])
+    stable = in_milliseconds(stable_latencies(results))
     per_op = net["servers"].get("msgs-per-op", 0)
     return [
         (
@@ -143,13 +161,29 @@ def figures(results: Results) -> list[tuple[str, str]]:
             f"{counts['count']}: {counts['ok-count']} ok, {counts['fail-count']} fail, {counts['info-count']} info"
             f" ({results['availability']['ok-fraction']:.1%} ok)",
         ),
-        ("latency", f"{quantiles} ms" if quantiles else "no operation was ok"),
+        ("latency", quantiles or "no operation was ok"),
+        *([("stable", f"{stable} from when a value was known until every read had it")] if stable else []),
         (
             "messages",
             f"{net['all']['msg-count']}, of which {net['servers']['msg-count']} among nodes and services:"
             f" {figure(per_op)} an operation",
         ),
     ]
+
+
+def stable_latencies(results: Results) -> dict[str, float]:
+    """Return quantiles of how long, in milliseconds, a set's values took to be in all reads; none for other workloads.
+
+    The least of all says nothing, so it is left out.
+    """
+    found: dict[str, float] = results["workload"].get("stable-latencies", {})
+    return {q: ms for q, ms in found.items() if float(q) > 0}
+
+
+def in_milliseconds(quantiles: Mapping[str, float]) -> str:
+    """Return *quantiles* of milliseconds in words, such as ``p50 12, p100 40 ms``; nothing if there are none."""
+    told = ", ".join(f"p{float(q) * 100:g} {figure(ms)}" for q, ms in quantiles.items())
+    return told and f"{told} ms"
 
 
 def figure(value: float) -> str:

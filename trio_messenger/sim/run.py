@@ -17,6 +17,7 @@ from ._in_process import capturing_logs
 from ._nemesis import Nemesis
 from ._streams import Streams
 from .cluster import Cluster, SetUpError
+from .explanation.words import quantity
 from .history import History, Op, OpType
 from .hosts import Host, NodeLog
 from .journal import Journal
@@ -310,6 +311,8 @@ class Run:
             reply = service.handle(message.src, message.body)
             if reply is not None:
                 body = {**reply, "in_reply_to": message.body.get("msg_id")}
-                self.network.send(_encode({"src": service_id, "dest": message.src, "body": body}))
+                age = quantity(service.age, "change")
+                text = f"answered from a state {age} old" if service.age else None
+                self.network.send(_encode({"src": service_id, "dest": message.src, "body": body}), text)
 
         self.network.attach(service_id, "services", serve)

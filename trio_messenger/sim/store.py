@@ -31,7 +31,7 @@ from .history import History, Op
 from .journal import Journal
 from .options import Options
 from .pictures import PageSummary, latency, page, rate, space_time
-from .report import Report, figure, headline
+from .report import Report, figure, headline, in_milliseconds, stable_latencies
 
 FORMAT: Final = 1
 """The version of the files' format; a file of another one is refused."""
@@ -178,7 +178,8 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
     summary = PageSummary(
         title=headline(report.options),
         verdict=report.valid,
-        reasons=report.reasons(),
+        reasons=[finding for finding in report.findings() if finding.is_reason],
+        remarks=[finding for finding in report.findings() if not finding.is_reason],
         warnings=report.warnings(),
         seed=report.options.seed,
         commands=_commands(report, place),
@@ -187,7 +188,7 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
             (entry["text"], when(fault), entry["took-effect"])
             for entry, fault in zip(report.results["faults"]["schedule"], report.options.faults, strict=True)
         ],
-        results=report.results["workload"],
+        results=_for_people(report.results["workload"]),
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
     _write_text(folder / "index.html", page(summary))
@@ -215,8 +216,18 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
     told += [
         (f"p{float(q) * 100:g} latency", f"{figure(ms)} ms") for q, ms in results["latencies"]["quantiles"].items()
     ]
+    told += [(f"p{float(q) * 100:g} stable latency", f"{figure(ms)} ms") for q, ms in stable_latencies(results).items()]
     told += [("messages", net["all"]["msg-count"]), ("among nodes and services", net["servers"]["msg-count"])]
     return [*told, ("of these an operation", figure(net["servers"].get("msgs-per-op", 0)))]
+
+
+def _for_people(results: Results) -> Results:
+    """Return what the page shows of a workload's results: latencies with their unit, and not what sentences tell."""
+    return {
+        name: in_milliseconds(value) if name in ("stable-latencies", "lost-latencies") else value
+        for name, value in results.items()
+        if name not in ("worst-stale", "worst-lost")
+    }
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -84,6 +84,7 @@ class Arrows:
             [
                 f"{passage.src} → {passage.dest}  {passage.type}  (message {passage.send.id}{copy})",
                 f"sent at {self._time(passage.send.t)} s, {self._fate(passage)}",
+                *([passage.send.text] if passage.send.text else []),
                 pretty(passage.body),
             ]
         )

@@ -14,6 +14,8 @@ from urllib.parse import quote
 import attrs
 
 from ..checkers import Results, Valid
+from ..explanation import Finding
+from ._space_time import LIMIT
 from ._svg import DARK, LIGHT, NS, asset, element, escape
 
 _VERDICTS: Final[dict[Valid, tuple[str, str]]] = {
@@ -55,8 +57,10 @@ class PageSummary:
     """What was run, such as ``broadcast, 5 nodes``."""
     verdict: Valid
     """How it ended."""
-    reasons: Sequence[str] = ()
-    """Why it is not valid, a text for each reason."""
+    reasons: Sequence[Finding] = ()
+    """Why it is not valid; each links to the messages that show it."""
+    remarks: Sequence[Finding] = ()
+    """What else there is to say, likewise."""
     warnings: Sequence[str] = ()
     """What makes the verdict say less than it seems to."""
     seed: int
@@ -96,8 +100,9 @@ def page(summary: PageSummary) -> str:
             element("p", verdict, class_="verdict"),
             element("h1", escape(summary.title)),
             element("p", f"seed {summary.seed}", class_="seed"),
-            _list(summary.reasons, "reasons"),
-            _list(summary.warnings, "warnings"),
+            _list((_sentence(finding, summary.files) for finding in summary.reasons), "reasons"),
+            _list((_sentence(finding, summary.files) for finding in summary.remarks), "remarks"),
+            _list(map(escape, summary.warnings), "warnings"),
             class_=verdict_class,
         ),
         *(element("section", element("h2", heading), content) for heading, content in sections if content),
@@ -119,8 +124,18 @@ def _style() -> str:
 
 
 def _list(texts: Iterable[str], class_: str) -> str:
-    items = [element("li", escape(text)) for text in texts]
+    """Return a list of *texts*, which are markup."""
+    items = [element("li", text) for text in texts]
     return element("ul", *items, class_=class_) if items else ""
+
+
+def _sentence(finding: Finding, files: Sequence[str]) -> str:
+    """Return the text of *finding*, with a link to its messages if the diagram has them: it has the first ones."""
+    drawn = [number for number in finding.messages if number < LIMIT]
+    if not drawn or _MESSAGES not in files:
+        return escape(finding.text)
+    number = ",".join(map(str, dict.fromkeys(drawn)))
+    return escape(finding.text) + " " + element("a", "messages", href=f"{_MESSAGES}#messages={number}", class_="shown")
 
 
 def _commands(summary: PageSummary) -> str:

@@ -97,16 +97,19 @@
     if (["show", "search", "from", "to"].includes(name)) field(name).value = value;
   }
   const focus = new Set(); // names that were clicked
+  // messages.svg#messages=12,45 shows these alone, as links from a page do, until the form is reset
+  const named = new Set((new URLSearchParams(location.hash.slice(1)).get("messages") ?? "").split(",").filter(Boolean));
 
   const isInWindow = (...times) => {
     const from = field("from").value, to = field("to").value;
     return (from === "" || times.some((time) => +time >= +from)) && (to === "" || +times[0] <= +to);
   };
-  const isWanted = ({ classes, from, to, at, end }) => {
+  const isWanted = ({ id, classes, from, to, at, end }) => {
     const only = field("show").value;
     return kinds.every((kind) => field(kind).checked || !classes.contains(kind))
       && (!only || classes.contains(only))
       && isInWindow(at, end ?? at)
+      && (!named.size || named.has(id))
       && (!focus.size || focus.has(from) || focus.has(to));
   };
 
@@ -470,6 +473,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => {
     focus.clear();
+    named.clear();
     all(".head.picked").forEach((head) => head.classList.remove("picked"));
     zoom = 1;
     setTimeout(layOut); // when the fields are empty

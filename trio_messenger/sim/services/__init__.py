@@ -26,6 +26,10 @@ from .seq_kv import SeqKv
 class Service(Protocol):
     """What a service is: a state, and what it answers."""
 
+    @property
+    def age(self) -> int:
+        """How many changes of the key were unknown to the state that the last request was answered from."""
+
     def handle(self, src: str, body: Body) -> Body | None:
         """Serve one request.
 

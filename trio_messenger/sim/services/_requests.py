@@ -94,9 +94,14 @@ class KeyValueService(ABC):
     creates: ClassVar[bool] = True
     """Whether it knows ``create_if_not_exists``."""
 
+    def __init__(self) -> None:
+        self.age = 0
+        """See `Service.age`."""
+
     @final
     def handle(self, src: str, body: Body) -> Body | None:
         """Serve one request, as `Service.handle`."""
+        self.age = 0
         try:
             request = self._read(body)
             if request is None:
@@ -109,7 +114,10 @@ class KeyValueService(ABC):
 
     @abstractmethod
     def _serve(self, src: str, request: KvRequest) -> Body:
-        """Serve *request* of node *src*. Nothing may be stored before its ``on`` has returned."""
+        """Serve *request* of node *src*. Nothing may be stored before its ``on`` has returned.
+
+        Sets `age` if the reply is from an old state, in which the key was another one than it is now.
+        """
 
     def _read(self, body: Body) -> KvRequest | None:
         match body.get("type"):

@@ -18,6 +18,7 @@ class LinKv(KeyValueService):
     """Its id."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._values: dict[Json, Json] = {}
 
     def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - it has one state for all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import final
+from typing import ClassVar, final
 
 from trio_messenger import LIN_TSO, Body
 
@@ -13,6 +13,9 @@ from ._requests import unsupported
 @final
 class LinTso:
     """Maelstrom's ``lin-tso``: answers ``ts`` with 0, 1, 2, ..., each once and in this order; a `Service`."""
+
+    age: ClassVar[int] = 0
+    """It answers from its newest state; see `Service.age`."""
 
     def __init__(self) -> None:
         self._timestamps = itertools.count()

@@ -27,7 +27,7 @@ from typing import ClassVar, NamedTuple, final
 from trio_messenger import LWW_KV, Body
 
 from .._canonical import Json
-from ._requests import KeyValueService, KvRequest
+from ._requests import KeyValueService, KvRequest, Write
 
 
 class _Entry(NamedTuple):
@@ -36,6 +36,7 @@ class _Entry(NamedTuple):
     stamp: int
     writer: int
     value: Json
+    change: int  # the number of the change that made it, among those of the key
 
 
 @final
@@ -55,12 +56,16 @@ class _Replica:
                 self._entries[key] = theirs
         source._news.clear()
 
-    def serve(self, request: KvRequest) -> Body:
-        """Serve *request* with what is known here."""
+    def change_of(self, key: Json) -> int:
+        """Return the number of the last change of *key* that is known here."""
+        return self._entries[key].change if key in self._entries else 0
+
+    def serve(self, request: KvRequest, change: int) -> Body:
+        """Serve *request* with what is known here; what it writes is the change of that number."""
         entry = self._entries.get(request.key)
         reply, stores = request.on(None if entry is None else entry.value)
         if stores is not None:
-            self._entries[request.key] = _Entry(self._clock, self._number, stores)
+            self._entries[request.key] = _Entry(self._clock, self._number, stores, change)
             self._news[request.key] = None
             self._clock += 1
         return reply
@@ -81,7 +86,9 @@ class LwwKv(KeyValueService):
     """It does not know ``create_if_not_exists``."""
 
     def __init__(self, random: Random, *, merges: bool = False) -> None:
+        super().__init__()
         self._random = random
+        self._changes: dict[Json, int] = {}  # how often each key was changed, in whichever replica
         self._merges = merges
         self._replicas = (_Replica(0), _Replica(1))
 
@@ -89,7 +96,13 @@ class LwwKv(KeyValueService):
         source, dest = self._draw(), self._draw()  # drawn in any case, so that the third draw is Maelstrom's
         if self._merges and source is not dest:
             dest.merge(source)
-        return self._draw().serve(request)
+        replica, changes = self._draw(), self._changes.get(request.key, 0)
+        if not isinstance(request, Write):  # which asks for nothing
+            self.age = changes - replica.change_of(request.key)
+        reply = replica.serve(request, changes + 1)
+        if replica.change_of(request.key) > changes:
+            self._changes[request.key] = changes + 1
+        return reply
 
     def _draw(self) -> _Replica:
         # By random(), the one method whose numbers Python promises never to change.

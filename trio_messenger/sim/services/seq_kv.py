@@ -56,6 +56,7 @@ class SeqKv(KeyValueService):
     """Its id."""
 
     def __init__(self, random: Random) -> None:
+        super().__init__()
         self._random = random
         self._newest = 0
         self._seen: dict[str, int] = {}  # for each client, the number of the state it saw last
@@ -67,6 +68,7 @@ class SeqKv(KeyValueService):
         reply, stores = request.on(held)
         if stores is None or same(stores, held):
             self._seen[src] = state
+            self.age = self._changes_since(request.key, state, held)
             return reply
         return self._advance(src, request)
 
@@ -83,6 +85,13 @@ class SeqKv(KeyValueService):
         versions = self._versions.get(key)
         place = bisect_right(versions, state, key=_since) if versions else 0
         return versions[place - 1].value if versions and place else None
+
+    def _changes_since(self, key: Json, state: int, held: Json | None) -> int:
+        """Return how often *key* changed since *state*, in which it was *held*; 0 if it is that again."""
+        versions = self._versions.get(key, ())
+        if not versions or same(versions[-1].value, held):
+            return 0
+        return len(versions) - bisect_right(versions, state, key=_since)
 
     def _advance(self, src: str, request: KvRequest) -> Body:
         """Serve *request* on the newest state. That makes a new one, even if nothing changes; so it does there."""

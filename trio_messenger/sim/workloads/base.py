@@ -12,6 +12,8 @@ import msgspec
 from trio_messenger import Body, RpcError, RpcTimeout
 
 from ..checkers import Results
+from ..explanation import Finding, generic
+from ..explanation.scene import Scene
 from ..history import History
 from .topologies import Topology
 
@@ -105,3 +107,12 @@ class Workload(ABC):
     @abstractmethod
     def check(self, history: History) -> Results:
         """Judge the history."""
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:  # noqa: ARG002 - for those that look further
+        """Return what `check` found, in sentences for people; by default its figures, unless they are valid.
+
+        Args:
+          results: What `check` returned.
+          scene: The run.
+        """
+        return generic.explain(results)

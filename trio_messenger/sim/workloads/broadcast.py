@@ -11,6 +11,9 @@ from trio_messenger import Body
 
 from ..checkers import Results
 from ..checkers.set_full import set_full
+from ..explanation import Finding
+from ..explanation.scene import Scene
+from ..explanation.sets import explain as explain_sets
 from ..history import History
 from .adding import Adding
 from .base import Reply
@@ -46,3 +49,7 @@ class Broadcast(Adding):
     def check(self, history: History) -> Results:
         """Judge the history."""
         return set_full(history, add="broadcast", read="read")
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        """Say who and what; see `Workload.explain`."""
+        return explain_sets(results, scene, add="broadcast", read="read")

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, final
 
 from ..checkers import Results
 from ..checkers.counters import counters
+from ..explanation import Finding
+from ..explanation.counters import explain as explain_counters
+from ..explanation.scene import Scene
 from ..history import History
 from .adding import Adding
 from .base import Invocation, Reply
@@ -35,6 +38,10 @@ class _Counter(Adding):
     def check(self, history: History) -> Results:
         """Judge the history."""
         return counters(history)
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        """Say who and what; see `Workload.explain`."""
+        return explain_counters(results, scene)
 
 
 @final

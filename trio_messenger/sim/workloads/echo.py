@@ -10,6 +10,9 @@ from trio_messenger import Body
 
 from ..checkers import Results
 from ..checkers.echo import echo
+from ..explanation import Finding
+from ..explanation.echo import explain as explain_echo
+from ..explanation.scene import Scene
 from ..history import History
 from .base import Invocation, Reply, Workload
 
@@ -42,3 +45,7 @@ class Echo(Workload):
     def check(self, history: History) -> Results:
         """Judge the history."""
         return echo(history)
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        """Say who and what; see `Workload.explain`."""
+        return explain_echo(results, scene)

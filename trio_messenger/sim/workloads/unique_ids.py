@@ -10,6 +10,9 @@ from trio_messenger import Body
 
 from ..checkers import Results
 from ..checkers.unique_ids import unique_ids
+from ..explanation import Finding
+from ..explanation.scene import Scene
+from ..explanation.unique_ids import explain as explain_unique_ids
 from ..history import History
 from .base import Invocation, Reply, Workload
 
@@ -43,3 +46,7 @@ class UniqueIds(Workload):
     def check(self, history: History) -> Results:
         """Judge the history."""
         return unique_ids(history)
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        """Say who and what; see `Workload.explain`."""
+        return explain_unique_ids(results, scene)

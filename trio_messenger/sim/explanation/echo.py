@@ -1,0 +1,31 @@
+"""Explanations of echo: who answered what with what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..checkers import Results
+from . import Finding
+from .scene import Scene
+from .words import quantity, seconds, shown
+
+_DETAILS: Final = 5
+"""Mismatches that have a sentence each."""
+
+
+def explain(results: Results, scene: Scene) -> list[Finding]:
+    """Return what `~trio_messenger.sim.checkers.echo.echo` found, in sentences."""
+    found = [_told(each, scene) for each in results["errors"][:_DETAILS]]
+    rest = len(results["errors"]) - len(found)
+    if rest:
+        found.append(Finding(f"{quantity(rest, 'more request')} came back changed or were refused; see results.json"))
+    return found
+
+
+def _told(error: Results, scene: Scene) -> Finding:
+    who, sent, when = error.get("node", "a node"), shown(error["sent"]), seconds(error["time"])
+    if error["outcome"] == "ok":
+        text = f"{who} answered {sent} with {shown(error['received'])} at {when}"
+    else:
+        text = f"{who} refused {sent} at {when}: {error['error']}"
+    return Finding(text, scene.messages_of(scene.history[error["index"]]))

@@ -1,0 +1,42 @@
+"""An explanation of any checker's results: its figures, by their names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..checkers import Results
+from . import Finding
+
+_EXCERPT: Final = 160
+"""Characters of a value: enough to recognise it."""
+
+_SHOWN: Final = 8
+"""Values of a list."""
+
+_PLACE: Final = ("index", "time", "process", "type")
+"""Where in the history a record of a checker is from; its text is for people, who look for that in ``results.json``."""
+
+
+def explain(results: Results) -> list[Finding]:
+    """Return what *results* of a workload's checker are, unless they are valid: all that says something."""
+    if results["valid?"] is True:
+        return []
+    figures = [(name, value) for name, value in results.items() if name != "valid?" and value not in ([], {}, 0, None)]
+    verdict = "invalid" if results["valid?"] is False else "undecided"
+    told = ", ".join(f"{name} {_brief(value)}" for name, value in figures)
+    return [Finding(f"the workload's checker says {verdict}: {told or 'too little was seen'}")]
+
+
+def _brief(value: Any) -> str:
+    """Return *value* as JSON, cut; of a list the first few, or the first record, and how many there are."""
+    if isinstance(value, list) and isinstance(value[0], dict):
+        fields = [f"{name} {_cut(json.dumps(field))}" for name, field in value[0].items() if name not in _PLACE]
+        return f"{len(value)}, the first: {', '.join(fields)}"
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return f"{_cut(json.dumps(value[:_SHOWN]))} and {len(value) - _SHOWN} more"
+    return _cut(json.dumps(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
