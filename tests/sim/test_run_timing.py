@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,18 +16,23 @@ from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Loss, Options, Report, simulate
 from trio_messenger.sim._in_process import EPOCH, InProcessHost
 from trio_messenger.sim._real_time import process_hosts, run_real
+from trio_messenger.sim._stuck import StuckGuard
 from trio_messenger.sim.durable import Build
 from trio_messenger.sim.journal import Entry
 from trio_messenger.sim.run import Run
 from trio_messenger.sim.simulation import SPREAD
 
 
-def make_run(build: Build, **options: object) -> Run:
+def make_run(build: Build, **given: Any) -> Run:
     """Return a run of one node of *build*, for a test that moves the clock by itself."""
-    return Run(
-        Options(workload="echo", nodes=["n1"], **options),  # type: ignore[arg-type]
-        lambda node_id, network, log, *rest: InProcessHost(node_id, network, log, build, *rest),
-    )
+    options = Options(workload="echo", nodes=["n1"], **given)
+
+    def make_host(*args: Any) -> InProcessHost:
+        node_id, network, log, nursery, streams = args
+        guard = StuckGuard(options.busy_limit, network.journal, network.now, lambda _: None)
+        return InProcessHost(node_id, network, log, build, nursery, streams, guard)
+
+    return Run(options, make_host)
 
 
 def conduct_late(run: Run, jumps: Sequence[float] = ()) -> None:
