@@ -307,6 +307,15 @@ async def test_with_stderr_closed_what_others_write_on_stdout_is_lost(tmp_path: 
     assert (status, len(bodies(output))) == (0, 3)
 
 
+async def test_stderr_may_have_been_closed_by_the_program(tmp_path: Path) -> None:
+    """A program that closes its stderr before the run has none, as if it had been started without."""
+    own_node(tmp_path, INTRUDERS + "os.close(2)\n")
+    given = INIT + line({"type": "written", "msg_id": 2}) + b"rubbish\n"
+    command = (sys.executable, "-c", "import own; own.node.run()")
+    status, output, errors = await run(*command, input=given, cwd=tmp_path)
+    assert (status, [body["type"] for body in bodies(output)], errors) == (0, ["init_ok", "written_ok"], "")
+
+
 @needs_proc
 async def test_child_processes_inherit_nothing_of_the_node(tmp_path: Path) -> None:
     """A child that inherits all it can has the three standard descriptors, and the one that lists them."""

@@ -38,6 +38,27 @@ def duplicate(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_PRIVATE)
 
 
+def is_open(fd: int) -> bool:
+    """Tell whether the descriptor *fd* is open."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def redirect(number: int, target: int | None) -> None:
+    """Make the descriptor *number*, for everybody, what *target* is; the null device for None."""
+    if target is not None:
+        os.dup2(target, number)
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, number)
+    if null != number:
+        os.close(null)
+    os.set_inheritable(number, True)
+
+
 @final
 class Descriptor:
     """What the descriptor *number* is now, to be read or written without waiting, whatever becomes of the number.
@@ -114,10 +135,9 @@ def is_same_channel(one: int, other: int) -> bool:
 
     Not so the same file, which takes whatever is written as a whole.
     """
-    try:
-        a, b = os.fstat(one), os.fstat(other)
-    except OSError:
-        return False  # one of them is closed
+    if not (is_open(one) and is_open(other)):
+        return False
+    a, b = os.fstat(one), os.fstat(other)
     is_channel = stat.S_ISFIFO(a.st_mode) or stat.S_ISSOCK(a.st_mode) or os.isatty(one)
     return is_channel and (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 

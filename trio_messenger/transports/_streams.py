@@ -12,10 +12,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
+from ._descriptors import is_open, redirect
 from ._stderr import LogWriter
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+STDERR: Final = 2
 
 _REMEDY: Final = (
     "stdin carries the node's messages, so nothing else can read it; take input from requests or files, and give a "
@@ -134,18 +137,28 @@ class LogOutput(io.RawIOBase):
         return len(copy)
 
 
+def has_stderr() -> bool:
+    """Tell whether this process has a stderr.
+
+    A closed descriptor's number goes to whatever is opened next. So one that was closed when Python started, which
+    Python has noted, does not count, though the number may be open by now.
+    """
+    return sys.__stderr__ is not None
+
+
 @final
 class Stderr:
     """Stderr of this process, written without waiting from here on.
 
     Attributes:
-      writer: What writes it; None if it was closed when Python started.
+      writer: What writes it; None if there is none.
     """
 
     def __init__(self) -> None:
-        # A closed descriptor's number goes to whatever is opened next; only what Python noted at start can be trusted.
-        self.writer: Final = None if sys.__stderr__ is None else LogWriter(2)
-        self._borrowed = [] if self.writer is None else borrow(2, LogOutput(self.writer))
+        if not is_open(STDERR):
+            redirect(STDERR, None)  # or the number would go to what Trio opens, and child processes would write there
+        self.writer: Final = LogWriter(STDERR) if has_stderr() else None
+        self._borrowed = [] if self.writer is None else borrow(STDERR, LogOutput(self.writer))
 
     def give_back(self) -> None:
         """Let Python write stderr as before."""

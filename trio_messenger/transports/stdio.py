@@ -25,9 +25,9 @@ import trio
 from .._message import Message
 from .._wire import LINE_LIMIT, LineDecoder
 from . import Transport
-from ._descriptors import Descriptor, cut, is_same_channel
+from ._descriptors import Descriptor, cut, is_same_channel, redirect
 from ._stderr import LogWriter
-from ._streams import LogOutput, NoInput, borrow
+from ._streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 
 PIPE_SIZE: Final = 64 * 1024
 """Bytes written at once: what a pipe holds by default on Linux."""
@@ -35,7 +35,7 @@ PIPE_SIZE: Final = 64 * 1024
 READ_SIZE: Final = PIPE_SIZE // 2
 """Bytes read at once. Larger gains nothing (measured up to 1 MiB), and less of them is in memory at a time."""
 
-_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_STDIN, _STDOUT, _STDERR = 0, 1, STDERR
 
 
 @final
@@ -61,15 +61,15 @@ class StdioTransport(Transport):
         self._decoder = LineDecoder(line_limit)
         self._is_drained = False
         self._at_eof = False
-        self._is_shared = sys.__stderr__ is not None and is_same_channel(_STDOUT, _STDERR)
+        self._is_shared = has_stderr() and is_same_channel(_STDOUT, _STDERR)
         self._logs = logs if logs is not None and logs.is_shared_with(_STDOUT) else None
         self._stdin = Descriptor(_STDIN, os.O_RDONLY)
         self._stdout = Descriptor(_STDOUT, os.O_WRONLY)
         self._write_now = self._stdout.write
         elsewhere = io.FileIO(_STDOUT, "w", closefd=False) if logs is None else LogOutput(logs)
         self._borrowed = borrow(_STDIN, NoInput(_STDIN)) + borrow(_STDOUT, elsewhere)
-        _redirect(_STDIN, None)
-        _redirect(_STDOUT, None if sys.__stderr__ is None else _STDERR)
+        redirect(_STDIN, None)
+        redirect(_STDOUT, _STDERR if has_stderr() else None)
         self._is_open = True
 
     async def receive(self) -> list[Message]:
@@ -160,16 +160,6 @@ class StdioTransport(Transport):
                 rest = rest[self._write_now(rest) :]
             except BlockingIOError:
                 await self._stdout.wait_writable()
-
-
-def _redirect(number: int, target: int | None) -> None:
-    """Make the descriptor *number*, for everybody, what *target* is; the null device for None."""
-    if target is not None:
-        os.dup2(target, number)
-        return
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, number)
-    os.close(null)
 
 
 def _pipefuls(lines: list[bytes]) -> Iterator[bytes]:
