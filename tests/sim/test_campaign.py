@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
 import signal
@@ -23,7 +24,7 @@ from harness_wrong_nodes import run_named
 
 from trio_messenger.sim import Loss, Options, Report, interpreters
 from trio_messenger.sim.campaign import CampaignReport, _Campaign, run_campaign, with_seed
-from trio_messenger.sim.interpreters import SeedResult, open_interpreter, serve
+from trio_messenger.sim.interpreters import SeedResult, main, open_interpreter, serve
 
 OPTIONS = Options(workload="echo", rate=10.0, time_limit=1.0, nodes=["n1"])
 
@@ -363,6 +364,30 @@ def test_child_ends_when_nobody_reads_its_results(signals: list[int]) -> None:
             raise BrokenPipeError
 
     serve(requests((0, None), (1, None)), Broken())
+
+
+def test_child_keeps_the_standard_descriptors_for_its_parent(
+    signals: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is printed or written to stdout goes to stderr, and nobody else reads what the parent sends."""
+    job = interpreters._Job(run_as_told, OPTIONS, ("0:prints",), None)
+    (tmp_path / "requests").write_bytes(requests((0, job)).getvalue())
+    printed, before = io.StringIO(), (os.dup(0), os.dup(1))
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", printed)
+    with (tmp_path / "requests").open("rb") as given, (tmp_path / "results").open("wb") as asked:
+        os.dup2(given.fileno(), 0)
+        os.dup2(asked.fileno(), 1)
+    try:
+        main()
+        assert os.read(0, 1) == b""
+        assert os.fstat(1) == os.fstat(2)
+    finally:
+        for number, kept in enumerate(before):
+            os.dup2(kept, number)
+            os.close(kept)
+    assert [result.valid for result in results(io.BytesIO((tmp_path / "results").read_bytes()))] == [True]
+    assert printed.getvalue() == "on stdout\n"
 
 
 async def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

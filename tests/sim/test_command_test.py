@@ -42,6 +42,9 @@ def failing():
 def exits():
     raise SystemExit(1)
 
+def interrupted():
+    raise KeyboardInterrupt
+
 def is_odd():
     raise GeneratorExit
 
@@ -439,6 +442,13 @@ def test_a_factory_that_ends_the_process_is_told(name: str) -> None:
     found = outcome("test", "-w", "echo", "--node", f"broken:{name}", *SHORT)
     assert (found.status, found.output) == (255, "")
     assert f"broken:{name} cannot be made:\n" in found.errors
+
+
+def test_a_module_that_is_interrupted_is_interrupted() -> None:
+    """Ctrl-C while the node's module is executed is Ctrl-C."""
+    assert outcome("test", "-w", "echo", "--node", "broken:interrupted") == Outcome(
+        130, "", "trio-messenger test: interrupted\n"
+    )
 
 
 @pytest.mark.parametrize("is_grouped", [False, True])

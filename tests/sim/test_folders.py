@@ -115,6 +115,13 @@ def test_what_cannot_be_moved_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_name_that_cannot_be_leaves_nothing(tmp_path: Path) -> None:
+    """Where not even an empty folder can be made, there is nothing to take away."""
+    with pytest.raises(OSError, match="File name too long"):
+        write_folder(tmp_path, "x" * 300, writes("text"), is_replaceable=never)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_process_may_replace_it_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the earlier folder is gone just when it is to be moved away, the new one still gets its place."""
     place = write_folder(tmp_path, "a", writes("before"), is_replaceable=always)

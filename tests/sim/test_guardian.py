@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -179,6 +181,16 @@ def test_it_kills_what_it_was_told_of(tmp_path: Path) -> None:
         assert (told.wait(), has_mark.wait()) == (-signal.SIGKILL, -signal.SIGKILL)
         assert ended.poll() is None
         ended.kill()
+    assert not folder.exists()
+
+
+def test_it_is_a_program_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads its stdin to the end, and removes the folder that its arguments name."""
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "argv", ["guardian", "a-token", str(folder)])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
+    runpy.run_path(_guardian.__file__, run_name="__main__")
     assert not folder.exists()
 
 

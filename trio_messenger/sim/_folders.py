@@ -64,8 +64,9 @@ def point(link: Path, folder: Path) -> None:
 
 def _reserve(parent: Path, name: str, is_replaceable: Callable[[Path], bool]) -> tuple[Path, Path]:
     """Make the folder to write into; return it, and the place that it is for."""
-    for number in itertools.count(1):
-        place = parent / (name if number == 1 else f"{name}-{number}")
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    while True:
+        place = parent / next(names)
         if is_replaceable(place):
             hidden = _hidden(place)
             hidden.mkdir()
@@ -76,7 +77,6 @@ def _reserve(parent: Path, name: str, is_replaceable: Callable[[Path], bool]) ->
             if not place.exists() and not place.is_symlink():
                 return hidden, place
             hidden.rmdir()
-    raise AssertionError  # there is always another number
 
 
 def _hidden(path: Path) -> Path:

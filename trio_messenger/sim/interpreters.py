@@ -175,10 +175,10 @@ def _pipe(stream: Any) -> Any:
 def main() -> None:
     """Serve requests from stdin until it ends; what a child process does."""
     # What nodes and what they start read and write on the standard descriptors must not touch requests and results.
-    # Neither is closed: a thread may still wait for requests.
-    requests, results = open(take_descriptor_0(), "rb"), open(take_descriptor_1(), "wb")  # noqa: SIM115
+    requests = open(take_descriptor_0(), "rb")  # noqa: SIM115 - whoever reads it closes it
     sys.stdout = sys.stderr = Forgiving(sys.stderr)
-    serve(requests, results)
+    with contextlib.suppress(BrokenPipeError), open(take_descriptor_1(), "wb") as results:
+        serve(requests, results)
 
 
 def serve(requests: BinaryIO, results: BinaryIO) -> None:
@@ -193,7 +193,7 @@ def serve(requests: BinaryIO, results: BinaryIO) -> None:
 
 def _read(requests: BinaryIO, waiting: queue.SimpleQueue[_Request | None]) -> None:
     # Truncated: the parent has died, or was interrupted, in the midst of a request.
-    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+    with requests, contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
             waiting.put(pickle.load(requests))
     waiting.put(None)
