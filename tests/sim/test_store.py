@@ -11,6 +11,7 @@ import pytest
 from trio_messenger.nodes import broadcast, echo
 from trio_messenger.sim import Kill, Latency, Options, Report, simulate, store as store_module
 from trio_messenger.sim.history import History, Op
+from trio_messenger.sim.pictures import PageSummary, page
 from trio_messenger.sim.store import Stored, load, load_history, load_journal, save
 
 
@@ -119,6 +120,24 @@ def test_a_run_of_a_name_that_is_taken_gets_another_one(report: Report, tmp_path
     assert (first.name, second.name) == ("x", "x-2")
     assert f"replay {second}<" in (second / "index.html").read_text()
     assert (tmp_path / "latest").resolve() == second.resolve()
+
+
+def test_runs_of_one_seed_at_the_same_time_have_one_folder(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is ready last has it, also where there was none when both began."""
+    others: list[Path | None] = []
+
+    def page_later(summary: PageSummary) -> str:
+        if not others:
+            others.append(None)
+            others.append(save(report, tmp_path, "7"))
+        return page(summary)
+
+    monkeypatch.setattr(store_module, "page", page_later)
+    folder = save(report, tmp_path, "7")
+    assert others[-1] == folder == tmp_path / "broadcast" / "7"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["7", "latest"]
 
 
 def test_a_save_that_fails_keeps_the_earlier_run(

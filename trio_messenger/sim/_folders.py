@@ -28,7 +28,8 @@ def write_folder(parent: Path, name: str, write: Write, *, is_replaceable: Calla
       name: Its name. If there is something of that name already that is not to be replaced, the folder is called
         ``NAME-2``, ``NAME-3``, and so on.
       write: Writes its files.
-      is_replaceable: Tells of what has a name already whether it is to be replaced.
+      is_replaceable: Tells whether what has a name is to be replaced, or may be once the folder is complete. It is also
+        asked of names that nothing has yet.
 
     Returns:
       The folder.

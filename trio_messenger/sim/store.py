@@ -81,10 +81,18 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
         _write_data(report, folder)
         _write_pictures(report, folder, place)
 
-    folder = write_folder(workload, name, write, is_replaceable=lambda place: replace and (place / SCHEDULE).exists())
+    folder = write_folder(workload, name, write, is_replaceable=lambda place: replace and _is_replaceable(place))
     point(store / "latest", folder)
     point(workload / "latest", folder)
     return folder
+
+
+def _is_replaceable(place: Path) -> bool:
+    """Tell whether a run may take *place*: there is another run, or nothing.
+
+    Another process may be about to replace the one by the other, so it is asked twice.
+    """
+    return (place / SCHEDULE).exists() or not (place.exists() or place.is_symlink()) or (place / SCHEDULE).exists()
 
 
 def load(folder: Path) -> Stored:
