@@ -27,6 +27,7 @@ from trio_messenger.sim.explanation.unique_ids import explain as explain_unique_
 from trio_messenger.sim.explanation.words import listed, quantity, seconds, shown
 from trio_messenger.sim.history import History
 from trio_messenger.sim.journal import Journal
+from trio_messenger.sim.pictures import space_time
 from trio_messenger.sim.services.seq_kv import SeqKv
 
 NOBODY = Journal()
@@ -353,6 +354,7 @@ def test_runs_note_how_old_the_answers_of_services_are() -> None:
     assert all(re.fullmatch(r"answered from a state \d+ changes? old", f"{entry.text}") for entry in stale)
     assert report.remarks()[-1].startswith(f"seq-kv gave {len(stale):,} answers from an old state; the first, to n")
     assert f"  note        {report.remarks()[0]}" in str(report)
+    assert f", after 1 ms\n{stale[0].text}\n" in space_time(report.journal)
 
 
 def careless_counter() -> Node:
