@@ -48,9 +48,6 @@ run = trio.run
 trio.run = lambda *args: [signal_now(), run(*args)]
 node.run()
 """,
-    "when the node starts": """
-Node(wrap_transport=lambda transport: [transport, signal_now()][0]).run()
-""",
 }
 """Moments at which a closing signal keeps the node from reading anything."""
 

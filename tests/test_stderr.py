@@ -28,6 +28,13 @@ def pipes() -> Iterator[Pipes]:
         yield it
 
 
+def begun(fd: int) -> LogWriter:
+    """Return a writer as it is while a node runs."""
+    writer = LogWriter(fd)
+    writer.begin()
+    return writer
+
+
 @pytest.fixture(params=["proc", "no_proc"])
 def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pipes be opened anew, or not."""
@@ -38,7 +45,7 @@ def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def writer(pipes: Pipes) -> Iterator[LogWriter]:
     """Make a writer on a pipe."""
-    it = LogWriter(pipes.output_write)
+    it = begun(pipes.output_write)
     yield it
     it.close()
 
@@ -70,7 +77,7 @@ def lines_told(output: bytes) -> int:
 @pytest.mark.usefixtures("anywhere")
 def test_a_line_is_written_at_once_where_there_is_room(pipes: Pipes) -> None:
     """A line, and a line that is not finished yet, is in the pipe when the call returns, and no flag is touched."""
-    writer = LogWriter(pipes.output_write)
+    writer = begun(pipes.output_write)
     writer.write(b"one\n")
     assert pipes.output() == b"one\n"
     writer.write(b"unfinished")
@@ -82,7 +89,7 @@ def test_a_line_is_written_at_once_where_there_is_room(pipes: Pipes) -> None:
 @pytest.mark.usefixtures("anywhere")
 async def test_what_has_no_room_is_written_as_soon_as_there_is_some(pipes: Pipes) -> None:
     """Nobody has to write another line for what waits: a task of the node writes it when the reader goes on."""
-    writer = LogWriter(pipes.output_write)
+    writer = begun(pipes.output_write)
     full = pipes.fill_output()
     lines = numbered(range(1000))
     for text in lines:
@@ -151,7 +158,7 @@ def test_a_long_text_loses_only_the_lines_that_do_not_fit(
 @pytest.mark.usefixtures("anywhere")
 def test_a_reader_that_has_gone_does_no_harm(pipes: Pipes) -> None:
     """Nothing is raised and nothing is kept."""
-    writer = LogWriter(pipes.output_write)
+    writer = begun(pipes.output_write)
     pipes.fill_output()
     writer.write(b"waits\n")
     pipes.close(pipes.output_read)
@@ -266,7 +273,21 @@ def test_a_forked_child_does_not_write_what_its_parent_has_to(writer: LogWriter,
     assert drain(writer, pipes) == b"the child's\nthe parent's\n"
 
 
-# At the end
+# Before a node runs, and at the end
+
+
+def test_before_a_node_runs_lines_wait_for_a_slow_reader(pipes: Pipes) -> None:
+    """Nothing is left out that is printed while modules are imported, as long as somebody reads."""
+    writer = LogWriter(pipes.output_write)
+    lines = numbered(range(20_000))
+    reader = threading.Thread(target=lambda: output.append(pipes.read_output(100 * len(lines))))
+    output: list[bytes] = []
+    reader.start()
+    for text in lines:
+        writer.write(text)
+    reader.join()
+    assert output == [b"".join(lines)]
+    writer.close()
 
 
 def test_the_last_lines_wait_for_a_slow_reader(writer: LogWriter, pipes: Pipes) -> None:
@@ -352,7 +373,7 @@ def test_a_socket_keeps_its_flags(anywhere: None) -> None:
     with ours, theirs:
         socket.setdefaulttimeout(5)
         try:
-            writer = LogWriter(theirs.fileno())
+            writer = begun(theirs.fileno())
         finally:
             socket.setdefaulttimeout(None)
         lines = numbered(range(5000))

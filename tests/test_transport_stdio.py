@@ -202,6 +202,7 @@ async def test_log_line_waits_for_the_message_that_was_begun(make: Make, pipes: 
     """Within a line that no single write can hold, others run and may log; what they log comes after the messages."""
     long = b"x" * 500_000
     logs = LogWriter(pipes.output_write)
+    logs.begin()
     async with make(shared=True, logs=logs) as transport:
         with trio.fail_after(LIMIT):
             async with trio.open_nursery() as nursery:
@@ -218,6 +219,7 @@ async def test_log_line_waits_for_the_message_that_was_begun(make: Make, pipes: 
 async def test_message_waits_for_the_log_line_that_was_begun(make: Make, pipes: Pipes) -> None:
     """A log line that is half written is finished first, then come messages, then the other log lines."""
     logs = LogWriter(pipes.output_write)
+    logs.begin()
     async with make(shared=True, logs=logs) as transport:
         logs.write(b"l" * 200_000 + b"\n")
         logs.write(b"last\n")
@@ -236,6 +238,7 @@ async def test_message_waits_for_the_log_line_that_was_begun(make: Make, pipes: 
 async def test_send_that_is_cancelled_lets_logs_go_on(make: Make, pipes: Pipes) -> None:
     """However a send ends, log lines may be written afterwards."""
     logs = LogWriter(pipes.output_write)
+    logs.begin()
     async with make(shared=True, logs=logs) as transport:
         async with trio.open_nursery() as nursery:
             await unread_long_line(transport, pipes, nursery, b"x" * 500_000)

@@ -15,7 +15,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
 from typing import Final, NoReturn, final
 
 import trio
@@ -26,8 +25,8 @@ LIMIT: Final = 1024 * 1024
 """Bytes that wait for the reader: about 10,000 log lines, so that a reader that is only slow loses none."""
 
 PATIENCE: Final = 0.5
-"""Seconds that the last lines, after the node has ended, wait for a reader that reads nothing. Short, since even then
-the process must end within the time that a supervisor gives it."""
+"""Seconds that lines, before a node runs and after it has ended, wait for a reader that reads nothing. Short, since
+even then the process must end within the time that a supervisor gives it."""
 
 
 @final
@@ -43,12 +42,12 @@ class LogWriter:
         """The descriptor."""
         self._descriptor: Final = Descriptor(number, os.O_WRONLY)
         self._whole_lines = False  # set once messages go the same way
-        self._start_empty(patience=0.0)
+        self._start_empty()
         # In a child of fork(), what waits is its parent's, another thread may have had the lock, and no task writes.
-        os.register_at_fork(after_in_child=partial(self._start_empty, patience=PATIENCE))
+        os.register_at_fork(after_in_child=self._start_empty)
 
-    def _start_empty(self, *, patience: float) -> None:
-        self._patience = patience  # seconds to wait for the reader; only while no node runs
+    def _start_empty(self) -> None:
+        self._patience = PATIENCE  # seconds to wait for the reader; 0 while a node runs, since that must not wait
         self._incoming: deque[bytes] = deque()  # anybody may append; everything else is changed with the lock only
         self._lock = threading.Lock()
         self._tail = b""  # the beginning of a line that must wait for its end
@@ -61,7 +60,7 @@ class LogWriter:
         self._token: trio.lowlevel.TrioToken | None = None  # where `run` runs
 
     def write(self, data: bytes) -> None:
-        """Write *data* now or later, or count its lines as lost. Never raises; waits only after `end`."""
+        """Write *data* now or later, or count its lines as lost. Never raises; never waits from `begin` to `end`."""
         self._incoming.append(data)
         self._work()
         if self._patience:
