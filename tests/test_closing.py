@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
 import attrs
 import pytest
 import trio
 from harness import INIT, line
+from harness_process import INIT_OK, child, own_node
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import KeyValue, Message, Node, Request, TimestampOracle
@@ -453,7 +455,30 @@ async def test_background_task_that_the_end_keeps_from_asking_is_no_failure(
     assert caplog.messages == []
 
 
-# In a simulation
+# As an executable, and in a simulation
+
+
+async def test_executable_whose_stdout_breaks_ends_though_its_tasks_ask_at_last(tmp_path: Path) -> None:
+    """When nobody reads stdout any more, the process ends, whatever its background tasks and handlers try then."""
+    source = """
+async def ask_at_last():
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await node.rpc("n2", {"type": "void"})
+
+node.background(ask_at_last)
+node.on("work")(ask_at_last)
+"""
+    async with child(*own_node(tmp_path, source), cwd=tmp_path) as node:
+        await node.send(INIT + line({"type": "work", "msg_id": 2}))
+        assert await node.read_line() == INIT_OK
+        assert node.process.stdout is not None
+        await node.process.stdout.aclose()
+        await node.send(line({"type": "unknown", "msg_id": 3}))
+        assert await node.wait() == 1
+        assert b"error: stdout is broken: Broken pipe" in node.errors
 
 
 def test_node_that_calls_at_its_death_ends_with_it() -> None:

@@ -9,8 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import AtMostOnce, Body, Node, Stats
-from trio_messenger._enclosure import Enclosure
+from trio_messenger import AtMostOnce, Body, Node, _enclosure
 from trio_messenger.testing import Network, running
 
 Leave: TypeAlias = Callable[[list[Any]], object]
@@ -328,33 +327,28 @@ async def test_more_than_an_exception_in_an_open_scope_leaves_without_its_cancel
             await trio.sleep_forever()
 
 
-async def test_where_nobody_can_tell_no_task_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a Trio that does not show what is open, each handler has a task of its own, and no log line is wrong."""
-    monkeypatch.setattr(Enclosure, "is_intact", lambda _: False)
-    node, tasks = Node(), list[trio.lowlevel.Task]()
+@all_leaves
+async def test_trio_that_does_not_tell_what_is_open_is_served_as_well(
+    leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Trio does not show what is open, each handler has a task of its own, and what it leaves open is closed."""
+    monkeypatch.setattr(_enclosure, "_TELLS", False)
+    node, kept, tasks = slow_node(), list[Any](), list[trio.lowlevel.Task]()
 
     @node.on("first")
     async def first() -> Body:
         tasks.append(trio.lowlevel.current_task())
+        await do(leave, kept)
         return {}
 
-    node.on("echo")(lambda: {})
+    @node.on("quick")
+    async def quick() -> Body:
+        tasks.append(trio.lowlevel.current_task())
+        return {}
+
     async with running(node) as network:
-        for _ in range(3):
-            await network.request("first")
-            await network.request("echo")
+        for kind in ("first", "echo", "quick", "echo", "quick", "echo"):
+            await network.request(kind)
+        await expect_undisturbed(network, kept)
     assert len(set(tasks)) == 3
-    assert node.stats.scopes_left_open == 0
-
-
-async def test_enclosure_of_a_trio_that_does_not_tell_is_never_known_to_be_intact() -> None:
-    """What looks at a task, and finds nothing of cancel scopes in it, says that something may be open."""
-
-    class Task:
-        """A task of such a Trio."""
-
-    with Enclosure(Stats(), lambda: "somebody") as enclosure:
-        assert enclosure.is_intact()
-        task, enclosure._task = enclosure._task, Task()  # type: ignore[assignment]
-        assert not enclosure.is_intact()
-        enclosure._task = task
+    assert logged(caplog) == [left_open("the handler of 'first'")]
