@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import nox
 
@@ -61,13 +62,23 @@ def activate_pyenv_pythons() -> None:
 activate_pyenv_pythons()
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the built wheel with dependency *groups*; fail if the checkout would be imported instead."""
+def install(session: nox.Session, *groups: str, pins: Sequence[str] = ()) -> None:
+    """Install the built wheel with dependency *groups*, at *pins*; fail if the checkout would be imported instead."""
     [wheel] = (session.cache_dir / "wheel").glob("*.whl")
     # Under `nox -r` pip would keep the wheel it has, as the version is the same.
-    session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups), *pins)
     session.env["PYTHONSAFEPATH"] = "1"  # keeps the current directory off sys.path, in child processes too
     session.run("python", "-c", WHICH_PACKAGE, log=False)
+
+
+def lowest_allowed(*groups: str) -> list[str]:
+    """Return the lowest version that pyproject.toml allows of the package's dependencies and of those in *groups*.
+
+    Those without a lower bound are left out: any version is as good as the latest.
+    """
+    wanted = [*PYPROJECT["project"]["dependencies"], *nox.project.dependency_groups(PYPROJECT, *groups)]
+    bounds = [re.match(r"(?P<name>[\w.-]+(?:\[[\w,]+\])?)(?:>=|~=)(?P<version>[\d.]+)", each) for each in wanted]
+    return [f"{bound['name']}=={bound['version']}" for bound in bounds if bound is not None]
 
 
 def without(*names: str) -> list[str]:
@@ -103,6 +114,14 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
+    session.run("pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES, *ONCE)))
+
+
+@nox.session(requires=["build"], python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
+    install(session, "tests", pins=lowest_allowed("tests"))
+    session.run("pip", "freeze", "--exclude", "trio-messenger")
     session.run("pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES, *ONCE)))
 
 

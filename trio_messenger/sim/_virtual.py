@@ -83,14 +83,11 @@ def _notes(exc: BaseException) -> Iterator[str]:
 
 
 def _refuse_to_nest() -> None:
-    try:
-        trio.lowlevel.current_trio_token()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        "a simulation runs Trio itself: call it from a plain function, not from an async one, or in a thread, as in"
-        " await trio.to_thread.run_sync(...)"
-    )
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "a simulation runs Trio itself: call it from a plain function, not from an async one, or in a thread, as in"
+            " await trio.to_thread.run_sync(...)"
+        )
 
 
 @contextlib.contextmanager
