@@ -23,6 +23,7 @@ from harness_cli import in_folder, outcome
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Options, Pause, Report, SetUpError, simulate
+from trio_messenger.sim._stuck import kinds_of_messages
 from trio_messenger.sim._watchdog import watching
 
 LIMIT = 5000
@@ -119,6 +120,13 @@ def test_two_nodes_that_ping_each_other_at_one_instant_are_stuck() -> None:
     assert re.match(r"stuck at \d+\.\d+ s of virtual time: 5,000 messages within [\d.]+ s from nodes \(n[12] 2,", text)
     assert re.search(r", most often 'ping' n. -> n. \(2,\d{3}\), 'ping' n. -> n. \(2,\d{3}\)[;,]", text)
     assert run(ping_pong, nodes=2, time_limit=12, latency=1).valid is True
+
+
+def test_the_messages_of_one_node_are_told_apart() -> None:
+    """Of a node that floods its stdout, only its own messages are named; and none, if it sent none."""
+    journal = run(echo.build, nodes=1).journal
+    assert kinds_of_messages(journal, src="n1").startswith(", most often 'echo_ok' n1 -> c1 (")
+    assert kinds_of_messages(journal, src="n2") == ""
 
 
 def test_a_storm_is_bounded_in_memory() -> None:

@@ -20,6 +20,7 @@ from hypothesis import given, settings, strategies
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import broadcast, echo
 from trio_messenger.sim import simulate
+from trio_messenger.sim._virtual import place_in_thread
 
 TRIO: Any = trio._core._run
 
@@ -219,3 +220,8 @@ def test_a_run_in_a_test_of_hypothesis_is_the_same(seed: int) -> None:
     """Hypothesis seeds Trio's generator for each example, and pytest-trio turns the switch on; a run has its own."""
     report = functools.partial(simulate, "broadcast", broadcast.build, nodes=2, time_limit=1, seed=seed)
     assert report().digest == report().digest
+
+
+def test_a_thread_in_which_no_task_runs_is_in_no_place() -> None:
+    """Before Trio runs, and after it, nobody is to blame for what takes long."""
+    assert place_in_thread(threading.get_ident()) == ""
