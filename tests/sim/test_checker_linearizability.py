@@ -130,20 +130,19 @@ def test_a_violation_cannot_be_cut_shorter() -> None:
     """All that was before the end of the operation is linearizable; with that end it is not."""
     for seed in range(300):
         whole = random_registers(seed)
-        found = linearizable(whole, CasRegisters())
-        for violation in found.violations:
+        for violation in linearizable(whole, CasRegisters()).violations:
             end = violation.operation.completion
             assert end is not None
-            of_key = [op for op in whole if CasRegisters().key(Operation(op, None)) == violation.key]
-            before, upto = (
-                History(renumbered([op for op in of_key if op.index < end.index + more])) for more in (0, 1)
-            )
-            assert linearizable(before, CasRegisters()).valid is True
-            assert linearizable(upto, CasRegisters()).valid is False
+            assert linearizable(cut(whole, violation.key, end.index), CasRegisters()).valid is True
+            assert linearizable(cut(whole, violation.key, end.index + 1), CasRegisters()).valid is False
 
 
-def renumbered(ops: list[Op]) -> list[Op]:
-    return [attrs.evolve(op, index=index) for index, op in enumerate(ops)]
+def cut(whole: History, key: Hashable, end: int) -> History:
+    """Return what happened to *key* before *end*; operations that fail, then or later, are left out."""
+    happened = [each for each in whole.operations() if each.outcome != "fail" and CasRegisters().key(each) == key]
+    ops = [op for each in happened for op in (each.invocation, each.completion) if op is not None and op.index < end]
+    ops.sort(key=lambda op: op.index)
+    return History(attrs.evolve(op, index=index) for index, op in enumerate(ops))
 
 
 def test_the_linearization_explains_all_that_ended_before() -> None:

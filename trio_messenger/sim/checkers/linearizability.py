@@ -132,8 +132,8 @@ class Violation:
     key: Hashable
     """The object; None if the model knows only one."""
     operation: Operation
-    """The first to end that no order explains. The history up to its end is the shortest prefix that is not
-    linearizable."""
+    """The first to end that no order explains, knowing what became of all operations, those in flight included. All
+    that ended before it can be ordered; with it nothing can."""
     in_flight: Sequence[Operation]
     """The others that had begun and not ended when it ended, in the order of their beginnings."""
     states: Sequence[str]
