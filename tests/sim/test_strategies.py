@@ -191,12 +191,23 @@ def test_no_kinds_or_no_length_is_no_schedule() -> None:
 
 
 def build() -> Node:
-    """Return a node that tells all it knows to all, again and again."""
+    """Return a node that tells all it knows to all, again and again.
+
+    All begin at the instant at which the main phase does, so faults can begin or end just when they speak.
+    """
     node = Node()
     messages: dict[int, None] = {}
+    speaks = False
+
+    def begin_to_speak() -> None:
+        nonlocal speaks
+        if not speaks:
+            speaks = True
+            node.every(0.5, tell)
 
     @node.on("topology")
     def topology() -> dict[str, object]:
+        begin_to_speak()
         return {}
 
     @node.on("broadcast")
@@ -206,6 +217,7 @@ def build() -> Node:
 
     @node.on("gossip")
     def gossip(request: Request) -> None:
+        begin_to_speak()  # in a later life there is no topology
         messages.update(dict.fromkeys(request.body["messages"]))
 
     @node.on("read")
@@ -217,7 +229,6 @@ def build() -> Node:
         for peer in node.peers:
             node.send_nowait(peer, {"type": "gossip", "messages": list(messages)})
 
-    node.every(0.5, tell)
     return node
 
 
