@@ -482,7 +482,8 @@ node.on("work")(ask_at_last)
 
 
 def test_node_that_calls_at_its_death_ends_with_it() -> None:
-    """A simulation kills nodes whose background tasks ask a peer as they are cancelled, and comes to its end."""
+    """In a simulation, a background task that asks a peer as its node is killed is refused, at the moment of the kill."""
+    outcomes: list[tuple[float, str]] = []
 
     def build() -> Node:
         node = Node()
@@ -493,13 +494,19 @@ def test_node_that_calls_at_its_death_ends_with_it() -> None:
             try:
                 await trio.sleep_forever()
             finally:
+                began = trio.current_time()
                 with trio.CancelScope(shield=True):
-                    await node.rpc("n2", ASK, timeout=math.inf)
+                    try:
+                        await node.rpc("n2", ASK, timeout=math.inf)
+                    except BaseException as exc:
+                        outcomes.append((trio.current_time() - began, type(exc).__name__))
+                        raise
 
         return node
 
     report = simulate("echo", build, nodes=2, time_limit=5, faults=[Kill(at=1, until=2, nodes=["n1"])])
     assert report.valid
+    assert outcomes == [(0.0, "ClosedResourceError")] * 3
 
 
 def test_interrupted_strict_node_interrupts_its_simulation() -> None:

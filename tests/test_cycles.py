@@ -11,9 +11,11 @@ from typing import Any, Final, TypeAlias
 import attrs
 import pytest
 import trio
+from harness_stage import Stage, staged
 from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Backoff, Body, KeyValue, Node, Request, RpcError
+from trio_messenger.sim._clients import Clients
 from trio_messenger.testing import Network, running
 
 ROUNDS: Final = 5
@@ -405,3 +407,17 @@ async def test_handler_that_the_end_of_the_node_ends_leaves_no_garbage(
             scope.cancel() if end == "cancel" else go.set()
             await trio.sleep(4)
         del serve
+
+
+def test_simulated_client_leaves_no_garbage() -> None:
+    """An operation of the simulator that nobody answers leaves nothing of its request."""
+
+    async def script(stage: Stage) -> None:
+        client = Clients(stage.network).open()
+        with no_garbage():
+            for _ in range(ROUNDS):
+                with contextlib.suppress(RpcError):
+                    await client.rpc("silent", ASK, timeout=0.5)
+        client.close()
+
+    staged(script, members=["silent"])

@@ -221,6 +221,23 @@ async def test_open_scope_of_a_periodic_function_ends_no_series(
     assert logged(caplog) == [left_open(f"the periodic function {periodic!r}", n) for n in (1, 2, 3)]
 
 
+async def test_open_scopes_are_not_all_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A handler that leaves a scope open each time is logged the first ten times, and then at each power of two."""
+    node = Node()
+
+    @node.on("first")
+    async def first() -> Body:
+        enter_scope([])
+        return {}
+
+    async with running(node) as network:
+        for _ in range(20):
+            await network.request("first")
+        await network.receive_nothing()
+    assert node.stats.scopes_left_open == 20
+    assert logged(caplog) == [left_open("the handler of 'first'", count) for count in (*range(1, 11), 16)]
+
+
 async def sleep_in_open_scope() -> None:
     trio.move_on_after(1).__enter__()
     await trio.sleep(2)

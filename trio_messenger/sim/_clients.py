@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, final
 
 import msgspec
@@ -57,7 +57,7 @@ class Client:
         self._network.send(_encode({"src": self.id, "dest": dest, "body": {**body, "msg_id": msg_id}}))
         with trio.move_on_after(timeout):
             await self._came.wait()
-        return _read(self._reply, RpcTimeout(dest, msg_id, timeout))
+        return _read(self._reply, lambda: RpcTimeout(dest, msg_id, timeout))
 
     async def linger(self, timeout: float) -> Body | None:
         """Wait on, after `rpc` was cancelled, for its reply; return that, or None if none came in *timeout* seconds."""
@@ -78,9 +78,9 @@ class Client:
             self._came.set()
 
 
-def _read(reply: Body | None, timeout: RpcTimeout) -> Body:
+def _read(reply: Body | None, timeout: Callable[[], RpcTimeout]) -> Body:
     if reply is None:
-        raise timeout
+        raise timeout()  # made here: this frame would be in a cycle with an error that it was given
     if reply.get("type") == "error":
         msgspec.convert(reply, _Error)
         raise RpcError.from_body(reply)
