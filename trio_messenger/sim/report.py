@@ -126,7 +126,7 @@ def summary(report: Report) -> str:
         *((name, [text]) for name, text in figures(report.results)),
         ("note", report.remarks()),
         ("faults", _fault_lines(report.results)),
-        ("mind", _few(report.warnings())),
+        ("warning", _few(report.warnings())),
     ]
     lines = [f"{headline(report.options)}, seed {report.options.seed}: {VERDICTS[report.valid]}"]
     for heading, texts in sections:
@@ -165,8 +165,8 @@ def figures(results: Results) -> list[tuple[str, str]]:
         *([("stable", f"{stable} from when a value was known until every read had it")] if stable else []),
         (
             "messages",
-            f"{net['all']['msg-count']}, of which {net['servers']['msg-count']} among nodes and services:"
-            f" {figure(per_op)} an operation",
+            f"{net['all']['msg-count']} in all, {net['servers']['msg-count']} between nodes and services"
+            f" ({figure(per_op)} per operation)",
         ),
     ]
 
