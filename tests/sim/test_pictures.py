@@ -467,6 +467,19 @@ def test_a_long_text_of_a_fault_is_cut_to_the_picture() -> None:
     assert title(band).startswith("partition " + "n1 -> n2; " * 50)
 
 
+def test_the_text_of_a_fault_does_not_lie_on_what_follows_at_once() -> None:
+    """The label above the next arrow begins below it: both are lines of text, 10.5 px high."""
+    events = Events()
+    events.note(0, "begin", fault=0, text="partition n1 -> n2")
+    events.pass_(0, 0, "c1", "n2", "broadcast", msg_id=1)
+    root = drawn(events)
+    [band], [message] = having(root, "band"), messages(root)
+    [label] = [text for text in message.iter("text") if text.text == "broadcast"]
+    [middle] = re.findall(r"translate\([\d.]+ ([\d.]+)\)", label.get("transform", ""))
+    baseline = float(middle) + float(label.get("y", ""))
+    assert baseline - 10.5 > float(band.find("text").get("y", ""))  # type: ignore[union-attr]
+
+
 def test_faults_of_nodes_are_on_their_lifelines() -> None:
     """There is no band for them; a killed node's lifeline is another until it starts again, a paused one's likewise."""
     root = drawn(busy())

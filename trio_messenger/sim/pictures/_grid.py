@@ -45,7 +45,7 @@ _SAME_HAND: Final = 4
 """Pixels between a delivery and what its receiver sends at the same instant."""
 _LATE_HEAD: Final = 32
 """Pixels for the name of a client that comes into a column where another one has been."""
-_TEXT: Final = 14
+_TEXT: Final = 24
 """Pixels for the text below the beginning of a fault."""
 _FEWEST_PITCH, _MOST_PITCH = 54, 130  # pixels between columns
 _BETWEEN_GROUPS: Final = 12
