@@ -6,17 +6,14 @@ from trio_messenger import Node, Request
 def build():
     node = Node()
 
-    @node.on_init
-    async def greet():
-        for peer in set(node.peers):
-            await node.send(peer, {"type": "hello"})
-
     @node.on("hello")
     def hello():
         return {}
 
     @node.on("echo")
-    def echo(request: Request):
+    async def echo(request: Request):
+        for peer in set(node.peers):
+            await node.send(peer, {"type": "hello"})
         return {"echo": request.require("echo")}
 
     return node
