@@ -23,9 +23,9 @@ def build() -> Node:
 
 
 def asking() -> str:
-    """Draw the first note, from `broadcast` to `broadcast_ok`, with all that happens meanwhile."""
-    report = simulate("broadcast", build, nodes=3, seed=17, rate=6, time_limit=2, latency=100, concurrency=4)
-    return space_time(report.journal, since=0.3, until=0.72, scripted=False)
+    """Draw a note, from `broadcast` to `broadcast_ok`, with all that happens meanwhile."""
+    report = simulate("broadcast", build, nodes=3, seed=176, rate=6, time_limit=2, latency=100, concurrency=4)
+    return space_time(report.journal, since=0.91, until=1.32, scripted=False)
 
 
 PICTURES = {"asking.svg": asking}

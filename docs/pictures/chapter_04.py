@@ -45,8 +45,8 @@ def build() -> Node:
 
 def leak() -> str:
     """Draw two broadcasts: the first is told and answered, of the second the network loses the RPC."""
-    report = simulate("broadcast", build, nodes=2, seed=23, rate=4, time_limit=3, latency=60, loss=0.3, concurrency=2)
-    return space_time(report.journal, since=0.7, until=1.2, scripted=False)
+    report = simulate("broadcast", build, nodes=2, seed=75, rate=4, time_limit=3, latency=60, loss=0.3, concurrency=2)
+    return space_time(report.journal, since=1.05, until=1.37, scripted=False)
 
 
 WIDTH, HEIGHT = 420, 310  # a phone shows it whole, and its words can be read

@@ -24,8 +24,8 @@ def build() -> Node:
 
 def silence() -> str:
     """Draw both broadcasts, each from the client's request to the error that it is answered with."""
-    report = simulate("broadcast", build, nodes=2, seed=16, rate=2.5, time_limit=4, latency=100, loss=0.4)
-    return space_time(report.journal, since=0.1, until=1.37, scripted=False)
+    report = simulate("broadcast", build, nodes=2, seed=195, rate=2.5, time_limit=4, latency=100, loss=0.4)
+    return space_time(report.journal, since=2.59, until=3.65, scripted=False)
 
 
 PICTURES = {"silence.svg": silence}

@@ -26,7 +26,7 @@ def again() -> str:
     """Draw one broadcast, from the client's request to `broadcast_ok`; the client's next request comes right then."""
     report = simulate("broadcast", build, nodes=2, seed=44, rate=1, time_limit=4, latency=100, loss=0.4, concurrency=1)
     return space_time(
-        report.journal, since=0.45, until=2.01, only=["broadcast", "broadcast_ok", "nodes"], scripted=False
+        report.journal, since=1.35, until=2.9, only=["broadcast", "broadcast_ok", "nodes"], scripted=False
     )
 
 

@@ -15,13 +15,13 @@ from trio_messenger.sim import Journal, Partition, simulate
 from trio_messenger.sim.pictures import space_time
 
 BOARD = Path(__file__).parents[1] / "tutorial" / "08" / "board_wrong.py"
-FAULT = Partition(at=8.0, until=17.25, links=[("n3", "n1")])
-NOTE = 17
-READ_AT = 17.5  # seconds; the next read of n1 shows that the note is not there
+FAULT = Partition(at=8.5, until=14.5, links=[("n3", "n1")])
+NOTE = 16
+READ_AT = 14.5  # seconds; the next read of n1 shows that the note is not there
 
 
 def build() -> Node:
-    """Return the chapter's node before it is mended."""
+    """Return the chapter's node before the fix."""
     return runpy.run_path(str(BOARD))["node"]
 
 
@@ -30,7 +30,7 @@ def lost() -> str:
     report = simulate("broadcast", build, nodes=3, seed=14, latency=100, time_limit=30, faults=[FAULT])
     wanted = set(about_the_note(report.journal))
     entries = [entry for entry in report.journal if entry.id is None or entry.id in wanted]
-    return space_time(entries, since=7.9, until=19.0, scripted=False)
+    return space_time(entries, since=8.4, until=15.5, scripted=False)
 
 
 def about_the_note(journal: Journal) -> Iterator[int]:
