@@ -482,7 +482,7 @@ node.on("work")(ask_at_last)
 
 
 def test_node_that_calls_at_its_death_ends_with_it() -> None:
-    """In a simulation, a background task that asks a peer as its node is killed is refused, at the moment of the kill."""
+    """In a simulation, a background task that asks a peer as its node is killed is refused at that moment."""
     outcomes: list[tuple[float, str]] = []
 
     def build() -> Node:

@@ -74,7 +74,8 @@ class Node(Registration):
             first_msg_id=first_msg_id,
             strict=strict,
         )
-        super().__init__(Service(self.stats, options), seed)
+        super().__init__(seed)
+        self._service = Service(self.stats, options)
 
     # What the node knows
 

@@ -23,14 +23,15 @@ class Registration:
     """The part of `Node` with which its author registers what it does.
 
     Args:
-      service: What is registered with.
       seed: Seed of `random`.
     """
 
-    def __init__(self, service: Service, seed: int | None) -> None:
+    _service: Service
+    # What is registered with; `Node` sets it. A parameter would make all of Service part of the typed public API.
+
+    def __init__(self, seed: int | None) -> None:
         self.random: Final[random.Random] = random.Random(seed)
         """The node's own source of random numbers: use it, and a simulated run can be repeated."""
-        self._service = service
 
     def on(self, message_type: str, *, at_most_once: AtMostOnce | None = None) -> Callable[[_F], _F]:
         """Register the decorated function as the handler of requests of *message_type*.

@@ -21,7 +21,7 @@ from trio_messenger.sim.checkers.linearizability import (
     Violation,
     linearizable,
 )
-from trio_messenger.sim.history import History, Op, Operation
+from trio_messenger.sim.history import History, Operation
 
 
 def check(*events: Any) -> Linearizability:
