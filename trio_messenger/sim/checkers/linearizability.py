@@ -91,7 +91,10 @@ class CasRegisters(Model):
     key that is absent. A register is absent to begin with.
     """
 
-    initial = None
+    @property
+    def initial(self) -> State:
+        """Return None: the key is absent."""
+        return None
 
     def step(self, state: State, operation: Operation) -> State | Impossible:
         """Return the value of the register after *operation*; see `Model.step`."""

@@ -95,13 +95,17 @@ class KeyValueService(ABC):
     """Whether it knows ``create_if_not_exists``."""
 
     def __init__(self) -> None:
-        self.age = 0
+        self._age = 0
+
+    @property
+    def age(self) -> int:
         """See `Service.age`."""
+        return self._age
 
     @final
     def handle(self, src: str, body: Body) -> Body | None:
         """Serve one request, as `Service.handle`."""
-        self.age = 0
+        self._age = 0
         try:
             request = self._read(body)
             if request is None:
@@ -116,7 +120,7 @@ class KeyValueService(ABC):
     def _serve(self, src: str, request: KvRequest) -> Body:
         """Serve *request* of node *src*. Nothing may be stored before its ``on`` has returned.
 
-        Sets `age` if the reply is from an old state, in which the key was another one than it is now.
+        Sets ``_age`` if the reply is from an old state, in which the key was another one than it is now.
         """
 
     def _read(self, body: Body) -> KvRequest | None:

@@ -98,7 +98,7 @@ class LwwKv(KeyValueService):
             dest.merge(source)
         replica, changes = self._draw(), self._changes.get(request.key, 0)
         if not isinstance(request, Write):  # which asks for nothing
-            self.age = changes - replica.change_of(request.key)
+            self._age = changes - replica.change_of(request.key)
         reply = replica.serve(request, changes + 1)
         if replica.change_of(request.key) > changes:
             self._changes[request.key] = changes + 1

@@ -68,7 +68,7 @@ class SeqKv(KeyValueService):
         reply, stores = request.on(held)
         if stores is None or same(stores, held):
             self._seen[src] = state
-            self.age = self._changes_since(request.key, state, held)
+            self._age = self._changes_since(request.key, state, held)
             return reply
         return self._advance(src, request)
 
