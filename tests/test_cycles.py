@@ -11,12 +11,14 @@ from typing import Any, Final, TypeAlias
 import attrs
 import pytest
 import trio
+from harness import INIT, line
 from harness_stage import Stage, staged
 from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Backoff, Body, KeyValue, Node, Request, RpcError
 from trio_messenger.sim._clients import Clients
 from trio_messenger.testing import Network, running
+from trio_messenger.transports.memory import memory_transport_pair
 
 ROUNDS: Final = 5
 """How often each is done: what stays once, such as a cache, is no leak."""
@@ -388,25 +390,22 @@ async def test_handler_that_the_end_of_the_node_ends_leaves_no_garbage(
                 with trio.CancelScope(shield=True):
                     await node.rpc("silent", ASK)
 
+    there, here = memory_transport_pair()
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
 
         async def serve() -> None:
             with scope:
-                async with running(node) as network:
-                    await network.send("c1", WORK)
-                    await network.send("c1", WORK)
-                    await trio.sleep(1)
-                    ready.set()
-                    await go.wait()
+                await node.serve(there)
 
-        ready, go = trio.Event(), trio.Event()
         nursery.start_soon(serve)
-        await ready.wait()
+        await here.send_bytes(INIT + line(WORK) * 2)
+        await trio.sleep(1)
         with no_garbage():
-            scope.cancel() if end == "cancel" else go.set()
+            scope.cancel() if end == "cancel" else here.send_eof()
             await trio.sleep(4)
         del serve
+    await here.aclose()
 
 
 def test_simulated_client_leaves_no_garbage() -> None:

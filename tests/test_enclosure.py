@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +28,17 @@ pytestmark = [  # generators that nobody runs to their ends
     pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Let what tests leave open be collected here, where nobody minds what it raises, and not in another test."""
+    yield
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -311,7 +311,7 @@ async def test_stderr_may_have_been_closed_by_the_program(tmp_path: Path) -> Non
     """A program that closes its stderr before the run has none, as if it had been started without."""
     own_node(tmp_path, INTRUDERS + "os.close(2)\n")
     given = INIT + line({"type": "written", "msg_id": 2}) + b"rubbish\n"
-    command = (sys.executable, "-c", "import own; own.node.run()")
+    command = (sys.executable, "-c", "import sys; sys.path.insert(0, ''); import own; own.node.run()")
     status, output, errors = await run(*command, input=given, cwd=tmp_path)
     assert (status, [body["type"] for body in bodies(output)], errors) == (0, ["init_ok", "written_ok"], "")
 
