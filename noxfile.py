@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from collections.abc import Sequence
 
 import nox
@@ -29,9 +30,19 @@ PARALLEL = ("-n", "4")
 # package that no other test reaches.
 EXAMPLES = ("test_tutorial", "test_how_to", "test_explanation", "test_docs_pictures")
 
-# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere, as
-# pinned digests hold, so that a wrong node is caught everywhere.
-ONCE = ("test_soak", "sim/test_wrong_nodes")
+# Tests of the simulator that every Python runs: those of its processes, and `test_determinism`, whose pinned digests
+# hold that a seed gives the same run on each.
+ON_EACH = ("campaign", "command_processes", "determinism", "guardian", "processes", "store", "virtual")
+
+# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere.
+ONCE = (
+    *("test_soak", "test_structure", "test_pages", "test_reference"),
+    *sorted(
+        f"sim/{path.stem}"
+        for path in Path("tests/sim").glob("test_*.py")
+        if path.stem.removeprefix("test_") not in ON_EACH
+    ),
+)
 
 WHICH_PACKAGE = """
 import sys, trio_messenger
