@@ -50,6 +50,7 @@ class Results:
         except OSError as exc:
             if not isinstance(exc, BrokenPipeError):
                 self.failure = exc
+            _discard(self._stream)
             self._stream = None
             return False
         return True
@@ -60,6 +61,13 @@ class Results:
         except UnicodeEncodeError:  # its encoding lacks a character, or a name has bytes that are no text
             encoding = stream.encoding
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let go of what a broken *stream* still holds: Python would try to write it when the stream is collected."""
+    if stream is not sys.stdout:  # which others may still print to; see `settled`
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 _results: Final[contextvars.ContextVar[Results | None]] = contextvars.ContextVar("results", default=None)
