@@ -276,7 +276,8 @@ class Peer:
         if rpc is not last:
             self._books.overtaken += 1
             last.was_answered = False
-        elif answers < ATTEMPTS[call.kind] and time.monotonic() - rpc.not_before >= ATTEMPT:
+        elif ATTEMPTS[call.kind] > 1 and time.monotonic() - rpc.not_before >= ATTEMPT:
+            # Late even for the last attempt, it still counts if it comes before the call has seen that it expired.
             self._doubt(rpc)
         else:
             self._answered(rpc)
