@@ -28,6 +28,9 @@ from harness_process import run
 HOME: Final = "/home/you/board"
 """What a page shows where the output names the directory that the reader works in."""
 
+BINS: Final = Path(__file__).parent / "bins"
+"""Commands that replace the system's while a page is followed."""
+
 TYPED_WHOLE: Final = {"caption", "emphasize-lines", "language"}
 """Options of a file to type; others would show a part of it, or something else."""
 
@@ -134,9 +137,12 @@ def inherited() -> dict[str, str]:
 
 
 def environment(columns: int) -> dict[str, str]:
-    """Return the reader's environment: the package is installed, ``python`` is its Python; so wide is the terminal."""
+    """Return the reader's environment: the package is installed, ``python`` is its Python; so wide is the terminal.
+
+    ``sleep`` is a stand-in that begins when the next command of the pipe has started and read what there is.
+    """
     return inherited() | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(BINS), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONUNBUFFERED": "1",  # on a terminal each line is seen as it is written
         "NO_COLOR": "1",
         "COLUMNS": f"{columns}",

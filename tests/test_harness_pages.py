@@ -90,6 +90,21 @@ async def test_page_is_followed_in_its_order(tmp_path: Path) -> None:
     assert await follow(page, reader) == 2
 
 
+async def test_a_pause_begins_when_the_next_command_reads(tmp_path: Path) -> None:
+    """A pause that a page leaves for a program to start in is long enough on the slowest machine."""
+    (tmp_path / "late.py").write_text("import sys, time\ntime.sleep(0.5)\nprint(sys.stdin.buffer.raw.read(9))\n")
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ (echo a; sleep 0.01; echo b) | python late.py\nb'a\\n'\n```\n")
+    assert await follow(page, tmp_path) == 1
+
+
+async def test_a_pause_that_nobody_reads_after_ends(tmp_path: Path) -> None:
+    """A pause does not wait for a command that has ended, nor for a file."""
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ (echo a; sleep 0.01; echo b >&2) | true; sleep 0.01 >it; cat it\nb\n```\n")
+    assert await follow(page, tmp_path) == 1
+
+
 async def test_reader_is_nobodys_ci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page shows does not depend on where the tests run: under a CI, with options for pytest, from nox."""
     for name in NOT_THE_READERS:

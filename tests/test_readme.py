@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from harness import INIT, line
+from harness_pages import environment
 from harness_process import INIT_OK, ROOT, SCRIPTS, bodies, run
 
 from trio_messenger import MalformedMessage
@@ -37,7 +38,7 @@ async def test_first_command_prints_what_the_readme_shows() -> None:
     """The node of the first command leaks an RPC, has it reaped while stdin is held open, and prints just that."""
     command = pipeline().replace(".venv/bin/", f"{shlex.quote(str(SCRIPTS))}/")
     assert str(SCRIPTS) in command
-    status, output, errors = await run("sh", "-c", command, stdin=subprocess.DEVNULL, cwd=ROOT)
+    status, output, errors = await run("sh", "-c", command, stdin=subprocess.DEVNULL, cwd=ROOT, env=environment(80))
     assert (status, output.decode()) == (0, block("json"))
     assert errors == block("text")
     assert "stderr" in README.partition("```json")[0], "the README does not prepare its reader for the line on stderr"
