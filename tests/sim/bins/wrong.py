@@ -128,7 +128,10 @@ match sys.argv[1]:
         os.close(1)
         sleep()
     case "leaves-something":
+        reader, writer = os.pipe()
         if os.fork() == 0:
             os.setsid()
+            os.write(writer, b"!")
             sleep()
+        os.read(reader, 1)  # else the other one may still be of this group when this one ends
         sys.exit(0)
