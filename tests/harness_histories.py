@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.history import History, Op, OpType
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._records.history import History, Op, OpType
 
 MS = 1_000_000
 """Nanoseconds in a millisecond."""

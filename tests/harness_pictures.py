@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from trio_messenger.sim.history import History, Op, OpType
-from trio_messenger.sim.journal import Journal
+from trio_messenger.sim._records.history import History, Op, OpType
+from trio_messenger.sim._records.journal import Journal
 
 MS = 1_000_000
 S = 1_000_000_000

@@ -11,7 +11,7 @@ from harness_wrong_nodes import run_named
 
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Options, Report
-from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim._campaigns.simulation import run_simulation
 
 
 def run_as_told(options: Options, node: tuple[str, ...]) -> Report:

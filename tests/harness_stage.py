@@ -12,19 +12,19 @@ import trio
 import trio.testing
 
 from trio_messenger import Body, Node
-from trio_messenger.sim._clients import Clients
-from trio_messenger.sim._in_process import InProcessHost, capturing_logs
-from trio_messenger.sim._nemesis import Nemesis
-from trio_messenger.sim._streams import Streams
-from trio_messenger.sim._stuck import BUSY_LIMIT, StuckGuard
-from trio_messenger.sim._virtual import run_virtual
-from trio_messenger.sim.cluster import Cluster
-from trio_messenger.sim.durable import Build
-from trio_messenger.sim.faults import Fault
-from trio_messenger.sim.hosts import Host, NodeLog
-from trio_messenger.sim.journal import Entry, Journal
-from trio_messenger.sim.latency import Latency
-from trio_messenger.sim.network import Delivery, Network, Role
+from trio_messenger.sim._cluster.clients import Clients
+from trio_messenger.sim._cluster.cluster import Cluster
+from trio_messenger.sim._cluster.durable import Build
+from trio_messenger.sim._cluster.hosts import Host, NodeLog
+from trio_messenger.sim._cluster.in_process import InProcessHost, capturing_logs
+from trio_messenger.sim._cluster.nemesis import Nemesis
+from trio_messenger.sim._determinism.scheduler import run_virtual
+from trio_messenger.sim._determinism.streams import Streams
+from trio_messenger.sim._faults.faults import Fault
+from trio_messenger.sim._network.latency import Latency
+from trio_messenger.sim._network.network import Delivery, Network, Role
+from trio_messenger.sim._records.journal import Entry, Journal
+from trio_messenger.sim._runaways.guard import BUSY_LIMIT, StuckGuard
 
 Script: TypeAlias = Callable[["Stage"], Awaitable[object]]
 """What happens on a stage."""

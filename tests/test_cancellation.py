@@ -13,7 +13,17 @@ import trio
 from harness import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Backoff, Body, KeyValue, Message, Node, Request, RetriesExhausted, RpcError, TimestampOracle
+from trio_messenger import (
+    Backoff,
+    Body,
+    KeyValue,
+    Message,
+    Node,
+    Request,
+    RetriesExhausted,
+    RpcError,
+    TimestampOracle,
+)
 from trio_messenger.testing import assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
 

@@ -17,7 +17,7 @@ from harness_cli import OWN, in_folder
 from harness_process import INIT_OK, MODULE, NODE, SCRIPTS, bodies, run
 
 from trio_messenger import Node, _cli
-from trio_messenger._finding import find_node
+from trio_messenger._cli.finding import find_node
 from trio_messenger.nodes import NODES
 
 COMMAND = pytest.mark.parametrize(

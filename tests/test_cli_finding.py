@@ -13,7 +13,7 @@ import trio
 from harness_cli import OWN, README, in_folder
 
 from trio_messenger import Node
-from trio_messenger._finding import NoSuchNodeError, find_build, find_node
+from trio_messenger._cli.finding import NoSuchNodeError, find_build, find_node
 from trio_messenger.nodes import NODES, echo
 from trio_messenger.sim import Kill, simulate
 from trio_messenger.testing import running

@@ -17,8 +17,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import KeyValue, Message, Node, Request, TimestampOracle
 from trio_messenger.sim import simulate
-from trio_messenger.sim._virtual import run_virtual
-from trio_messenger.sim.faults import Kill
+from trio_messenger.sim._determinism.scheduler import run_virtual
+from trio_messenger.sim._faults.faults import Kill
 from trio_messenger.testing import assert_no_rpc_leaked, running
 from trio_messenger.transports import Transport
 from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair

@@ -16,7 +16,7 @@ from harness_stage import Stage, staged
 from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Backoff, Body, KeyValue, Node, Request, RpcError
-from trio_messenger.sim._clients import Clients
+from trio_messenger.sim._cluster.clients import Clients
 from trio_messenger.testing import Network, running
 from trio_messenger.transports.memory import memory_transport_pair
 

@@ -11,7 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import AtMostOnce, Body, Node, _enclosure
+from trio_messenger import AtMostOnce, Body, Node
+from trio_messenger._user_code import enclosure as _enclosure
 from trio_messenger.testing import Network, running
 
 Leave: TypeAlias = Callable[[list[Any]], object]
@@ -19,8 +20,8 @@ Leave: TypeAlias = Callable[[list[Any]], object]
 
 ADVICE: Final = "enter it by 'with', and do not yield inside it in a generator"
 STRAY: Final = (
-    "trio_messenger._failures.StrayCancellation: cancelled by a cancel scope that it left open itself; enter cancel"
-    " scopes and nurseries by 'with', and do not yield inside them in a generator"
+    "trio_messenger._user_code.failures.StrayCancellation: cancelled by a cancel scope that it left open itself; enter"
+    " cancel scopes and nurseries by 'with', and do not yield inside them in a generator"
 )
 
 

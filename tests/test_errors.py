@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from trio_messenger import FIRST_USER_CODE, ErrorCode, LocalProtocolError, MessengerError, RpcError, RpcTimeout
+from trio_messenger import (
+    FIRST_USER_CODE,
+    ErrorCode,
+    LocalProtocolError,
+    MessengerError,
+    RpcError,
+    RpcTimeout,
+)
 
 # Maelstrom, doc/protocol.md, "Errors": code, name, definite.
 PROTOCOL_CODES = [

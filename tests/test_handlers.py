@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from trio_messenger import ErrorCode, Node, Request, RpcError
-from trio_messenger._handlers import Handler, make_handler
+from trio_messenger._serving.handlers import Handler, make_handler
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Body, KeyValue, Node, Request, RpcError, Transport
 from trio_messenger.sim import ClockSkew, Kill, Report, simulate
-from trio_messenger.sim._in_process import EPOCH
+from trio_messenger.sim._cluster.in_process import EPOCH
 from trio_messenger.testing import running
 from trio_messenger.transports.memory import memory_transport_pair
 

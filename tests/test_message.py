@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from trio_messenger import LocalProtocolError, MalformedMessage, Message, Request
-from trio_messenger._message import as_body, is_id, reply_body, request_body
+from trio_messenger._protocol.messages import as_body, is_id, reply_body, request_body
 
 
 @attrs.frozen

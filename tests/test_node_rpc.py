@@ -16,7 +16,8 @@ import trio
 from harness import INIT, cancel_at_each_checkpoint, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout, _calls
+from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout
+from trio_messenger._rpc import calls as _calls
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 

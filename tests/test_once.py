@@ -15,7 +15,7 @@ from harness import INIT, line
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import AtMostOnce, Body, ErrorCode, Node, Request, RpcError
-from trio_messenger._handlers import make_handler
+from trio_messenger._serving.handlers import make_handler
 from trio_messenger.testing import Network, running
 from trio_messenger.transports.memory import memory_transport_pair
 

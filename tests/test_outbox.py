@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
-from trio_messenger._outbox import OUTBOX_LIMIT, Outbox
+from trio_messenger._sending.outbox import OUTBOX_LIMIT, Outbox
 
 
 @pytest.fixture

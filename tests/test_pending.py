@@ -18,9 +18,10 @@ import trio
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from trio.testing import MockClock
 
-from trio_messenger import PendingRpc, RpcTimeout, Stats, _callback_rpcs, _pending, _wheel
-from trio_messenger._pending import REMEMBERED, SLICE, PendingTable
-from trio_messenger._pending_rpc import Callback
+from trio_messenger import PendingRpc, RpcTimeout, Stats
+from trio_messenger._rpc import columns as _callback_rpcs, table as _pending, wheel as _wheel
+from trio_messenger._rpc.record import Callback
+from trio_messenger._rpc.table import REMEMBERED, SLICE, PendingTable
 
 BUCKET = 1 / 128
 

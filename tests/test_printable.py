@@ -14,7 +14,7 @@ from harness_process import bodies, own_node, run
 from hypothesis import given, strategies as st
 
 from trio_messenger import printable
-from trio_messenger._printable import OneLineFormatter, format_exception
+from trio_messenger._protocol.printable import OneLineFormatter, format_exception
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 \r\nWARNING: forged \u202egnitirw \x9b31m \u2028 \x00 \u200b end"
 """Clears the screen, sets its title, begins a new line, turns the direction of writing, and more."""

@@ -14,7 +14,7 @@ from harness_pages import environment
 from harness_process import INIT_OK, ROOT, SCRIPTS, bodies, run
 
 from trio_messenger import MalformedMessage
-from trio_messenger._wire import LineDecoder
+from trio_messenger._protocol.lines import LineDecoder
 
 README = (ROOT / "README.md").read_text()
 DEMO = ROOT / "docs" / "demo"

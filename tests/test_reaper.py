@@ -13,8 +13,8 @@ from harness import StepCounter
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import PendingRpc, RpcTimeout, Stats
-from trio_messenger._pending import SLICE, PendingTable
-from trio_messenger._reaper import Reaper
+from trio_messenger._rpc.reaper import Reaper
+from trio_messenger._rpc.table import SLICE, PendingTable
 
 Ended = trio.MemoryReceiveChannel[PendingRpc]
 Open = Callable[[int, float], PendingRpc]

@@ -14,7 +14,7 @@ from harness import line
 from trio.testing import MockClock
 
 from trio_messenger import Body, LocalProtocolError, Message, Node, RpcError, Stats
-from trio_messenger._stats import worth_a_line
+from trio_messenger._protocol.stats import worth_a_line
 from trio_messenger.testing import Network, running
 
 COUNTERS = [field.name for field in attrs.fields(Stats) if field.name != "rpc_latency"]

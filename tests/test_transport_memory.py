@@ -10,7 +10,7 @@ from harness import line
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage, Message, Transport
-from trio_messenger._wire import encode
+from trio_messenger._protocol.lines import encode
 from trio_messenger.transports.memory import BATCHES, MemoryTransport, memory_transport_pair
 
 A = Message("a", "b", {"type": "a"})

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from trio_messenger import LocalProtocolError, MalformedMessage, Message
-from trio_messenger._wire import (
+from trio_messenger._protocol.lines import (
     LINE_LIMIT,
     LineDecoder,
     _envelopes,

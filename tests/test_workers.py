@@ -13,8 +13,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_messenger import Body, Node, Request, Stats, _workers
-from trio_messenger._workers import MAX_IDLE, Job, Workers
+from trio_messenger import Body, Node, Request, Stats
+from trio_messenger._serving import workers as _workers
+from trio_messenger._serving.workers import MAX_IDLE, Job, Workers
 from trio_messenger.testing import Network, running
 
 note: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="clean")

@@ -4,12 +4,8 @@ A `Node` speaks the Maelstrom protocol. Every RPC it sends is a memory channel a
 each one whose reply never comes with a `RpcTimeout`.
 """
 
-from ._backoff import Backoff as Backoff
-from ._envelopes import (
-    Envelope as Envelope,
-    EnvelopeLog as EnvelopeLog,
-)
-from ._errors import (
+from ._node import Node as Node
+from ._protocol.errors import (
     FIRST_USER_CODE as FIRST_USER_CODE,
     ErrorCode as ErrorCode,
     LocalProtocolError as LocalProtocolError,
@@ -20,9 +16,8 @@ from ._errors import (
     RpcError as RpcError,
     RpcTimeout as RpcTimeout,
 )
-from ._gather import Gathered as Gathered
-from ._latency import Latencies as Latencies
-from ._message import (
+from ._protocol.latencies import Latencies as Latencies
+from ._protocol.messages import (
     Body as Body,
     Identity as Identity,
     MalformedMessage as MalformedMessage,
@@ -30,12 +25,14 @@ from ._message import (
     Request as Request,
     can_be_sent as can_be_sent,
 )
-from ._node import Node as Node
-from ._once import AtMostOnce as AtMostOnce
-from ._pending_rpc import PendingRpc as PendingRpc
-from ._printable import printable as printable
-from ._retry import Retried as Retried
-from ._stats import Stats as Stats
+from ._protocol.printable import printable as printable
+from ._protocol.stats import Stats as Stats
+from ._rpc.backoff import Backoff as Backoff
+from ._rpc.gather import Gathered as Gathered
+from ._rpc.record import PendingRpc as PendingRpc
+from ._rpc.retry import Retried as Retried
+from ._sending.envelopes import Envelope as Envelope, EnvelopeLog as EnvelopeLog
+from ._serving.at_most_once import AtMostOnce as AtMostOnce
 from .services import (
     LIN_KV as LIN_KV,
     LIN_TSO as LIN_TSO,

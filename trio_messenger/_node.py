@@ -7,21 +7,21 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, final
 
-from ._backoff import Backoff
-from ._envelopes import EnvelopeLog
-from ._errors import RpcError
-from ._gather import Gathered, gather, gather_quorum
-from ._message import Body, Identity, Request
-from ._outbox import OUTBOX_LIMIT
-from ._pending import RPC_TIMEOUT
-from ._pending_rpc import PendingRpc
-from ._process import run_on_stdio
-from ._registration import Registration
-from ._retry import ATTEMPTS, Retried, Retry
-from ._router import MAX_HANDLERS
-from ._sender import FirstMsgId, check_first_msg_id
-from ._service import GRACE, Options, Service
-from ._stats import Stats
+from ._protocol.errors import RpcError
+from ._protocol.messages import Body, Identity, Request
+from ._protocol.stats import Stats
+from ._rpc.backoff import Backoff
+from ._rpc.gather import Gathered, gather, gather_quorum
+from ._rpc.record import PendingRpc
+from ._rpc.retry import ATTEMPTS, Retried, Retry
+from ._rpc.table import RPC_TIMEOUT
+from ._sending.envelopes import EnvelopeLog
+from ._sending.outbox import OUTBOX_LIMIT
+from ._sending.sender import FirstMsgId, check_first_msg_id
+from ._serving.process import run_on_stdio
+from ._serving.registration import Registration
+from ._serving.router import MAX_HANDLERS
+from ._serving.service import GRACE, Options, Service
 from .transports import Transport
 
 

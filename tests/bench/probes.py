@@ -16,8 +16,8 @@ import attrs
 import trio
 
 from trio_messenger import Body, Node, PendingRpc, Stats
-from trio_messenger._pending import PendingTable
-from trio_messenger._wheel import BUCKETS_PER_SECOND
+from trio_messenger._rpc.table import PendingTable
+from trio_messenger._rpc.wheel import BUCKETS_PER_SECOND
 
 REQUEST = {"type": "fwd", "value": 1}
 FOREVER = 3600.0  # seconds; longer than any benchmark

@@ -18,8 +18,8 @@ import attrs
 
 from trio_messenger.nodes import broadcast
 from trio_messenger.sim import Latency, Options
-from trio_messenger.sim.judgement import judge
-from trio_messenger.sim.simulation import conduct
+from trio_messenger.sim._campaigns.simulation import conduct
+from trio_messenger.sim._judging.judgement import judge
 
 EXAMPLES = """\
 examples:

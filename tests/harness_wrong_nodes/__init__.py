@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from trio_messenger._finding import find_build
+from trio_messenger._cli.finding import find_build
 from trio_messenger.sim import (
     Duplication,
     Kill,
@@ -24,7 +24,7 @@ from trio_messenger.sim import (
     Report,
     SlowLinks,
 )
-from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim._campaigns.simulation import run_simulation
 
 NODES = tuple(f"n{number}" for number in range(1, 6))
 MANY_NODES = tuple(f"n{number}" for number in range(1, 16))

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the harness i
 
 from harness_wrong_nodes import CASES, Case, run_named
 
-from trio_messenger.sim.campaign import CampaignReport, run_campaign
+from trio_messenger.sim._campaigns.campaign import CampaignReport, run_campaign
 
 EXAMPLES = """\
 examples:

@@ -22,9 +22,10 @@ import trio
 from harness_runs import run_as_told
 from harness_wrong_nodes import run_named
 
-from trio_messenger.sim import Loss, Options, Report, interpreters
-from trio_messenger.sim.campaign import CampaignReport, _Campaign, run_campaign, with_seed
-from trio_messenger.sim.interpreters import SeedResult, main, open_interpreter, serve
+from trio_messenger.sim import Loss, Options, Report
+from trio_messenger.sim._campaigns import interpreters
+from trio_messenger.sim._campaigns.campaign import CampaignReport, _Campaign, run_campaign, with_seed
+from trio_messenger.sim._campaigns.interpreters import SeedResult, main, open_interpreter, serve
 
 OPTIONS = Options(workload="echo", rate=10.0, time_limit=1.0, nodes=["n1"])
 
@@ -248,7 +249,7 @@ import sys
 sys.path[:0] = {path!r}
 from harness_runs import run_for_ever
 from trio_messenger.sim import Options
-from trio_messenger.sim.campaign import run_campaign
+from trio_messenger.sim._campaigns.campaign import run_campaign
 options = Options(workload="echo")
 try:
     run_campaign(options, [{notes!r}], range(10), make_run=run_for_ever, jobs=1)
@@ -349,7 +350,9 @@ def test_child_serves_requests_until_there_are_no_more(signals: list[int], tmp_p
 def test_child_ends_in_the_midst_of_a_request() -> None:
     """A request of which only a part has come is none: it is the end, as where its parent was killed meanwhile."""
     whole = requests((0, "x" * 100_000)).getvalue()
-    code = f"import sys; sys.path[:] = {sys.path!r}; from trio_messenger.sim.interpreters import main; main()"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; from trio_messenger.sim._campaigns.interpreters import main; main()"
+    )
     child = subprocess.run(
         [sys.executable, "-c", code], input=whole[: len(whole) // 2], capture_output=True, timeout=60, check=False
     )

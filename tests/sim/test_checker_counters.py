@@ -24,9 +24,9 @@ from harness_histories import (
     system_history,
 )
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.checkers.counters import counters, reachable
-from trio_messenger.sim.history import History
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._checkers.counters import counters, reachable
+from trio_messenger.sim._records.history import History
 
 
 def check(*events: Any) -> Results:

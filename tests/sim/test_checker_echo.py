@@ -22,8 +22,8 @@ from harness_histories import (
     system_history,
 )
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.checkers.echo import echo
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._checkers.echo import echo
 
 
 def check(*events: Events) -> Results:

@@ -24,13 +24,13 @@ from harness_histories import (
     read,
 )
 
-from trio_messenger.sim.checkers import Results, Valid, worst
-from trio_messenger.sim.checkers.audit import audit
-from trio_messenger.sim.checkers.availability import Availability, availability
-from trio_messenger.sim.checkers.latencies import latencies
-from trio_messenger.sim.checkers.quantiles import quantiles
-from trio_messenger.sim.checkers.stats import stats
-from trio_messenger.sim.history import History
+from trio_messenger.sim._checkers import Results, Valid, worst
+from trio_messenger.sim._checkers.audit import audit
+from trio_messenger.sim._checkers.availability import Availability, availability
+from trio_messenger.sim._checkers.latencies import latencies
+from trio_messenger.sim._checkers.quantiles import quantiles
+from trio_messenger.sim._checkers.stats import stats
+from trio_messenger.sim._records.history import History
 
 NONE = {"count": 0, "ok-count": 0, "fail-count": 0, "info-count": 0}
 """The counts of no operations."""

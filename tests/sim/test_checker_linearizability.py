@@ -11,7 +11,7 @@ import attrs
 import pytest
 from harness_histories import begin, fail, history, info, ok, random_history, system_history
 
-from trio_messenger.sim.checkers.linearizability import (
+from trio_messenger.sim._checkers.linearizability import (
     IMPOSSIBLE,
     CasRegisters,
     Impossible,
@@ -21,7 +21,7 @@ from trio_messenger.sim.checkers.linearizability import (
     Violation,
     linearizable,
 )
-from trio_messenger.sim.history import History, Operation
+from trio_messenger.sim._records.history import History, Operation
 
 
 def check(*events: Any) -> Linearizability:

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from harness_histories import add, audits, begin, checked, history, read
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.checkers.net import net
-from trio_messenger.sim.history import History
-from trio_messenger.sim.journal import Journal
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._checkers.net import net
+from trio_messenger.sim._records.history import History
+from trio_messenger.sim._records.journal import Journal
 
 OPERATIONS = history(add(0, 1), add(0, 2), read(1, [1, 2]), begin(2, "read"))
 """Four operations, one of them without an end."""

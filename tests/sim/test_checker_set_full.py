@@ -27,9 +27,9 @@ from harness_histories import (
     system_history,
 )
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.checkers.set_full import set_full
-from trio_messenger.sim.history import History, Op
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._checkers.set_full import set_full
+from trio_messenger.sim._records.history import History, Op
 
 NOTHING: Results = {
     "valid?": "unknown",

@@ -23,9 +23,9 @@ from harness_histories import (
     system_history,
 )
 
-from trio_messenger.sim.checkers import Results
-from trio_messenger.sim.checkers.unique_ids import unique_ids
-from trio_messenger.sim.history import History
+from trio_messenger.sim._checkers import Results
+from trio_messenger.sim._checkers.unique_ids import unique_ids
+from trio_messenger.sim._records.history import History
 
 
 def given(*ids: Any) -> Results:

@@ -15,7 +15,7 @@ from trio_messenger import _cli
 from trio_messenger._cli.arguments import make_options, read_faults
 from trio_messenger.nodes import NODES
 from trio_messenger.sim import WORKLOADS, Kill, Latency, Options, Partition
-from trio_messenger.sim.schedules import NEMESES
+from trio_messenger.sim._faults.schedules import NEMESES
 
 NODE_NAMES = ", ".join(NODES)
 WORKLOAD_NAMES = ", ".join(WORKLOADS)

@@ -10,7 +10,7 @@ import pytest
 from trio_messenger._cli import main
 from trio_messenger.nodes import broadcast
 from trio_messenger.sim import simulate
-from trio_messenger.sim.store import save
+from trio_messenger.sim._judging.store import save
 
 
 @pytest.fixture(scope="module")

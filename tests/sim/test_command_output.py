@@ -20,8 +20,8 @@ from trio_messenger._cli.output import REDRAWN_EVERY, TOLD_EVERY, Console, Ticke
 from trio_messenger._cli.progress import Progress
 from trio_messenger.nodes import broadcast
 from trio_messenger.sim import Loss, Options, Report
-from trio_messenger.sim.run import Run
-from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim._campaigns.simulation import run_simulation
+from trio_messenger.sim._runs.run import Run
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from harness_process import MODULE, SCRIPTS, child, run, until
 from trio_messenger._cli import seeds as seeds_command
 from trio_messenger._cli.seeds import make_and_keep_run, make_run
 from trio_messenger.sim import Options, Partition
-from trio_messenger.sim.campaign import CampaignReport
-from trio_messenger.sim.interpreters import SeedResult
-from trio_messenger.sim.store import load
+from trio_messenger.sim._campaigns.campaign import CampaignReport
+from trio_messenger.sim._campaigns.interpreters import SeedResult
+from trio_messenger.sim._judging.store import load
 
 TEST = (*MODULE, "test")
 

@@ -15,7 +15,7 @@ from harness_cli import GOSSIP, Outcome, in_folder, outcome, wrong
 
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Loss, Options, Partition, simulate
-from trio_messenger.sim.store import load, save
+from trio_messenger.sim._judging.store import load, save
 
 CUT = {"kind": "partition", "links": [["nodes", "nodes"]], "at": 1, "until": 4}
 HARMLESS = {"kind": "loss", "rate": 0, "at": 2}

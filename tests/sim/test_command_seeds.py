@@ -15,9 +15,9 @@ from trio_messenger._cli import seeds as seeds_command
 from trio_messenger._cli.output import Console
 from trio_messenger._cli.seeds import make_run
 from trio_messenger.sim import Options
-from trio_messenger.sim.campaign import CampaignReport
-from trio_messenger.sim.interpreters import SeedResult
-from trio_messenger.sim.store import load
+from trio_messenger.sim._campaigns.campaign import CampaignReport
+from trio_messenger.sim._campaigns.interpreters import SeedResult
+from trio_messenger.sim._judging.store import load
 
 FAILS = ("test", "-w", "broadcast", "--node", "gossip:node", "--time-limit", "5", "--nemesis", "partition")
 

@@ -13,11 +13,12 @@ import pytest
 from harness_cli import GOSSIP, OWN, README, Outcome, in_folder, outcome, wrong
 
 from trio_messenger._cli import outcome as outcome_module, test as test_command
-from trio_messenger.sim import Options, determinism, simulate
-from trio_messenger.sim._signals import EndedBySignal
-from trio_messenger.sim.determinism import Difference, RunFailedError
-from trio_messenger.sim.run import Run
-from trio_messenger.sim.store import load
+from trio_messenger.sim import Options, simulate
+from trio_messenger.sim._campaigns import determinism_check as determinism
+from trio_messenger.sim._campaigns.determinism_check import Difference, RunFailedError
+from trio_messenger.sim._judging.store import load
+from trio_messenger.sim._runs.run import Run
+from trio_messenger.sim._system.signals import EndedBySignal
 
 SHORT = ("--time-limit", "5")
 

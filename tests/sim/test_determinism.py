@@ -13,8 +13,14 @@ import pytest
 from harness_wrong_nodes import ALL, run_named
 
 from trio_messenger.sim import Journal, Latency, Options, Report
-from trio_messenger.sim.determinism import CAUSES, Difference, RunFailedError, check_determinism, first_difference
-from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim._campaigns.determinism_check import (
+    CAUSES,
+    Difference,
+    RunFailedError,
+    check_determinism,
+    first_difference,
+)
+from trio_messenger.sim._campaigns.simulation import run_simulation
 
 EVERYTHING = Options(
     workload="pn-counter",

@@ -13,7 +13,7 @@ from harness_pictures import Events
 from trio_messenger import Body, Node
 from trio_messenger.nodes import echo
 from trio_messenger.sim import SetUpError, simulate
-from trio_messenger.sim._diagnosis import excerpt, unmatched_replies, what_came, why_no_json
+from trio_messenger.sim._cluster.diagnosis import excerpt, unmatched_replies, what_came, why_no_json
 
 INIT = {"type": "init", "msg_id": 1}
 REMEDY = "a reply repeats the msg_id of its request there, as the integer 1"

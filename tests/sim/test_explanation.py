@@ -13,22 +13,22 @@ from harness_wrong_nodes import broadcast as wrong_broadcast
 
 from trio_messenger import SEQ_KV, Body, KeyValue, Node, Request
 from trio_messenger.sim import WORKLOADS, Fault, Kill, Loss, Partition, Report, simulate
-from trio_messenger.sim.checkers.counters import counters
-from trio_messenger.sim.checkers.echo import echo
-from trio_messenger.sim.checkers.set_full import set_full
-from trio_messenger.sim.checkers.unique_ids import unique_ids
-from trio_messenger.sim.explanation import Finding, generic
-from trio_messenger.sim.explanation.counters import explain as explain_counters
-from trio_messenger.sim.explanation.echo import explain as explain_echo
-from trio_messenger.sim.explanation.scene import Scene
-from trio_messenger.sim.explanation.services import explain as explain_services
-from trio_messenger.sim.explanation.sets import explain as explain_sets
-from trio_messenger.sim.explanation.unique_ids import explain as explain_unique_ids
-from trio_messenger.sim.explanation.words import listed, quantity, seconds, shown
-from trio_messenger.sim.history import History
-from trio_messenger.sim.journal import Journal
+from trio_messenger.sim._checkers.counters import counters
+from trio_messenger.sim._checkers.echo import echo
+from trio_messenger.sim._checkers.set_full import set_full
+from trio_messenger.sim._checkers.unique_ids import unique_ids
+from trio_messenger.sim._explanation import Finding, generic
+from trio_messenger.sim._explanation.counters import explain as explain_counters
+from trio_messenger.sim._explanation.echo import explain as explain_echo
+from trio_messenger.sim._explanation.scene import Scene
+from trio_messenger.sim._explanation.services import explain as explain_services
+from trio_messenger.sim._explanation.sets import explain as explain_sets
+from trio_messenger.sim._explanation.unique_ids import explain as explain_unique_ids
+from trio_messenger.sim._explanation.words import listed, quantity, seconds, shown
+from trio_messenger.sim._records.history import History
+from trio_messenger.sim._records.journal import Journal
+from trio_messenger.sim._services.seq_kv import SeqKv
 from trio_messenger.sim.pictures import space_time
-from trio_messenger.sim.services.seq_kv import SeqKv
 
 NOBODY = Journal()
 """A journal without messages."""

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from hypothesis import given
 
-from trio_messenger.sim.faults import (
+from trio_messenger.sim._faults.faults import (
     BETWEEN_NODES,
     KINDS,
     ClockSkew,

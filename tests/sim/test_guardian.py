@@ -20,11 +20,12 @@ import trio
 from harness_process import MODULE, child, needs_proc, run, until
 
 from trio_messenger._cli.subject import Executables
-from trio_messenger.sim import Options, _guardian
-from trio_messenger.sim._guardian import VARIABLE, guard, guarded, kill_marked, marked
-from trio_messenger.sim._real_time import _conduct
-from trio_messenger.sim._signals import HeldSignals
-from trio_messenger.sim.run import Run
+from trio_messenger.sim import Options
+from trio_messenger.sim._runs.real_time import _conduct
+from trio_messenger.sim._runs.run import Run
+from trio_messenger.sim._system import guardian as _guardian
+from trio_messenger.sim._system.guardian import VARIABLE, guard, guarded, kill_marked, marked
+from trio_messenger.sim._system.signals import HeldSignals
 
 pytestmark = needs_proc
 

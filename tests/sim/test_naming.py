@@ -18,10 +18,11 @@ from harness_process import SCRIPTS
 
 from trio_messenger import Node
 from trio_messenger.nodes import broadcast, echo, pn_counter
-from trio_messenger.sim import Fault, Loss, Report, SlowLinks, _naming as naming, simulate
-from trio_messenger.sim._naming import can_be_found, name_of
-from trio_messenger.sim.faults import Kill, Partition, in_python
-from trio_messenger.sim.store import save
+from trio_messenger.sim import Fault, Loss, Report, SlowLinks, simulate
+from trio_messenger.sim._faults.faults import Kill, Partition, in_python
+from trio_messenger.sim._judging import naming
+from trio_messenger.sim._judging.naming import can_be_found, name_of
+from trio_messenger.sim._judging.store import save
 
 NODES = """
 from trio_messenger import Node

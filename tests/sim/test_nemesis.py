@@ -11,11 +11,11 @@ import trio
 from harness_stage import Script, Stage, staged
 
 from trio_messenger import Node, Request
-from trio_messenger.sim._in_process import EPOCH
-from trio_messenger.sim.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
-from trio_messenger.sim.hosts import Host, NodeLog
-from trio_messenger.sim.latency import Latency
-from trio_messenger.sim.network import Delivery, Network
+from trio_messenger.sim._cluster.hosts import Host, NodeLog
+from trio_messenger.sim._cluster.in_process import EPOCH
+from trio_messenger.sim._faults.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
+from trio_messenger.sim._network.latency import Latency
+from trio_messenger.sim._network.network import Delivery, Network
 
 NODES = ("n1", "n2")
 

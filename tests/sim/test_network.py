@@ -19,9 +19,8 @@ import trio.testing
 from harness_stage import Script, Stage, staged
 from hypothesis import assume, given, settings, strategies as st
 
-from trio_messenger.sim._links import LinkFaults
-from trio_messenger.sim._streams import Draws, Streams
-from trio_messenger.sim.faults import (
+from trio_messenger.sim._determinism.streams import Draws, Streams
+from trio_messenger.sim._faults.faults import (
     Duplication,
     Fault,
     LinkFault,
@@ -31,9 +30,10 @@ from trio_messenger.sim.faults import (
     Reordering,
     SlowLinks,
 )
-from trio_messenger.sim.journal import Journal
-from trio_messenger.sim.latency import DISTRIBUTIONS, Distribution, Latency
-from trio_messenger.sim.network import COPY_DELAY, Delivery
+from trio_messenger.sim._network.latency import DISTRIBUTIONS, Distribution, Latency
+from trio_messenger.sim._network.links import LinkFaults
+from trio_messenger.sim._network.network import COPY_DELAY, Delivery
+from trio_messenger.sim._records.journal import Journal
 from trio_messenger.sim.strategies import fault_schedules
 
 MEMBERS = ("n1", "n2", "n3", "c1", "c2", "lin-kv")

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from harness_pictures import NASTY, Events, ends, having, messages, parse, texts, title
 
-from trio_messenger.sim.journal import Journal
+from trio_messenger.sim._records.journal import Journal
 from trio_messenger.sim.pictures import _arrows, _grid, _labels, _space_time, space_time
 from trio_messenger.sim.pictures._labels import Labels
 from trio_messenger.sim.pictures._svg import asset

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness_pictures import MS, NASTY, S
 
-from trio_messenger.sim.explanation import Finding
+from trio_messenger.sim._explanation import Finding
 from trio_messenger.sim.pictures import PageSummary, page
 from trio_messenger.sim.pictures._svg import Clock, duration, element, escape, shorten
 

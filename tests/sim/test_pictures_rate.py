@@ -9,7 +9,7 @@ import attrs
 import pytest
 from harness_pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
 
-from trio_messenger.sim.history import History, OpType
+from trio_messenger.sim._records.history import History, OpType
 from trio_messenger.sim.pictures import rate
 
 

@@ -30,21 +30,20 @@ from trio_messenger.sim import (
     Partition,
     Pause,
     SetUpError,
-    _processes,
-    cluster,
 )
-from trio_messenger.sim._children import Child, LineSplitter
-from trio_messenger.sim._clients import Client, Clients
-from trio_messenger.sim._executables import check_executable
-from trio_messenger.sim._processes import LOG_LINE_LIMIT, ProcessHost
-from trio_messenger.sim._real_time import check_faults, process_hosts, run_real
-from trio_messenger.sim._streams import Streams
-from trio_messenger.sim._traffic import Traffic
-from trio_messenger.sim.cluster import Cluster
-from trio_messenger.sim.hosts import NodeLog
-from trio_messenger.sim.judgement import judge, warnings
-from trio_messenger.sim.network import Network
-from trio_messenger.sim.run import Run
+from trio_messenger.sim._cluster import cluster, processes as _processes
+from trio_messenger.sim._cluster.clients import Client, Clients
+from trio_messenger.sim._cluster.cluster import Cluster
+from trio_messenger.sim._cluster.hosts import NodeLog
+from trio_messenger.sim._cluster.processes import LOG_LINE_LIMIT, ProcessHost
+from trio_messenger.sim._determinism.streams import Streams
+from trio_messenger.sim._judging.judgement import judge, warnings
+from trio_messenger.sim._network.network import Network
+from trio_messenger.sim._runaways.traffic import Traffic
+from trio_messenger.sim._runs.real_time import check_faults, process_hosts, run_real
+from trio_messenger.sim._runs.run import Run
+from trio_messenger.sim._system.children import Child, LineSplitter
+from trio_messenger.sim._system.executables import check_executable
 
 pytestmark = needs_proc
 
@@ -588,7 +587,7 @@ async def test_a_node_that_does_not_read_is_ended(folder: Path) -> None:
 
 async def test_what_was_read_does_not_wait_to_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what waits counts, however much a node is sent over time."""
-    monkeypatch.setattr("trio_messenger.sim._children.INBOX_LIMIT", 1024 * 1024)
+    monkeypatch.setattr("trio_messenger.sim._system.children.INBOX_LIMIT", 1024 * 1024)
     async with staged(folder, *FOREIGN) as stage:
         await stage.init()
         for number in range(4):
@@ -601,7 +600,7 @@ async def test_what_was_read_does_not_wait_to_be_written(folder: Path, monkeypat
 @pytest.mark.parametrize("stream", ["stdin", "stdout"])
 async def test_a_node_that_closes_a_pipe_is_named(folder: Path, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that can no longer hear, or be heard, though it runs, has a problem."""
-    monkeypatch.setattr("trio_messenger.sim._processes.GRACE", 0.05)
+    monkeypatch.setattr("trio_messenger.sim._cluster.processes.GRACE", 0.05)
     async with staged(folder, *WRONG, f"closes-{stream}") as stage:
         await stage.init()
         while stage.host.problems == []:  # it may not have closed it yet
@@ -621,7 +620,7 @@ async def test_what_a_node_started_ends_with_it(folder: Path) -> None:
 
 async def test_what_is_left_running_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What left the node's group of processes is not killed with it, but the node's end does not wait for it."""
-    monkeypatch.setattr("trio_messenger.sim._processes.GRACE", 0.05)
+    monkeypatch.setattr("trio_messenger.sim._cluster.processes.GRACE", 0.05)
     async with staged(folder, *WRONG, "leaves-something") as stage:
         await until(lambda: len(stage.host.problems) == 2)
         assert stage.host.problems == [
@@ -963,8 +962,8 @@ REAL_RUN = """
 import sys
 from pathlib import Path
 from trio_messenger.sim import Options
-from trio_messenger.sim._real_time import process_hosts, run_real
-from trio_messenger.sim.run import Run
+from trio_messenger.sim._runs.real_time import process_hosts, run_real
+from trio_messenger.sim._runs.run import Run
 
 folder, time_limit, *command = sys.argv[1:]
 options = Options(workload="echo", nodes=["n1", "n2"], time_limit=float(time_limit), rate=0)

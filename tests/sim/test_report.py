@@ -11,9 +11,9 @@ import pytest
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import broadcast, echo, g_counter
 from trio_messenger.sim import WORKLOADS, Fault, Invocation, Kill, Loss, Partition, Pause, Report, simulate
-from trio_messenger.sim.options import Options
-from trio_messenger.sim.report import figure
-from trio_messenger.sim.simulation import run_simulation
+from trio_messenger.sim._campaigns.simulation import run_simulation
+from trio_messenger.sim._judging.report import figure
+from trio_messenger.sim._runs.options import Options
 
 
 def deaf(store: dict[str, object] | None = None) -> Node:

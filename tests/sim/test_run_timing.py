@@ -14,13 +14,13 @@ import trio.testing
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Loss, Options, Report, simulate
-from trio_messenger.sim._in_process import EPOCH, InProcessHost
-from trio_messenger.sim._real_time import process_hosts, run_real
-from trio_messenger.sim._stuck import StuckGuard
-from trio_messenger.sim.durable import Build
-from trio_messenger.sim.journal import Entry
-from trio_messenger.sim.run import Run
-from trio_messenger.sim.simulation import SPREAD
+from trio_messenger.sim._campaigns.simulation import SPREAD
+from trio_messenger.sim._cluster.durable import Build
+from trio_messenger.sim._cluster.in_process import EPOCH, InProcessHost
+from trio_messenger.sim._records.journal import Entry
+from trio_messenger.sim._runaways.guard import StuckGuard
+from trio_messenger.sim._runs.real_time import process_hosts, run_real
+from trio_messenger.sim._runs.run import Run
 
 
 def make_run(build: Build, **given: Any) -> Run:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from trio_messenger.sim.faults import (
+from trio_messenger.sim._faults.faults import (
     BETWEEN_NODES,
     ClockSkew,
     Duplication,
@@ -25,7 +25,7 @@ from trio_messenger.sim.faults import (
     from_json,
     to_json,
 )
-from trio_messenger.sim.schedules import NEMESES, make_schedule
+from trio_messenger.sim._faults.schedules import NEMESES, make_schedule
 
 KINDS = ["partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock"]
 

@@ -16,8 +16,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_messenger import LIN_KV, LIN_TSO, LWW_KV, SEQ_KV, Body, ErrorCode, KeyValue, RpcError, TimestampOracle
-from trio_messenger.sim.services import LWW_KV_VARIANTS, SERVICES, Service
+from trio_messenger import (
+    LIN_KV,
+    LIN_TSO,
+    LWW_KV,
+    SEQ_KV,
+    Body,
+    ErrorCode,
+    KeyValue,
+    RpcError,
+    TimestampOracle,
+)
+from trio_messenger.sim._services import LWW_KV_VARIANTS, SERVICES, Service
 
 MERGING = "lww-kv, merging"
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings, strategies as st
 
 from trio_messenger import Node, Request
 from trio_messenger.sim import simulate
-from trio_messenger.sim.faults import (
+from trio_messenger.sim._faults.faults import (
     ClockSkew,
     Duplication,
     Fault,
@@ -26,7 +26,7 @@ from trio_messenger.sim.faults import (
     Reordering,
     SlowLinks,
 )
-from trio_messenger.sim.shrinking import DoesNotFail, Shrunk, ddmin, shrink, single_links
+from trio_messenger.sim._faults.shrinking import DoesNotFail, Shrunk, ddmin, shrink, single_links
 from trio_messenger.sim.strategies import fault_schedules
 
 NODES = ["n1", "n2", "n3"]

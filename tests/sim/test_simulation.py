@@ -22,9 +22,9 @@ from harness_transports import node_and_transport
 from trio_messenger import LWW_KV, Body, ErrorCode, KeyValue, Node, Request, RpcError
 from trio_messenger.nodes import broadcast, echo, g_counter
 from trio_messenger.sim import ClockSkew, Fault, Kill, Loss, Partition, Report, SetUpError, simulate
-from trio_messenger.sim._in_process import EPOCH
-from trio_messenger.sim.durable import Build
-from trio_messenger.sim.journal import Entry
+from trio_messenger.sim._cluster.durable import Build
+from trio_messenger.sim._cluster.in_process import EPOCH
+from trio_messenger.sim._records.journal import Entry
 
 
 def local_echo() -> Node:

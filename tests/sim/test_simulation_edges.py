@@ -15,10 +15,10 @@ from harness_transports import node_and_transport
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, SetUpError, simulate
-from trio_messenger.sim.hosts import LOG_LINES, NodeLog
-from trio_messenger.sim.run import Run
-from trio_messenger.sim.simulation import run_simulation
-from trio_messenger.sim.workloads.unique_ids import UniqueIds
+from trio_messenger.sim._campaigns.simulation import run_simulation
+from trio_messenger.sim._cluster.hosts import LOG_LINES, NodeLog
+from trio_messenger.sim._runs.run import Run
+from trio_messenger.sim._workloads.unique_ids import UniqueIds
 
 
 def test_a_node_that_dies_is_a_defect() -> None:

@@ -9,10 +9,11 @@ import attrs
 import pytest
 
 from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import Kill, Latency, Options, Report, simulate, store as store_module
-from trio_messenger.sim.history import History, Op
+from trio_messenger.sim import Kill, Latency, Options, Report, simulate
+from trio_messenger.sim._judging import store as store_module
+from trio_messenger.sim._judging.store import Stored, load, load_history, load_journal, save
+from trio_messenger.sim._records.history import History, Op
 from trio_messenger.sim.pictures import PageSummary, page
-from trio_messenger.sim.store import Stored, load, load_history, load_journal, save
 
 
 def stored(**changes: object) -> str:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings, strategies as 
 
 from trio_messenger import Node, Request
 from trio_messenger.sim import Journal, Options, Report, simulate
-from trio_messenger.sim.faults import (
+from trio_messenger.sim._faults.faults import (
     BETWEEN_NODES,
     KINDS,
     ClockSkew,

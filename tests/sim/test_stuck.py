@@ -23,8 +23,8 @@ from harness_cli import in_folder, outcome
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Options, Pause, Report, SetUpError, simulate
-from trio_messenger.sim._stuck import kinds_of_messages
-from trio_messenger.sim._watchdog import watching
+from trio_messenger.sim._runaways.guard import kinds_of_messages
+from trio_messenger.sim._runaways.watchdog import watching
 
 LIMIT = 5000
 

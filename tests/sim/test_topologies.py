@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 
 from trio_messenger.sim import TOPOLOGIES
-from trio_messenger.sim.workloads.topologies import Topology
+from trio_messenger.sim._workloads.topologies import Topology
 
 
 def ids(count: int) -> list[str]:

@@ -24,7 +24,7 @@ from hypothesis import given, settings, strategies
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import broadcast, echo
 from trio_messenger.sim import simulate
-from trio_messenger.sim._virtual import place_in_thread
+from trio_messenger.sim._determinism.scheduler import place_in_thread
 
 TRIO: Any = trio._core._run
 

@@ -10,7 +10,7 @@ from harness_wrong_nodes import CASES, Case, run_named
 from sim import campaign_run
 
 from trio_messenger.sim import WORKLOADS
-from trio_messenger.sim.campaign import with_seed
+from trio_messenger.sim._campaigns.campaign import with_seed
 
 SEEDS = range(5)
 

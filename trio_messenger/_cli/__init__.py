@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from .._process import prepared
+from .._serving.process import prepared
 from .output import settled
 from .parsing import Parser, UsageError, Version
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import attrs
 
-from ..sim.faults import Fault, from_json
-from ..sim.latency import DISTRIBUTIONS, Latency
-from ..sim.options import NODES, Options, numbered
-from ..sim.schedules import NEMESES
-from ..sim.services import LWW_KV_VARIANTS
-from ..sim.workloads import TOPOLOGIES, WORKLOADS
+from ..sim._faults.faults import Fault, from_json
+from ..sim._faults.schedules import NEMESES
+from ..sim._network.latency import DISTRIBUTIONS, Latency
+from ..sim._runs.options import NODES, Options, numbered
+from ..sim._services import LWW_KV_VARIANTS
+from ..sim._workloads import TOPOLOGIES, WORKLOADS
 from .parsing import (
     Parser,
     UsageError,

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from ..sim._command_lines import folder_command
+from ..sim._judging.command_lines import folder_command
+from ..sim._judging.report import headline
+from ..sim._judging.store import load, load_journal
 from ..sim.pictures import LIMIT, space_time
-from ..sim.report import headline
-from ..sim.store import load, load_journal
 from .ending import concluding
 from .output import Console
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment

@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from ..sim._signals import EndedBySignal
-from ..sim.checkers import Valid
-from ..sim.cluster import SetUpError
+from ..sim._checkers import Valid
+from ..sim._cluster.cluster import SetUpError
+from ..sim._system.signals import EndedBySignal
 from .parsing import Parser, UsageError
 from .streams import results_apart
 

@@ -27,8 +27,8 @@ import trio
 
 from trio_messenger import Node
 
-from ._fresh_modules import FreshModules
-from .nodes import NODES
+from ..nodes import NODES
+from .fresh_modules import FreshModules
 
 _Factory: TypeAlias = Callable[..., object]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from trio_messenger import Node
 
-from .._finding import NoSuchNodeError, find_node
+from .finding import NoSuchNodeError, find_node
 from .parsing import Parser, UsageError, whole
 
 _EXAMPLES: Final = """\

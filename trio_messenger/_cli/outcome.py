@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from ..sim._command_lines import folder_command
-from ..sim.checkers import Valid
-from ..sim.report import VERDICTS, Report
-from ..sim.store import save
+from ..sim._checkers import Valid
+from ..sim._judging.command_lines import folder_command
+from ..sim._judging.report import VERDICTS, Report
+from ..sim._judging.store import save
 from .ending import Crash
 from .output import coloured, put, results
 from .parsing import UsageError

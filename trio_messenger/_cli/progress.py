@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from typing import Final, final
 
-from .._printable import printable
-from ..sim.journal import Entry
-from ..sim.options import Options
-from ..sim.report import Report
-from ..sim.run import Run
+from .._protocol.printable import printable
+from ..sim._judging.report import Report
+from ..sim._records.journal import Entry
+from ..sim._runs.options import Options
+from ..sim._runs.run import Run
 from .output import REDRAWN_EVERY, Console, Ticker
 from .subject import Subject
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from ..sim.determinism import first_difference
-from ..sim.report import Report
-from ..sim.store import load_journal
+from ..sim._campaigns.determinism_check import first_difference
+from ..sim._judging.report import Report
+from ..sim._judging.store import load_journal
 from .arguments import add_logs
 from .ending import STATUSES, concluding
 from .outcome import as_json, put_json, tell_and_keep

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from ..sim.faults import Fault, describe, to_json, when
-from ..sim.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
+from ..sim._faults.faults import Fault, describe, to_json, when
+from ..sim._faults.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
 from .ending import STATUSES, concluding
 from .outcome import as_json, check_store, keep, tell_and_keep
 from .output import Console, Ticker, put

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..sim.store import Stored, load
+from ..sim._judging.store import Stored, load
 from .arguments import STORE
 from .parsing import UsageError
 from .subject import Subject, find_subject

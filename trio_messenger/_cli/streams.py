@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from ..sim._descriptors import Forgiving, fill_standard_descriptors, take_descriptor_1
+from ..sim._system.descriptors import Forgiving, fill_standard_descriptors, take_descriptor_1
 from .output import Results, results_to
 
 

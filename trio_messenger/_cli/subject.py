@@ -9,15 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, TypeAlias, final
 
-from .._finding import NoSuchNodeError, find_build
 from ..nodes import NODES
-from ..sim._executables import check_executable
-from ..sim._real_time import SPREAD, check_faults, run_executables
-from ..sim.options import Options
-from ..sim.report import Report
-from ..sim.run import MakeHost, Run
-from ..sim.simulation import make_report, run_simulation
+from ..sim._campaigns.simulation import make_report, run_simulation
+from ..sim._judging.report import Report
+from ..sim._runs.options import Options
+from ..sim._runs.real_time import SPREAD, check_faults, run_executables
+from ..sim._runs.run import MakeHost, Run
+from ..sim._system.executables import check_executable
 from .ending import Crash
+from .finding import NoSuchNodeError, find_build
 from .parsing import UsageError
 
 Watch: TypeAlias = Callable[[Run], object]

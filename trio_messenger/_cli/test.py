@@ -8,10 +8,10 @@ from typing import Final
 
 import attrs
 
-from ..sim.determinism import RunFailedError, check_determinism
-from ..sim.options import Options
-from ..sim.schedules import NEMESES
-from ..sim.workloads import WORKLOADS
+from ..sim._campaigns.determinism_check import RunFailedError, check_determinism
+from ..sim._faults.schedules import NEMESES
+from ..sim._runs.options import Options
+from ..sim._workloads import WORKLOADS
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
 from .outcome import as_json, check_store, keep, put_json, tell_and_keep, time_name

@@ -18,8 +18,8 @@ from typing import Any, Final, TypeGuard, final
 
 import msgspec
 
-from ._errors import LocalProtocolError
-from ._message import Body, MalformedMessage, Message, reply_body
+from .errors import LocalProtocolError
+from .messages import Body, MalformedMessage, Message, reply_body
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the longest line taken. A peer that sends longer ones has them refused; a larger limit is paid in memory."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeGuard, cast, final
 import attrs
 import msgspec
 
-from ._errors import ErrorCode, LocalProtocolError, RpcError
+from .errors import ErrorCode, LocalProtocolError, RpcError
 
 Body: TypeAlias = dict[str, Any]
 """A message body: ``type``, the fields of that type, and the reserved ``msg_id`` and ``in_reply_to``."""

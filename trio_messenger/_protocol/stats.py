@@ -6,7 +6,7 @@ from typing import Final, final
 
 import attrs
 
-from ._latency import Latencies
+from .latencies import Latencies
 
 
 @final

@@ -14,7 +14,7 @@ from typing import final
 
 import attrs
 
-from ._validators import at_least
+from .._protocol.validators import at_least
 
 
 def _at_least_one(_: object, field: attrs.Attribute[float], value: float) -> None:

@@ -13,16 +13,16 @@ from typing import Final, NoReturn, TypeAlias, final
 
 import trio
 
-from ._callables import is_async_callable
-from ._enclosure import Enclosure
-from ._errors import RpcError
-from ._failures import let_go
-from ._message import Body
-from ._outbox import Outbox
-from ._pending import PendingTable
-from ._pending_rpc import Callback, PendingRpc
-from ._sender import Sender
-from ._stats import Stats, worth_a_line
+from .._protocol.errors import RpcError
+from .._protocol.messages import Body
+from .._protocol.stats import Stats, worth_a_line
+from .._sending.outbox import Outbox
+from .._sending.sender import Sender
+from .._user_code.callables import is_async_callable
+from .._user_code.enclosure import Enclosure
+from .._user_code.failures import let_go
+from .record import Callback, PendingRpc
+from .table import PendingTable
 
 _log = logging.getLogger("trio_messenger")
 

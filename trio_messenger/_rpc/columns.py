@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sized
 from typing import Final, final
 
-from ._pending_rpc import Callback, PendingRpc
+from .record import Callback, PendingRpc
 
 _PAGE: Final = 128
 """Message numbers that share a page. Less than 256, for a page counts its rows in bytes."""

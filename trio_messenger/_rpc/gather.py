@@ -12,10 +12,10 @@ from typing import final
 import attrs
 import trio
 
-from ._calls import Calls
-from ._errors import QuorumNotReached, RpcError
-from ._message import Body, check_dest
-from ._pending_rpc import PendingRpc
+from .._protocol.errors import QuorumNotReached, RpcError
+from .._protocol.messages import Body, check_dest
+from .calls import Calls
+from .record import PendingRpc
 
 
 @final

@@ -12,7 +12,7 @@ from typing import NoReturn, final
 
 import trio
 
-from ._pending import PendingTable
+from .table import PendingTable
 
 _log = logging.getLogger("trio_messenger")
 

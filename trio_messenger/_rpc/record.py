@@ -8,8 +8,8 @@ from typing import TypeAlias, final
 import msgspec
 import trio
 
-from ._errors import RpcTimeout
-from ._message import Body
+from .._protocol.errors import RpcTimeout
+from .._protocol.messages import Body
 
 Outcome: TypeAlias = Body | Exception
 """How an RPC ended: the body of the reply, or a `RpcTimeout`, or a `trio.ClosedResourceError`."""

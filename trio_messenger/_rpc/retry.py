@@ -16,10 +16,10 @@ from typing import Final, final
 import attrs
 import trio
 
-from ._calls import Calls
-from ._errors import ErrorCode, RetriesExhausted, RpcError
-from ._message import Body
-from ._pending_rpc import PendingRpc
+from .._protocol.errors import ErrorCode, RetriesExhausted, RpcError
+from .._protocol.messages import Body
+from .calls import Calls
+from .record import PendingRpc
 
 ATTEMPTS: Final = 6
 """Attempts by default: the first, and one after each of five delays, which come to 3.1 s."""

@@ -23,12 +23,12 @@ from typing import Final, final
 
 import trio
 
-from ._callback_rpcs import CallbackRpcs
-from ._errors import RpcTimeout, excerpt
-from ._message import Body
-from ._pending_rpc import Callback, PendingRpc
-from ._stats import Stats, worth_a_line
-from ._wheel import Bucket, TimingWheel, unlink
+from .._protocol.errors import RpcTimeout, excerpt
+from .._protocol.messages import Body
+from .._protocol.stats import Stats, worth_a_line
+from .columns import CallbackRpcs
+from .record import Callback, PendingRpc
+from .wheel import Bucket, TimingWheel, unlink
 
 _log = logging.getLogger("trio_messenger")
 

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable
 from typing import Final, final
 
-from ._pending_rpc import PendingRpc
+from .record import PendingRpc
 
 BUCKETS_PER_SECOND: Final = 128
 """Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""

@@ -12,12 +12,12 @@ from typing import Final, Literal, TypeAlias, final
 
 import trio
 
-from ._envelopes import EnvelopeLog
-from ._message import Request, check_dest, is_id, reply_body, request_body
-from ._outbox import Outbox
-from ._stats import Stats
-from ._wire import encode, encode_reply, encode_request
-from .transports import Admits
+from .._protocol.lines import encode, encode_reply, encode_request
+from .._protocol.messages import Request, check_dest, is_id, reply_body, request_body
+from .._protocol.stats import Stats
+from ..transports import Admits
+from .envelopes import EnvelopeLog
+from .outbox import Outbox
 
 FirstMsgId: TypeAlias = int | Literal["clock"]
 """Where the numbers of a node begin; see `Node`."""

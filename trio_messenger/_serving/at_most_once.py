@@ -17,11 +17,11 @@ import attrs
 import msgspec
 import trio
 
-from ._errors import ErrorCode, RpcError, unwrapped
-from ._failures import is_only, split_failure
-from ._handlers import Handler
-from ._message import Body, Request, as_body
-from ._wire import check_body
+from .._protocol.errors import ErrorCode, RpcError, unwrapped
+from .._protocol.lines import check_body
+from .._protocol.messages import Body, Request, as_body
+from .._user_code.failures import is_only, split_failure
+from .handlers import Handler
 
 REMEMBERED_ANSWERS: Final = 1000
 """Answers that are remembered by default: a client's retries come within seconds, and an answer may be large."""

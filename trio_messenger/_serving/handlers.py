@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import msgspec
 
-from ._callables import globals_of, is_async_callable
-from ._errors import ErrorCode, RpcError
-from ._message import Request
+from .._protocol.errors import ErrorCode, RpcError
+from .._protocol.messages import Request
+from .._user_code.callables import globals_of, is_async_callable
 
 HandlerFunction: TypeAlias = Callable[..., Any]
 """``fn()``, ``fn(request)``, ``fn(body)``, or both in any order; plain or async."""

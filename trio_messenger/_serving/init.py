@@ -14,14 +14,14 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from ._callables import is_async_callable
-from ._errors import ErrorCode, RpcError, unwrapped
-from ._failures import split_failure
-from ._handlers import make_handler
-from ._message import Identity, Request
-from ._router import Router
-from ._sender import Sender
-from ._workers import Job
+from .._protocol.errors import ErrorCode, RpcError, unwrapped
+from .._protocol.messages import Identity, Request
+from .._sending.sender import Sender
+from .._user_code.callables import is_async_callable
+from .._user_code.failures import split_failure
+from .handlers import make_handler
+from .router import Router
+from .workers import Job
 
 _log = logging.getLogger("trio_messenger")
 

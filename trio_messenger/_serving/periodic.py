@@ -10,8 +10,8 @@ from typing import Final, NoReturn
 
 import trio
 
-from ._enclosure import Enclosure
-from ._stats import Stats
+from .._protocol.stats import Stats
+from .._user_code.enclosure import Enclosure
 
 SHORTEST_PERIOD: Final = 1e-6
 """Seconds; about as long as a call takes. A much shorter period disappears in the rounding of the clock."""

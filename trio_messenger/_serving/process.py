@@ -11,13 +11,13 @@ from typing import Final
 
 import trio
 
-from ._printable import OneLineFormatter
-from ._signals import Signals
-from ._stats import Stats
-from .transports import Transport
-from .transports._stderr import LogWriter
-from .transports._streams import Stderr
-from .transports.stdio import StdioTransport
+from .._protocol.printable import OneLineFormatter
+from .._protocol.stats import Stats
+from ..transports import Transport
+from ..transports._stderr import LogWriter
+from ..transports._streams import Stderr
+from ..transports.stdio import StdioTransport
+from .signals import Signals
 
 _log = logging.getLogger("trio_messenger")
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from ._callables import check_no_arguments, is_async_callable
-from ._handlers import HandlerFunction
-from ._init import InitHook
-from ._once import AtMostOnce
-from ._periodic import check_period
-from ._service import Service
+from .._user_code.callables import check_no_arguments, is_async_callable
+from .at_most_once import AtMostOnce
+from .handlers import HandlerFunction
+from .init import InitHook
+from .periodic import check_period
+from .service import Service
 
 _F = TypeVar("_F", bound=HandlerFunction)
 _H = TypeVar("_H", bound=InitHook)

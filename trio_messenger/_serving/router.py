@@ -23,16 +23,16 @@ from typing import Final, TypeAlias, final
 
 import trio
 
-from ._envelopes import EnvelopeLog
-from ._errors import ErrorCode, RpcError, excerpt, unwrapped
-from ._failures import is_only, let_go, split_failure
-from ._handlers import Handler
-from ._message import MalformedMessage, Message, Request, is_id
-from ._outbox import Outbox
-from ._pending import PendingTable
-from ._sender import Sender
-from ._stats import Stats, worth_a_line
-from ._workers import Job
+from .._protocol.errors import ErrorCode, RpcError, excerpt, unwrapped
+from .._protocol.messages import MalformedMessage, Message, Request, is_id
+from .._protocol.stats import Stats, worth_a_line
+from .._rpc.table import PendingTable
+from .._sending.envelopes import EnvelopeLog
+from .._sending.outbox import Outbox
+from .._sending.sender import Sender
+from .._user_code.failures import is_only, let_go, split_failure
+from .handlers import Handler
+from .workers import Job
 
 _log = logging.getLogger("trio_messenger")
 

@@ -34,26 +34,26 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import trio
 
-from ._calls import Calls
-from ._enclosure import Enclosure
-from ._envelopes import EnvelopeLog
-from ._errors import FIRST_USER_CODE
-from ._failures import OnFailure, let_go, split_failure
-from ._handlers import HandlerFunction, make_handler
-from ._init import Initialiser
-from ._message import Message
-from ._once import AtMostOnce
-from ._outbox import Outbox
-from ._pending import PendingTable, check_timeout
-from ._pending_rpc import PendingRpc
-from ._periodic import every
-from ._reaper import Reaper
-from ._router import Router
-from ._sender import FirstMsgId, Sender, check_first_msg_id, first_number
-from ._stats import Stats
-from ._validators import at_least
-from ._workers import Workers
-from .transports import Transport
+from .._protocol.errors import FIRST_USER_CODE
+from .._protocol.messages import Message
+from .._protocol.stats import Stats
+from .._protocol.validators import at_least
+from .._rpc.calls import Calls
+from .._rpc.reaper import Reaper
+from .._rpc.record import PendingRpc
+from .._rpc.table import PendingTable, check_timeout
+from .._sending.envelopes import EnvelopeLog
+from .._sending.outbox import Outbox
+from .._sending.sender import FirstMsgId, Sender, check_first_msg_id, first_number
+from .._user_code.enclosure import Enclosure
+from .._user_code.failures import OnFailure, let_go, split_failure
+from ..transports import Transport
+from .at_most_once import AtMostOnce
+from .handlers import HandlerFunction, make_handler
+from .init import Initialiser
+from .periodic import every
+from .router import Router
+from .workers import Workers
 
 _log = logging.getLogger("trio_messenger")
 

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import trio
 
-from ._enclosure import Enclosure
-from ._failures import OnFailure
-from ._stats import Stats
+from .._protocol.stats import Stats
+from .._user_code.enclosure import Enclosure
+from .._user_code.failures import OnFailure
 
 MAX_IDLE: Final = 1000
 """Tasks that wait for work, about 6 kB each; more than that end when their handler does."""

@@ -19,7 +19,7 @@ from typing import Any, Final, final
 
 import trio
 
-from ._stats import Stats, worth_a_line
+from .._protocol.stats import Stats, worth_a_line
 
 _log = logging.getLogger("trio_messenger")
 

@@ -4,11 +4,9 @@
 breaks things by a schedule of faults, and judges the history. The same seed gives the same run, message by message.
 """
 
-from .checkers import (
-    Results as Results,
-    Valid as Valid,
-)
-from .checkers.linearizability import (
+from ._campaigns.simulation import simulate as simulate
+from ._checkers import Results as Results, Valid as Valid
+from ._checkers.linearizability import (
     IMPOSSIBLE as IMPOSSIBLE,
     CasRegisters as CasRegisters,
     Impossible as Impossible,
@@ -18,12 +16,9 @@ from .checkers.linearizability import (
     Violation as Violation,
     linearizable as linearizable,
 )
-from .cluster import SetUpError as SetUpError
-from .durable import (
-    Build as Build,
-    DurableStore as DurableStore,
-)
-from .faults import (
+from ._cluster.cluster import SetUpError as SetUpError
+from ._cluster.durable import Build as Build, DurableStore as DurableStore
+from ._faults.faults import (
     ClockSkew as ClockSkew,
     Duplication as Duplication,
     Fault as Fault,
@@ -36,22 +31,14 @@ from .faults import (
     Reordering as Reordering,
     SlowLinks as SlowLinks,
 )
-from .history import (
-    History as History,
-    Op as Op,
-    Operation as Operation,
-)
-from .journal import (
-    Entry as Entry,
-    Journal as Journal,
-)
-from .latency import Latency as Latency
-from .options import Options as Options
-from .report import Report as Report
-from .schedules import NEMESES as NEMESES, make_schedule as make_schedule
-from .shrinking import Shrunk as Shrunk, shrink as shrink
-from .simulation import simulate as simulate
-from .workloads import (
+from ._faults.schedules import NEMESES as NEMESES, make_schedule as make_schedule
+from ._faults.shrinking import Shrunk as Shrunk, shrink as shrink
+from ._judging.report import Report as Report
+from ._network.latency import Latency as Latency
+from ._records.history import History as History, Op as Op, Operation as Operation
+from ._records.journal import Entry as Entry, Journal as Journal
+from ._runs.options import Options as Options
+from ._workloads import (
     TOPOLOGIES as TOPOLOGIES,
     WORKLOADS as WORKLOADS,
     Invocation as Invocation,

@@ -17,7 +17,7 @@ from typing import Final, TypedDict
 
 from hypothesis import strategies as st
 
-from .faults import (
+from ._faults.faults import (
     BETWEEN_NODES,
     KINDS,
     ClockSkew,

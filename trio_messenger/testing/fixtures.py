@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 import pytest
 
 from trio_messenger.sim import Report, simulate
-from trio_messenger.sim.durable import Build
-from trio_messenger.sim.store import save
+from trio_messenger.sim._cluster.durable import Build
+from trio_messenger.sim._judging.store import save
 
 _HELP: Final = {
     "--sim-seed": "run every simulation with this seed",

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import trio
 
-from .._message import Message
+from .._protocol.messages import Message
 
 Admits: TypeAlias = Callable[[str, str], bool]
 """``admits(dest, msg_type)``: whether the network takes a message that is being sent."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from random import Random
 from typing import final
 
-from .._message import Message
+from .._protocol.messages import Message
 from . import Transport
 
 

@@ -22,8 +22,8 @@ from typing import Final, final
 
 import trio
 
-from .._message import Message
-from .._wire import LINE_LIMIT, LineDecoder
+from .._protocol.lines import LINE_LIMIT, LineDecoder
+from .._protocol.messages import Message
 from . import Transport
 from ._descriptors import Descriptor, cut, is_same_channel, redirect
 from ._stderr import LogWriter

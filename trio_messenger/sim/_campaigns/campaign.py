@@ -16,10 +16,10 @@ from typing import Final, final
 import attrs
 import trio
 
-from .checkers import Valid, worst
+from .._checkers import Valid, worst
+from .._judging.report import VERDICTS
+from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
-from .options import Options
-from .report import VERDICTS
 
 
 @final

@@ -19,9 +19,9 @@ from typing import Any, Final, final
 import attrs
 import trio
 
+from .._records.journal import Entry, Journal
+from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
-from .journal import Entry, Journal
-from .options import Options
 
 HASH_SEEDS: Final = (1, 2)
 """``PYTHONHASHSEED`` of the two processes."""

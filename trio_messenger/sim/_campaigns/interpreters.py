@@ -29,11 +29,11 @@ import attrs
 import msgspec
 import trio
 
-from ._descriptors import Forgiving, take_descriptor_0, take_descriptor_1
-from .checkers import Valid
-from .cluster import SetUpError
-from .options import Options
-from .report import Report
+from .._checkers import Valid
+from .._cluster.cluster import SetUpError
+from .._judging.report import Report
+from .._runs.options import Options
+from .._system.descriptors import Forgiving, take_descriptor_0, take_descriptor_1
 
 MakeRun: TypeAlias = Callable[[Options, tuple[str, ...]], Report]
 """Makes a run of what the arguments name, such as ``("--node", "broadcast")``. A function at the top of a module: a
@@ -45,7 +45,9 @@ GRACE: Final = 5.0
 _CHUNK: Final = 65536
 """Bytes of results that are read at a time."""
 
-_BOOTSTRAP: Final = "import sys; sys.path[:] = {path!r}; from trio_messenger.sim.interpreters import main; main()"
+_BOOTSTRAP: Final = (
+    "import sys; sys.path[:] = {path!r}; from trio_messenger.sim._campaigns.interpreters import main; main()"
+)
 """What a child executes. Its path is set first, so that it imports what its parent has."""
 
 

@@ -8,22 +8,22 @@ from typing import Any, Final
 import attrs
 import trio
 
-from ._in_process import InProcessHost
-from ._naming import name_of
-from ._streams import Streams
-from ._stuck import BUSY_LIMIT, StuckGuard
-from ._virtual import run_virtual
-from ._watchdog import watching
-from .checkers.availability import Availability
-from .durable import Build
-from .faults import Fault
-from .hosts import Host, NodeLog
-from .judgement import judge
-from .latency import Distribution, Latency
-from .network import Network
-from .options import Options
-from .report import Report
-from .run import Run
+from .._checkers.availability import Availability
+from .._cluster.durable import Build
+from .._cluster.hosts import Host, NodeLog
+from .._cluster.in_process import InProcessHost
+from .._determinism.scheduler import run_virtual
+from .._determinism.streams import Streams
+from .._faults.faults import Fault
+from .._judging.judgement import judge
+from .._judging.naming import name_of
+from .._judging.report import Report
+from .._network.latency import Distribution, Latency
+from .._network.network import Network
+from .._runaways.guard import BUSY_LIMIT, StuckGuard
+from .._runaways.watchdog import watching
+from .._runs.options import Options
+from .._runs.run import Run
 
 SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..history import History
+from .._records.history import History
 from . import Results
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from ..history import History
+from .._records.history import History
 from . import Results
 from .stats import outcomes
 

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..history import History, Op
+from .._records.history import History, Op
 from . import Results
-from ._values import identity, mention
+from .values import identity, mention
 
 Ranges: TypeAlias = list[tuple[int, int]]
 """Integers as ranges, ends included: ascending, and none next to another."""

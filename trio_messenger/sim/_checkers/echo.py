@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..history import History, Op, Operation
+from .._records.history import History, Op, Operation
 from . import Results
-from ._values import identity, mention
+from .values import identity, mention
 
 
 def echo(history: History) -> Results:

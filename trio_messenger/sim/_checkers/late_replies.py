@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ..journal import Journal
+from .._records.journal import Journal
 from .net import ends_of
 
 

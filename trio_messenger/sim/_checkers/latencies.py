@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ..history import History, Operation
+from .._records.history import History, Operation
 from . import Results
 from .quantiles import quantiles
 from .stats import grouped, outcomes

@@ -26,9 +26,9 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
-from ..history import History, Op, Operation
+from .._records.history import History, Op, Operation
 from . import Valid
-from ._values import identity
+from .values import identity
 
 BUDGET: Final = 3_000_000
 """Configurations that a search may meet: some 10 to 20 seconds and less than a gigabyte."""

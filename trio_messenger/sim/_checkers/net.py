@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..history import History
-from ..journal import Journal
+from .._records.history import History
+from .._records.journal import Journal
 from . import Results
 
 _NAMES: Final = {

@@ -33,10 +33,10 @@ from typing import Any, Final, Literal, TypeAlias, final
 
 import attrs
 
-from ..history import History, Op
+from .._records.history import History, Op
 from . import Results, Valid
-from ._values import Identity, identities, identity, in_order, mention, original
 from .quantiles import quantiles
+from .values import Identity, identities, identity, in_order, mention, original
 
 POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
 """The quantiles of latencies that are told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from ..history import History, Operation
+from .._records.history import History, Operation
 from . import Results, worst
 
 

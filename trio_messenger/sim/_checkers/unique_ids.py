@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..history import History
+from .._records.history import History
 from . import Results
-from ._values import identities, original
+from .values import identities, original
 
 WORST: Final = 48
 """Duplicated ids that are named, the most frequent ones; as many as Jepsen names."""

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from .._canonical import as_json, canonical, from_json
-from ..history import Op
+from .._records.canonical import as_json, canonical, from_json
+from .._records.history import Op
 
 Identity: TypeAlias = int | str | bytes
 """What stands for a value in sets and dicts: integers and strings are themselves, for all else it is the JSON text."""

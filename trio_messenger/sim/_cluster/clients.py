@@ -11,7 +11,7 @@ import trio
 
 from trio_messenger import Body, RpcError, RpcTimeout
 
-from .network import Delivery, Network
+from .._network.network import Delivery, Network
 
 CLIENT_TIMEOUT: Final = 5.0
 """Seconds a client waits for a reply (Maelstrom's ``client.clj``)."""

@@ -10,10 +10,10 @@ import trio
 
 from trio_messenger import Body, RpcError, RpcTimeout
 
-from ._clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
-from ._diagnosis import what_came
+from .._network.network import Network
+from .clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
+from .diagnosis import what_came
 from .hosts import Host
-from .network import Network
 
 LINGER: Final = 1.0
 """Seconds to wait for the reply of a node that has printed a bad line before: whether it works otherwise is worth

@@ -16,7 +16,7 @@ import msgspec
 
 from trio_messenger import Body, Message
 
-from .journal import Entry
+from .._records.journal import Entry
 
 _EXCERPT: Final = 120
 """Characters of a message or line that are shown: enough to recognise it."""

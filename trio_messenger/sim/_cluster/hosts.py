@@ -12,7 +12,7 @@ import trio
 
 from trio_messenger import printable
 
-from .network import Delivery, Network
+from .._network.network import Delivery, Network
 
 LOG_LINES: Final = 10_000
 """Lines of a node's log that are kept; of a node that floods it, the first half and the last half."""

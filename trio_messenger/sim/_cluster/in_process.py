@@ -16,12 +16,12 @@ import trio
 from trio_messenger import Message, Node, printable
 from trio_messenger.transports import Transport
 
-from ._streams import Streams
-from ._stuck import Owner, StuckGuard, current_owner
-from ._virtual import end_by_force, place_of_error, unshield
+from .._determinism.scheduler import end_by_force, place_of_error, unshield
+from .._determinism.streams import Streams
+from .._network.network import Delivery, Network
+from .._runaways.guard import Owner, StuckGuard, current_owner
 from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log
-from .network import Delivery, Network
 
 EPOCH: Final = 1_600_000_000.0
 """What the clocks of the day show when a simulation begins, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""

@@ -9,10 +9,10 @@ from typing import Final, TypeVar, final
 
 import trio
 
+from .._faults.faults import ClockSkew, Fault, Kill, LinkFault, NodeFault, Pause, describe
+from .._network.network import Network
 from .cluster import Cluster
-from .faults import ClockSkew, Fault, Kill, LinkFault, NodeFault, Pause, describe
 from .hosts import Host
-from .network import Network
 
 _NodeFaultT = TypeVar("_NodeFaultT", bound=NodeFault)
 

@@ -16,14 +16,14 @@ from typing import Any, Final, final
 import msgspec
 import trio
 
-from ._children import GRACE, KILL_TIMEOUT, Child, LineSplitter
-from ._diagnosis import excerpt, why_no_json
-from ._executables import is_file
-from ._guardian import Guardian
-from ._stuck import kinds_of_messages, remedy
-from ._traffic import Traffic
+from .._network.network import Delivery, Network
+from .._runaways.guard import kinds_of_messages, remedy
+from .._runaways.traffic import Traffic
+from .._system.children import GRACE, KILL_TIMEOUT, Child, LineSplitter
+from .._system.executables import is_file
+from .._system.guardian import Guardian
+from .diagnosis import excerpt, why_no_json
 from .hosts import Host, NodeLog
-from .network import Delivery, Network
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the longest line that a node may print."""

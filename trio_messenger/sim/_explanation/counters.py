@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..checkers import Results
-from ..checkers._values import identity
-from ..history import Op
+from .._checkers import Results
+from .._checkers.values import identity
+from .._records.history import Op
 from . import Finding
 from .scene import Scene
 from .words import in_words, quantity, seconds, shown
@@ -17,7 +17,7 @@ _DETAILS: Final = 3
 
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
-    """Return what `~trio_messenger.sim.checkers.counters.counters` found, in sentences."""
+    """Return what `~trio_messenger.sim._checkers.counters.counters` found, in sentences."""
     if results["valid?"] is True:
         return []
     return [*_last_reads(results, scene), *_earlier_reads(results, scene)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..checkers import Results
+from .._checkers import Results
 from . import Finding
 from .scene import Scene
 from .words import quantity, seconds, shown
@@ -14,7 +14,7 @@ _DETAILS: Final = 5
 
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
-    """Return what `~trio_messenger.sim.checkers.echo.echo` found, in sentences."""
+    """Return what `~trio_messenger.sim._checkers.echo.echo` found, in sentences."""
     found = [_told(each, scene) for each in results["errors"][:_DETAILS]]
     rest = len(results["errors"]) - len(found)
     if rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from ..checkers import Results
+from .._checkers import Results
 from . import Finding
 
 _EXCERPT: Final = 160

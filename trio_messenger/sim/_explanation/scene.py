@@ -11,10 +11,10 @@ import msgspec
 
 from trio_messenger import Body
 
-from ..checkers._values import Identity, identity
-from ..history import History, Op, Operation
-from ..journal import Entry, Journal
-from ..services import SERVICES
+from .._checkers.values import Identity, identity
+from .._records.history import History, Op, Operation
+from .._records.journal import Entry, Journal
+from .._services import SERVICES
 from .words import seconds
 
 _ENVELOPE: Final = frozenset({"type", "msg_id", "in_reply_to", "code"})

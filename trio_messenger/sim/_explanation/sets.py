@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
-from ..checkers import Results
-from ..checkers._values import Identity, identities, identity
-from ..history import Op
-from ..journal import Entry
+from .._checkers import Results
+from .._checkers.values import Identity, identities, identity
+from .._records.history import Op
+from .._records.journal import Entry
 from . import Finding
 from .scene import Scene, Sent
 from .words import in_words, listed, quantity, seconds, shown
@@ -21,7 +21,7 @@ _DETAILS: Final = 2
 
 
 def explain(results: Results, scene: Scene, *, add: str, read: str) -> list[Finding]:
-    """Return what `~trio_messenger.sim.checkers.set_full.set_full` found, in sentences.
+    """Return what `~trio_messenger.sim._checkers.set_full.set_full` found, in sentences.
 
     Args:
       results: What it found.

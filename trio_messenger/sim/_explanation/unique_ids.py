@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..checkers import Results
-from ..checkers._values import Identity, identity
-from ..history import Op
+from .._checkers import Results
+from .._checkers.values import Identity, identity
+from .._records.history import Op
 from . import Finding
 from .scene import Scene
 from .words import in_words, quantity, seconds, shown
@@ -19,7 +19,7 @@ _GIVEN: Final = 4
 
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
-    """Return what `~trio_messenger.sim.checkers.unique_ids.unique_ids` found, in sentences."""
+    """Return what `~trio_messenger.sim._checkers.unique_ids.unique_ids` found, in sentences."""
     given: dict[Identity, list[Op]] = {}
     for operation in scene.history.operations("generate"):
         if operation.completion is not None and operation.outcome == "ok":

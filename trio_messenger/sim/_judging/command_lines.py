@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from .faults import to_json
-from .options import NODES, Options, numbered
+from .._faults.faults import to_json
+from .._runs.options import NODES, Options, numbered
 
 PROGRAM: Final = "trio-messenger"
 """The name of the executable."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from ._diagnosis import unmatched_replies
-from .checkers import Results, Valid, worst
-from .checkers.audit import audit
-from .checkers.availability import availability
-from .checkers.late_replies import late_replies
-from .checkers.latencies import latencies
-from .checkers.net import net
-from .checkers.stats import stats
-from .explanation import Finding, generic, services
-from .explanation.scene import Scene
-from .explanation.words import in_words
-from .faults import describe, to_json
-from .journal import Journal
-from .options import Options
-from .run import Run
-from .workloads import Workload
+from .._checkers import Results, Valid, worst
+from .._checkers.audit import audit
+from .._checkers.availability import availability
+from .._checkers.late_replies import late_replies
+from .._checkers.latencies import latencies
+from .._checkers.net import net
+from .._checkers.stats import stats
+from .._cluster.diagnosis import unmatched_replies
+from .._explanation import Finding, generic, services
+from .._explanation.scene import Scene
+from .._explanation.words import in_words
+from .._faults.faults import describe, to_json
+from .._records.journal import Journal
+from .._runs.options import Options
+from .._runs.run import Run
+from .._workloads import Workload
 
 _EXCERPT: Final = 160
 """Characters of a line that stand in a problem: enough to recognise it."""

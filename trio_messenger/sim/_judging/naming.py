@@ -10,7 +10,7 @@ from os import environ  # what touches descriptors stays out of here
 from pathlib import Path
 from typing import Final
 
-from .durable import Build
+from .._cluster.durable import Build
 
 PATIENCE: Final = 10.0
 """Seconds, by the clock of the machine, that a module may take to be executed when a name is tried."""
@@ -21,7 +21,7 @@ _TRYING: Final = "TRIO_MESSENGER_TRIES_A_NAME"
 """Set in the environment of a process that tries a name: a module that makes runs when it is imported must not have its
 name tried again there, and so on for ever."""
 
-_TRY: Final = "import sys; from trio_messenger._finding import find_build; find_build(sys.argv[1])"
+_TRY: Final = "import sys; from trio_messenger._cli.finding import find_build; find_build(sys.argv[1])"
 
 
 def name_of(build: Build) -> tuple[str, ...]:

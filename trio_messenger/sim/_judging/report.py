@@ -8,18 +8,18 @@ from typing import Final, final
 
 import attrs
 
-from ._command_lines import command_line
-from ._naming import can_be_found
-from .checkers import Results, Valid
-from .explanation import Finding
-from .explanation.scene import Scene
-from .faults import Fault, describe, in_python, when
-from .history import History
-from .journal import Journal
+from .._checkers import Results, Valid
+from .._explanation import Finding
+from .._explanation.scene import Scene
+from .._faults.faults import Fault, describe, in_python, when
+from .._faults.shrinking import DoesNotFail, shrink
+from .._records.history import History
+from .._records.journal import Journal
+from .._runs.options import Options
+from .._workloads import WORKLOADS
+from .command_lines import command_line
 from .judgement import explain, warnings
-from .options import Options
-from .shrinking import DoesNotFail, shrink
-from .workloads import WORKLOADS
+from .naming import can_be_found
 
 NOT_THE_SEED: Final = "something else than the seed decides; --check-determinism may say what"
 """What there is to say of a run that was another one when it was made again."""

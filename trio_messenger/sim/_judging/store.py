@@ -23,14 +23,14 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
-from ._command_lines import folder_command
-from ._folders import point, write_folder
-from .checkers import Results
-from .faults import when
-from .history import History, Op
-from .journal import Journal
-from .options import Options
-from .pictures import PageSummary, latency, page, rate, space_time
+from .._checkers import Results
+from .._faults.faults import when
+from .._records.history import History, Op
+from .._records.journal import Journal
+from .._runs.options import Options
+from .._system.folders import point, write_folder
+from ..pictures import PageSummary, latency, page, rate, space_time
+from .command_lines import folder_command
 from .report import Report, figure, headline, in_milliseconds, stable_latencies
 
 FORMAT: Final = 1

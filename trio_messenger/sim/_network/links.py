@@ -8,8 +8,8 @@ from typing import Final, final
 
 import attrs
 
-from ._streams import Draws
-from .faults import Duplication, LinkFault, Links, Loss, Partition, Reordering, SlowLinks
+from .._determinism.streams import Draws
+from .._faults.faults import Duplication, LinkFault, Links, Loss, Partition, Reordering, SlowLinks
 
 BASE: Final = -1
 """Stands for the index of what is no fault of the schedule, but the network's own loss and duplication."""

@@ -21,11 +21,11 @@ import trio
 
 from trio_messenger import Message
 
-from ._links import Effects, LinkFaults
-from ._streams import Draws, Streams
-from .faults import LinkFault
-from .journal import DropReason, Journal
+from .._determinism.streams import Draws, Streams
+from .._faults.faults import LinkFault
+from .._records.journal import DropReason, Journal
 from .latency import Latency
+from .links import Effects, LinkFaults
 
 Role: TypeAlias = Literal["nodes", "services", "clients"]
 """What someone with an id is; also the group that the links of a fault may name."""

@@ -25,8 +25,8 @@ import trio
 
 from trio_messenger import Message
 
-from ._virtual import end_by_force, place_of
-from .journal import Entry, Journal
+from .._determinism.scheduler import end_by_force, place_of
+from .._records.journal import Entry, Journal
 
 BUSY_LIMIT: Final = 200_000
 """Messages that nodes send in less than a second before they are stuck. Each takes about a kilobyte of memory until

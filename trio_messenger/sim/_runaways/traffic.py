@@ -13,7 +13,7 @@ from typing import Final, final
 
 import trio
 
-from ._stuck import BUSY_LIMIT
+from .guard import BUSY_LIMIT
 
 RATE: Final = 0.05
 """Lines per second that the nodes of a run together may print for any length of time, as a part of what they may print

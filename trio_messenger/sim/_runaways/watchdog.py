@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from ._stuck import StuckGuard, owner_in_words
-from ._virtual import place_in_thread
+from .._determinism.scheduler import place_in_thread
+from .guard import StuckGuard, owner_in_words
 
 PATIENCE: Final = 5.0
 """Seconds, by the clock of the machine, without a turn before it says so; then twice as many, and so on."""

@@ -10,14 +10,14 @@ from typing import Any, Final, final
 import attrs
 import msgspec
 
-from ._stuck import BUSY_LIMIT
-from ._validators import is_fraction, is_not_too_great
-from .checkers.availability import Availability
-from .faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
-from .latency import Latency
-from .schedules import check_kinds, make_schedule
-from .services import LWW_KV_VARIANTS, SERVICES
-from .workloads import TOPOLOGIES, WORKLOADS
+from .._checkers.availability import Availability
+from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
+from .._faults.schedules import check_kinds, make_schedule
+from .._faults.validators import is_fraction, is_not_too_great
+from .._network.latency import Latency
+from .._runaways.guard import BUSY_LIMIT
+from .._services import LWW_KV_VARIANTS, SERVICES
+from .._workloads import TOPOLOGIES, WORKLOADS
 
 NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 """Maelstrom's nodes, where nothing else is said."""

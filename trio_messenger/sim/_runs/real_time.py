@@ -10,15 +10,15 @@ from typing import Final
 
 import trio
 
-from ._guardian import Guardian, guarded
-from ._processes import ProcessHost
-from ._signals import HeldSignals, held_signals
-from ._streams import Streams
-from ._stuck import BUSY_LIMIT
-from ._traffic import Traffic
-from .faults import ClockSkew, Fault
-from .hosts import Host, NodeLog
-from .network import Network
+from .._cluster.hosts import Host, NodeLog
+from .._cluster.processes import ProcessHost
+from .._determinism.streams import Streams
+from .._faults.faults import ClockSkew, Fault
+from .._network.network import Network
+from .._runaways.guard import BUSY_LIMIT
+from .._runaways.traffic import Traffic
+from .._system.guardian import Guardian, guarded
+from .._system.signals import HeldSignals, held_signals
 from .run import MakeHost, Run
 
 SPREAD: Final = 1.0

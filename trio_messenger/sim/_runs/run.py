@@ -12,19 +12,19 @@ import trio
 
 from trio_messenger import LWW_KV, RpcError
 
-from ._clients import Client, Clients
-from ._in_process import capturing_logs
-from ._nemesis import Nemesis
-from ._streams import Streams
-from .cluster import Cluster, SetUpError
-from .explanation.words import quantity
-from .history import History, Op, OpType
-from .hosts import Host, NodeLog
-from .journal import Journal
-from .network import Delivery, Network
+from .._cluster.clients import Client, Clients
+from .._cluster.cluster import Cluster, SetUpError
+from .._cluster.hosts import Host, NodeLog
+from .._cluster.in_process import capturing_logs
+from .._cluster.nemesis import Nemesis
+from .._determinism.streams import Streams
+from .._explanation.words import quantity
+from .._network.network import Delivery, Network
+from .._records.history import History, Op, OpType
+from .._records.journal import Journal
+from .._services import LWW_KV_VARIANTS, SERVICES, Service
+from .._workloads import TOPOLOGIES, WORKLOADS, Invocation
 from .options import Options
-from .services import LWW_KV_VARIANTS, SERVICES, Service
-from .workloads import TOPOLOGIES, WORKLOADS, Invocation
 
 RECOVERY: Final = 10.0
 """Seconds between the end of all faults and the final operations, as in Maelstrom."""

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 from trio_messenger import LIN_KV, Body
 
-from .._canonical import Json
-from ._requests import KeyValueService, KvRequest
+from .._records.canonical import Json
+from .requests import KeyValueService, KvRequest
 
 
 @final

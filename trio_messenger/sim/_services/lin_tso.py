@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 from trio_messenger import LIN_TSO, Body
 
-from ._requests import unsupported
+from .requests import unsupported
 
 
 @final

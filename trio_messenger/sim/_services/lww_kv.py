@@ -26,8 +26,8 @@ from typing import ClassVar, NamedTuple, final
 
 from trio_messenger import LWW_KV, Body
 
-from .._canonical import Json
-from ._requests import KeyValueService, KvRequest, Write
+from .._records.canonical import Json
+from .requests import KeyValueService, KvRequest, Write
 
 
 class _Entry(NamedTuple):

@@ -18,7 +18,7 @@ import msgspec
 
 from trio_messenger import Body, ErrorCode, RpcError
 
-from .._canonical import Json, as_json, canonical, from_json
+from .._records.canonical import Json, as_json, canonical, from_json
 
 _EXCERPT: Final = 120
 """Characters of a value that go into the text of an error: enough to recognise it."""

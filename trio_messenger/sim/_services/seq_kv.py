@@ -23,8 +23,8 @@ from typing import ClassVar, Final, NamedTuple, final
 
 from trio_messenger import SEQ_KV, Body
 
-from .._canonical import Json
-from ._requests import KeyValueService, KvRequest, same
+from .._records.canonical import Json
+from .requests import KeyValueService, KvRequest, same
 
 STATES: Final = 32
 """How many states are kept, the newest among them; as many as Maelstrom does."""

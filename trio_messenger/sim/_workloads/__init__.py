@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .base import (
-    Invocation as Invocation,
-    Reply as Reply,
-    Workload as Workload,
-)
+from .base import Invocation as Invocation, Reply as Reply, Workload as Workload
 from .broadcast import Broadcast
 from .counters import GCounter, PnCounter
 from .echo import Echo

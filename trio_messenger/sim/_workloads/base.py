@@ -11,10 +11,10 @@ import msgspec
 
 from trio_messenger import Body, RpcError, RpcTimeout
 
-from ..checkers import Results
-from ..explanation import Finding, generic
-from ..explanation.scene import Scene
-from ..history import History
+from .._checkers import Results
+from .._explanation import Finding, generic
+from .._explanation.scene import Scene
+from .._records.history import History
 from .topologies import Topology
 
 Invocation: TypeAlias = tuple[str, Any]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, ClassVar, final
 
-from ..checkers import Results
-from ..checkers.counters import counters
-from ..explanation import Finding
-from ..explanation.counters import explain as explain_counters
-from ..explanation.scene import Scene
-from ..history import History
+from .._checkers import Results
+from .._checkers.counters import counters
+from .._explanation import Finding
+from .._explanation.counters import explain as explain_counters
+from .._explanation.scene import Scene
+from .._records.history import History
 from .adding import Adding
 from .base import Invocation, Reply
 

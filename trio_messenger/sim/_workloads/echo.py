@@ -8,12 +8,12 @@ from typing import Any, ClassVar, final
 
 from trio_messenger import Body
 
-from ..checkers import Results
-from ..checkers.echo import echo
-from ..explanation import Finding
-from ..explanation.echo import explain as explain_echo
-from ..explanation.scene import Scene
-from ..history import History
+from .._checkers import Results
+from .._checkers.echo import echo
+from .._explanation import Finding
+from .._explanation.echo import explain as explain_echo
+from .._explanation.scene import Scene
+from .._records.history import History
 from .base import Invocation, Reply, Workload
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, ClassVar, final
 
-from ..checkers import Results
-from ..checkers.set_full import set_full
-from ..explanation import Finding
-from ..explanation.scene import Scene
-from ..explanation.sets import explain as explain_sets
-from ..history import History
+from .._checkers import Results
+from .._checkers.set_full import set_full
+from .._explanation import Finding
+from .._explanation.scene import Scene
+from .._explanation.sets import explain as explain_sets
+from .._records.history import History
 from .adding import Adding
 from .base import Reply
 

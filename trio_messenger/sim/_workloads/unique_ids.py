@@ -8,12 +8,12 @@ from typing import Any, ClassVar, final
 
 from trio_messenger import Body
 
-from ..checkers import Results
-from ..checkers.unique_ids import unique_ids
-from ..explanation import Finding
-from ..explanation.scene import Scene
-from ..explanation.unique_ids import explain as explain_unique_ids
-from ..history import History
+from .._checkers import Results
+from .._checkers.unique_ids import unique_ids
+from .._explanation import Finding
+from .._explanation.scene import Scene
+from .._explanation.unique_ids import explain as explain_unique_ids
+from .._records.history import History
 from .base import Invocation, Reply, Workload
 
 

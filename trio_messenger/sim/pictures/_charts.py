@@ -7,8 +7,8 @@ from typing import Final, Protocol, final
 
 import attrs
 
-from ..history import Operation, OpType
-from ..journal import Entry
+from .._records.history import Operation, OpType
+from .._records.journal import Entry
 from ._flow import FaultSpan, faults
 from ._scales import Times
 from ._svg import NS, document, element, escape, shorten, text_width

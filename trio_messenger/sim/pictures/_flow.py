@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, TypeAlias, final
 import attrs
 import msgspec
 
-from ..journal import Entry
-from ..services import SERVICES
+from .._records.journal import Entry
+from .._services import SERVICES
 from ._search import Found, compile_search
 from ._svg import NS
 

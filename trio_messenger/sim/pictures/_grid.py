@@ -19,8 +19,8 @@ from typing import Final, final
 
 import attrs
 
-from ..journal import Entry
-from ..services import SERVICES
+from .._records.journal import Entry
+from .._services import SERVICES
 from ._flow import Flow, Kind
 from ._svg import Clock, shorten, text_width
 

@@ -13,10 +13,10 @@ from typing import Final
 import attrs
 import msgspec
 
-from ..checkers.latencies import POINTS
-from ..checkers.quantiles import quantiles
-from ..history import History, Operation, OpType
-from ..journal import Entry
+from .._checkers.latencies import POINTS
+from .._checkers.quantiles import quantiles
+from .._records.history import History, Operation, OpType
+from .._records.journal import Entry
 from ._charts import OUTCOMES, RIGHT, Panel, Scale, chart, steps, window_of, windows
 from ._scales import Durations, Times
 from ._svg import NS, Clock, duration, element, escape, text_width

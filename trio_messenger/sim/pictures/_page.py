@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import attrs
 
-from ..checkers import Results, Valid
-from ..explanation import Finding
+from .._checkers import Results, Valid
+from .._explanation import Finding
 from ._space_time import LIMIT
 from ._svg import DARK, LIGHT, NS, asset, element, escape
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ..history import History, Operation, OpType
-from ..journal import Entry
+from .._records.history import History, Operation, OpType
+from .._records.journal import Entry
 from ._charts import LEFT, OUTCOMES, RIGHT, Panel, Scale, chart, steps, window_of, windows
 from ._scales import Rates, Times
 from ._svg import NS, element, text_width

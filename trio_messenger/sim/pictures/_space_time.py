@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from ..journal import Entry
+from .._records.journal import Entry
 from ._arrows import MARKERS, Arrows
 from ._flow import FaultSpan, Flow, NodeSpan, Passage, read
 from ._grid import EARLIER, NAME, Grid, Life, lay_out

@@ -1,0 +1,1 @@
+"""Pending RPCs: their records and deadlines, the reaper that ends them, and the calls that are built on both."""
