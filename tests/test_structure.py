@@ -1,4 +1,4 @@
-"""The shape of the package: floors that import downwards only, small modules, documented and final exports."""
+"""The shape of the package: layers that import downwards only, small modules, documented and final exports."""
 
 from __future__ import annotations
 
@@ -24,60 +24,33 @@ from trio_messenger.nodes import NODES
 PACKAGE = Path(trio_messenger.__file__).parent
 ROOT = Path(__file__).parents[1]
 
-# Each module's floor. A module imports from its own floor and those below. Where a folder is named,
-# that is for all the modules in it.
-FLOORS = {
-    # 0, words: no trio, no I/O, no clock
-    "_callables": 0,
-    "_errors": 0,
-    "_message": 0,
-    "_wire": 0,
-    "_stats": 0,
-    "_validators": 0,
-    "_backoff": 0,
-    "_latency": 0,
-    "_printable": 0,
-    # 1, mechanisms: one idea each
-    "_pending_rpc": 1,
-    "_callback_rpcs": 1,
-    "_wheel": 1,
-    "_pending": 1,
-    "_reaper": 1,
-    "_retry": 1,
-    "_gather": 1,
-    "_outbox": 1,
-    "_envelopes": 1,
-    "_periodic": 1,
-    "_failures": 1,
-    "_enclosure": 1,
-    "_workers": 1,
-    "_sender": 1,
-    "_calls": 1,
-    "_signals": 1,
-    "_process": 1,
-    "transports": 1,
-    # 2, the service
-    "_handlers": 2,
-    "_once": 2,
-    "_service": 2,
-    "_router": 2,
-    "_init": 2,
-    "_registration": 2,
-    "_node": 2,
-    # 3, the public API, and clients written on it
-    "": 3,
-    "services": 3,
-    # 4, ready-made nodes, and how to find them
-    "nodes": 4,
-    "_finding": 4,
-    "_fresh_modules": 4,
-    # 5, the simulator, and helpers for tests
-    "sim": 5,
-    "testing": 5,
-    # 6, the command line
-    "_cli": 6,
-    "__main__": 6,
-}
+# The layers of the package, the lowest first: what each is about, and the units that are on it. A unit is a folder or a
+# single module, and "" is the root, which is the public API. A unit imports from layers below its own, and no other
+# unit of its own layer. A new module in a folder needs no entry here; a new folder does.
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("the protocol: no Trio, no I/O, no clock", ("_protocol",)),
+    ("what carries messages; code of a node's author", ("transports", "_user_code")),
+    ("how messages leave a node", ("_sending",)),
+    ("pending RPCs, and the reaper", ("_rpc",)),
+    ("a node at work", ("_serving",)),
+    ("the API: nodes, and clients for services", ("_node", "services")),
+    ("the API in one place", ("",)),
+    ("what is built on the API", ("nodes", "sim")),
+    ("helpers for tests, and the command line", ("testing", "_cli")),
+    ("python -m trio_messenger", ("__main__",)),
+)
+
+# The layers of the simulator, in the same way.
+SIM_LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("chance and time, the system, records", ("_determinism", "_system", "_records")),
+    ("services, faults, checkers, runaways", ("_services", "_faults", "_checkers", "_runaways")),
+    ("the network, and sentences about records", ("_network", "_explanation", "strategies")),
+    ("workloads, pictures, and who is on the network", ("_workloads", "_cluster", "pictures")),
+    ("a run", ("_runs",)),
+    ("its judgement, its report, its files", ("_judging",)),
+    ("many runs", ("_campaigns",)),
+    ("the public face", ("",)),
+)
 
 OUTSIDE_WORLD = {
     *("asyncio", "datetime", "io", "multiprocessing", "os", "pathlib", "select", "selectors", "signal"),
@@ -96,17 +69,28 @@ def modules() -> dict[str, ast.Module]:
     return trees
 
 
-def floor(module: str) -> int:
-    """Return the floor of *module*; fail if it has none."""
-    top = module.partition(".")[0]
-    if top not in FLOORS:
-        pytest.fail(f"module {module!r} stands on no floor; give {top!r} one in FLOORS of tests/test_structure.py")
-    return FLOORS[top]
+def unit(module: str) -> str:
+    """Return the unit of *module*: the folder or module at the top of the package that it is in, or is."""
+    return module.partition(".")[0]
 
 
-def on_floors(*floors: int) -> list[str]:
-    """Return the modules, except the root, that stand on one of *floors*."""
-    return [name for name in modules() if name and FLOORS.get(name.partition(".")[0]) in floors]
+def sim_unit(module: str) -> str:
+    """Return the unit of *module* in the simulator."""
+    return unit(module.removeprefix("sim").removeprefix("."))
+
+
+def layer(name: str, layers: tuple[tuple[str, tuple[str, ...]], ...] = LAYERS) -> int:
+    """Return the number of the layer, from 0, of the unit *name*; fail if it has none."""
+    for number, (_, units) in enumerate(layers):
+        if name in units:
+            return number
+    names = "LAYERS" if layers is LAYERS else "SIM_LAYERS"
+    pytest.fail(f"{name!r} is on no layer; give it one in {names} of tests/test_structure.py")
+
+
+def in_units(*units: str) -> list[str]:
+    """Return the modules of *units*."""
+    return [name for name in modules() if unit(name) in units]
 
 
 def imports(module: str) -> Iterator[str]:
@@ -142,30 +126,66 @@ ALL = sorted(modules())
 def test_all_modules_are_looked_at() -> None:
     """The walk finds the package's root, its modules, and the modules of its folders, with what they import."""
     assert {"", "_node", "transports", "transports.memory", "nodes.messenger", "_cli", "__main__"} <= set(ALL)
-    assert {"_errors", "_node", "transports"} <= own_imports("")
-    assert own_imports("transports.memory") == {"_message", "_wire", "transports"}
+    assert {"_protocol.errors", "_node", "transports"} <= own_imports("")
+    assert own_imports("transports.memory") == {"_protocol.messages", "_protocol.lines", "transports"}
     assert own_imports("nodes.messenger") == {""}
     assert own_imports("__main__") == {"_cli"}
 
 
 @pytest.mark.parametrize("module", ALL)
 def test_imports_point_down(module: str) -> None:
-    """A module imports from its own floor and from those below, never from one above."""
-    above = {name for name in own_imports(module) if floor(name) > floor(module)}
-    assert not above, f"{module} on floor {floor(module)} imports {above} above it"
+    """A module imports from its own unit and from the layers below, never from beside or above."""
+    mine = unit(module)
+    wrong = {name for name in own_imports(module) if unit(name) != mine and layer(unit(name)) >= layer(mine)}
+    assert not wrong, f"{module} imports {wrong}, which is not below it"
 
 
-@pytest.mark.parametrize("module", on_floors(0))
-def test_the_ground_floor_knows_no_world(module: str) -> None:
-    """Words need no trio, no I/O and no clock, so they can be used and tested anywhere."""
+@pytest.mark.parametrize("module", in_units("sim"))
+def test_imports_point_down_in_the_simulator(module: str) -> None:
+    """The same holds for the folders of the simulator."""
+    mine = sim_unit(module)
+    others = {name for name in own_imports(module) if unit(name) == "sim" and sim_unit(name) != mine}
+    wrong = {name for name in others if layer(sim_unit(name), SIM_LAYERS) >= layer(mine, SIM_LAYERS)}
+    assert not wrong, f"{module} imports {wrong}, which is not below it"
+
+
+@pytest.mark.parametrize("module", in_units("_protocol"))
+def test_the_protocol_knows_no_world(module: str) -> None:
+    """The protocol needs no trio, no I/O and no clock, so it can be used and tested anywhere."""
     assert not {name.partition(".")[0] for name in imports(module)} & OUTSIDE_WORLD
 
 
-@pytest.mark.parametrize("module", on_floors(3, 4, 5))
+@pytest.mark.parametrize("module", in_units("nodes", "sim", "testing", "_cli"))
 def test_what_is_built_on_the_api_uses_nothing_else(module: str) -> None:
-    """From clients upwards a module sees of the floors below what any user of the library sees."""
-    private = {name for name in own_imports(module) if floor(name) < 3 and name.startswith("_")}
-    assert not private
+    """Nodes, the simulator, test helpers and the command line see of the core what any user of the library sees."""
+    mine = unit(module)
+    private = {name for name in own_imports(module) if is_private(name) and unit(name) != mine}
+    assert not private - allowed_to(module)
+
+
+def is_private(module: str) -> bool:
+    """Tell whether any part of the path of *module* begins with an underscore."""
+    return any(part.startswith("_") for part in module.split("."))
+
+
+def allowed_to(module: str) -> set[str]:
+    """Return the private modules that *module* may import all the same.
+
+    One module of the command line hands it the simulator, and its root catches signals before anything is imported.
+    """
+    exceptions = {"_cli.simulator": {name for name in ALL if unit(name) == "sim"}, "_cli": {"_serving.process"}}
+    return exceptions.get(module, set())
+
+
+def test_the_command_line_uses_the_simulator_through_one_module() -> None:
+    """What commands use of the simulator is listed in one place."""
+    users = {name for name in in_units("_cli") if any(unit(used) == "sim" for used in own_imports(name))}
+    assert users == {"_cli.simulator"}
+
+
+def test_the_simulator_has_three_public_modules() -> None:
+    """Every other path in it says that it is private."""
+    assert [name for name in in_units("sim") if not is_private(name)] == ["sim", "sim.pictures", "sim.strategies"]
 
 
 def test_only_one_module_touches_the_standard_descriptors() -> None:
@@ -175,7 +195,7 @@ def test_only_one_module_touches_the_standard_descriptors() -> None:
     to a group of processes, and keep descriptor 1 for results.
     """
     parts = {"transports._descriptors", "transports._stderr", "transports._streams"}
-    others = {"_signals", "sim._children", "sim._descriptors", "sim._guardian"}
+    others = {"_serving.signals", "sim._system.children", "sim._system.descriptors", "sim._system.guardian"}
     assert {name for name in ALL if "os" in imports(name)} == {"transports.stdio", *parts, *others}
 
 
@@ -191,13 +211,13 @@ def test_there_is_no_import_cycle() -> None:
     assert not waiting, f"these import each other: {waiting}"
 
 
-def test_a_module_without_a_floor_is_named() -> None:
-    """A new module fails with the place where it is to be entered."""
+@pytest.mark.parametrize(("layers", "name"), [(LAYERS, "LAYERS"), (SIM_LAYERS, "SIM_LAYERS")])
+def test_a_unit_without_a_layer_is_named(layers: tuple[tuple[str, tuple[str, ...]], ...], name: str) -> None:
+    """A new folder fails with the place where it has to be entered."""
     with pytest.raises(
-        pytest.fail.Exception,
-        match=r"^module '_new' stands on no floor; give '_new' one in FLOORS of tests/test_structure\.py$",
+        pytest.fail.Exception, match=rf"^'_new' is on no layer; give it one in {name} of tests/test_structure\.py$"
     ):
-        floor("_new")
+        layer("_new", layers)
 
 
 @pytest.mark.parametrize("module", ALL)
@@ -297,7 +317,7 @@ def test_importing_the_package_loads_the_core_only() -> None:
     loaded = done.stdout.split()
     assert "trio_messenger._node" in loaded
     own = [name.removeprefix("trio_messenger").lstrip(".") for name in loaded if name.startswith("trio_messenger")]
-    assert [name for name in own if floor(name) > 3] == []
+    assert [name for name in own if layer(unit(name)) > layer("")] == []
     assert "argparse" not in loaded
     assert done.stderr == ""
 

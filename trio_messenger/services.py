@@ -15,7 +15,9 @@ import attrs
 import msgspec
 import trio
 
-from . import Backoff, Body, ErrorCode, RemoteProtocolError, RetriesExhausted, RpcError
+from ._protocol.errors import ErrorCode, RemoteProtocolError, RetriesExhausted, RpcError
+from ._protocol.messages import Body
+from ._rpc.backoff import Backoff
 
 LIN_KV: Final = "lin-kv"
 """Linearizable: every read sees the latest write."""

@@ -11,12 +11,6 @@ from typing import Any, Final
 
 import attrs
 
-from ..sim._faults.faults import Fault, from_json
-from ..sim._faults.schedules import NEMESES
-from ..sim._network.latency import DISTRIBUTIONS, Latency
-from ..sim._runs.options import NODES, Options, numbered
-from ..sim._services import LWW_KV_VARIANTS
-from ..sim._workloads import TOPOLOGIES, WORKLOADS
 from .parsing import (
     Parser,
     UsageError,
@@ -31,6 +25,19 @@ from .parsing import (
     some_of,
     whole,
     workers,
+)
+from .simulator import (
+    DISTRIBUTIONS,
+    LWW_KV_VARIANTS,
+    NEMESES,
+    NODES,
+    TOPOLOGIES,
+    WORKLOADS,
+    Fault,
+    Latency,
+    Options,
+    from_json,
+    numbered,
 )
 
 _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in attrs.fields(Options)}

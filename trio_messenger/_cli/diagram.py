@@ -6,13 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from ..sim._judging.command_lines import folder_command
-from ..sim._judging.report import headline
-from ..sim._judging.store import load, load_journal
-from ..sim.pictures import LIMIT, space_time
 from .ending import concluding
 from .output import Console
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment
+from .simulator import LIMIT, folder_command, headline, load, load_journal, space_time
 
 _DESCRIPTION: Final = """\
 Draw who sent what to whom in a run that was kept: the same diagram as its messages.svg, or another part of it. The

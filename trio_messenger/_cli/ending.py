@@ -11,10 +11,8 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from ..sim._checkers import Valid
-from ..sim._cluster.cluster import SetUpError
-from ..sim._system.signals import EndedBySignal
 from .parsing import Parser, UsageError
+from .simulator import EndedBySignal, SetUpError, Valid
 from .streams import results_apart
 
 STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}

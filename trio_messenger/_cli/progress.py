@@ -7,12 +7,9 @@ import time
 from collections import Counter
 from typing import Final, final
 
-from .._protocol.printable import printable
-from ..sim._judging.report import Report
-from ..sim._records.journal import Entry
-from ..sim._runs.options import Options
-from ..sim._runs.run import Run
+from .. import printable
 from .output import REDRAWN_EVERY, Console, Ticker
+from .simulator import Entry, Options, Report, Run
 from .subject import Subject
 
 

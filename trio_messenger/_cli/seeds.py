@@ -8,13 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from ..sim._campaigns.campaign import CampaignReport, run_campaign, with_seed
-from ..sim._campaigns.interpreters import SeedResult
-from ..sim._judging.report import NOT_THE_SEED, VERDICTS, Report
-from ..sim._runs.options import Options
 from .ending import CRASH, STATUSES
 from .outcome import as_json, keep, put_json, tell_and_keep, time_name
 from .output import Console, Ticker, put
+from .simulator import NOT_THE_SEED, VERDICTS, CampaignReport, Options, Report, SeedResult, run_campaign, with_seed
 from .subject import Subject, find_subject
 
 _NO_VERDICT: Final = "without a verdict"

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import attrs
 
-from ..sim._faults.faults import Fault, describe, to_json, when
-from ..sim._faults.shrinking import BUDGET, DoesNotFail, Shrunk, shrink
 from .ending import STATUSES, concluding
 from .outcome import as_json, check_store, keep, tell_and_keep
 from .output import Console, Ticker, put
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, folder
+from .simulator import BUDGET, DoesNotFail, Fault, Shrunk, describe, shrink, to_json, when
 from .stored import load_run, store_of
 
 _DESCRIPTION: Final = """\

@@ -10,15 +10,21 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
-from ..sim._campaigns.simulation import make_report, run_simulation
-from ..sim._judging.report import Report
-from ..sim._runs.options import Options
-from ..sim._runs.real_time import SPREAD, check_faults, run_executables
-from ..sim._runs.run import MakeHost, Run
-from ..sim._system.executables import check_executable
 from .ending import Crash
 from .finding import NoSuchNodeError, find_build
 from .parsing import UsageError
+from .simulator import (
+    SPREAD,
+    MakeHost,
+    Options,
+    Report,
+    Run,
+    check_executable,
+    check_faults,
+    make_report,
+    run_executables,
+    run_simulation,
+)
 
 Watch: TypeAlias = Callable[[Run], object]
 """Looks at a run that is under way; see `Run`."""

@@ -8,10 +8,6 @@ from typing import Final
 
 import attrs
 
-from ..sim._campaigns.determinism_check import RunFailedError, check_determinism
-from ..sim._faults.schedules import NEMESES
-from ..sim._runs.options import Options
-from ..sim._workloads import WORKLOADS
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
 from .outcome import as_json, check_store, keep, put_json, tell_and_keep, time_name
@@ -19,6 +15,7 @@ from .output import Console, put
 from .parsing import Parser, UsageError
 from .progress import run_and_tell
 from .seeds import make_run, run_seeds
+from .simulator import NEMESES, WORKLOADS, Options, RunFailedError, check_determinism
 from .subject import Subject, find_subject, name_of_subject
 
 _DESCRIPTION: Final = """\

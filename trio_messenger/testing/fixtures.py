@@ -11,9 +11,7 @@ from typing import Any, Final, Protocol
 
 import pytest
 
-from trio_messenger.sim import Report, simulate
-from trio_messenger.sim._cluster.durable import Build
-from trio_messenger.sim._judging.store import save
+from trio_messenger.sim import Build, Report, save, simulate
 
 _HELP: Final = {
     "--sim-seed": "run every simulation with this seed",

@@ -1,0 +1,54 @@
+"""What the commands use of the simulator, its private parts included: no other module of the command line imports it.
+
+So a change in the simulator that the command line has to follow shows up here. A command that runs no simulation must
+not import this module: it takes longer to load than a node takes to start.
+"""
+
+from __future__ import annotations
+
+from ..sim._campaigns.campaign import (
+    CampaignReport as CampaignReport,
+    run_campaign as run_campaign,
+    with_seed as with_seed,
+)
+from ..sim._campaigns.determinism_check import (
+    RunFailedError as RunFailedError,
+    check_determinism as check_determinism,
+    first_difference as first_difference,
+)
+from ..sim._campaigns.interpreters import SeedResult as SeedResult
+from ..sim._campaigns.simulation import make_report as make_report, run_simulation as run_simulation
+from ..sim._checkers import Valid as Valid
+from ..sim._cluster.cluster import SetUpError as SetUpError
+from ..sim._faults.faults import (
+    Fault as Fault,
+    describe as describe,
+    from_json as from_json,
+    to_json as to_json,
+    when as when,
+)
+from ..sim._faults.schedules import NEMESES as NEMESES
+from ..sim._faults.shrinking import BUDGET as BUDGET, DoesNotFail as DoesNotFail, Shrunk as Shrunk, shrink as shrink
+from ..sim._judging.command_lines import folder_command as folder_command
+from ..sim._judging.report import (
+    NOT_THE_SEED as NOT_THE_SEED,
+    VERDICTS as VERDICTS,
+    Report as Report,
+    headline as headline,
+)
+from ..sim._judging.store import Stored as Stored, load as load, load_journal as load_journal, save as save
+from ..sim._network.latency import DISTRIBUTIONS as DISTRIBUTIONS, Latency as Latency
+from ..sim._records.journal import Entry as Entry
+from ..sim._runs.options import NODES as NODES, Options as Options, numbered as numbered
+from ..sim._runs.real_time import SPREAD as SPREAD, check_faults as check_faults, run_executables as run_executables
+from ..sim._runs.run import MakeHost as MakeHost, Run as Run
+from ..sim._services import LWW_KV_VARIANTS as LWW_KV_VARIANTS
+from ..sim._system.descriptors import (
+    Forgiving as Forgiving,
+    fill_standard_descriptors as fill_standard_descriptors,
+    take_descriptor_1 as take_descriptor_1,
+)
+from ..sim._system.executables import check_executable as check_executable
+from ..sim._system.signals import EndedBySignal as EndedBySignal
+from ..sim._workloads import TOPOLOGIES as TOPOLOGIES, WORKLOADS as WORKLOADS
+from ..sim.pictures import LIMIT as LIMIT, space_time as space_time
