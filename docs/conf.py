@@ -48,7 +48,7 @@ nitpick_ignore = [
 
 
 def keep_docstrings_of_data() -> None:
-    """Give re-exported constants and type aliases the docstrings they have where they are defined."""
+    """Give what is re-exported the docstrings of constants, aliases and fields that it has where it is defined."""
     for package in (trio_messenger, trio_messenger.sim):
         exporter = ModuleAnalyzer.for_module(package.__name__)
         exporter.analyze()
@@ -56,7 +56,7 @@ def keep_docstrings_of_data() -> None:
             analyzer = ModuleAnalyzer.for_module(module)
             analyzer.analyze()
             for (scope, name), docstring in analyzer.attr_docs.items():
-                if scope == "" and hasattr(package, name):
+                if hasattr(package, scope or name):
                     exporter.attr_docs[scope, name] = docstring
 
 

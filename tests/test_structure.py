@@ -12,12 +12,15 @@ import re
 import subprocess
 import sys
 import tomllib
+import typing
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import trio_messenger
+import trio_messenger.sim
 from trio_messenger import Node
 from trio_messenger.nodes import NODES
 
@@ -171,9 +174,14 @@ def is_private(module: str) -> bool:
 def allowed_to(module: str) -> set[str]:
     """Return the private modules that *module* may import all the same.
 
-    One module of the command line hands it the simulator, and its root catches signals before anything is imported.
+    One module of the command line hands it the simulator, its root catches signals before anything else is imported,
+    and the simulator names its public classes as the root does.
     """
-    exceptions = {"_cli.simulator": {name for name in ALL if unit(name) == "sim"}, "_cli": {"_serving.process"}}
+    exceptions = {
+        "_cli.simulator": {name for name in ALL if unit(name) == "sim"},
+        "_cli": {"_serving.process"},
+        "sim": {"_protocol.public_names"},
+    }
     return exceptions.get(module, set())
 
 
@@ -240,6 +248,8 @@ def exports() -> list[tuple[str, str]]:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 1
             for alias in node.names:
+                if alias.asname is not None and alias.asname.startswith("_"):
+                    continue  # used by the root itself
                 assert alias.asname == alias.name, f"write `{alias.name} as {alias.name}`, so that it is an export"
                 pairs.append((node.module or "", alias.name))
     return pairs
@@ -294,6 +304,18 @@ def test_a_public_class_is_final_or_made_to_be_extended(name: str) -> None:
     final = getattr(cls, "__final__", False) or issubclass(cls, enum.Enum)
     is_protocol = getattr(cls, "_is_protocol", False)
     assert bool(final) != bool(extended or inspect.isabstract(cls) or is_protocol)
+
+
+@pytest.mark.parametrize("package", [trio_messenger, trio_messenger.sim])
+def test_public_classes_and_functions_say_where_they_are_imported_from(package: ModuleType) -> None:
+    """Tracebacks name the public module; the types of their fields can be found out all the same."""
+    exported = [value for name, value in vars(package).items() if not name.startswith("_")]
+    own = [value for value in exported if getattr(value, "__module__", "").startswith("trio_messenger")]
+    assert len(own) > 20
+    for value in own:
+        assert not is_private(value.__module__), value
+        if isinstance(value, type):
+            typing.get_type_hints(value)
 
 
 def test_the_transports_are_final() -> None:

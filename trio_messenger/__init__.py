@@ -26,6 +26,7 @@ from ._protocol.messages import (
     can_be_sent as can_be_sent,
 )
 from ._protocol.printable import printable as printable
+from ._protocol.public_names import show_public_names as _show_public_names
 from ._protocol.stats import Stats as Stats
 from ._rpc.backoff import Backoff as Backoff
 from ._rpc.gather import Gathered as Gathered
@@ -44,3 +45,5 @@ from .services import (
 )
 from .transports import Transport as Transport
 from .transports.lossy import MessageLoss as MessageLoss
+
+_show_public_names(__name__, globals())

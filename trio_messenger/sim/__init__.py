@@ -4,6 +4,7 @@
 breaks things by a schedule of faults, and judges the history. The same seed gives the same run, message by message.
 """
 
+from .._protocol.public_names import show_public_names as _show_public_names
 from ._campaigns.simulation import simulate as simulate
 from ._checkers import Results as Results, Valid as Valid
 from ._checkers.linearizability import (
@@ -46,3 +47,5 @@ from ._workloads import (
     Reply as Reply,
     Workload as Workload,
 )
+
+_show_public_names(__name__, globals())
