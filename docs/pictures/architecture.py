@@ -1,7 +1,7 @@
-"""Pictures of the architecture, from the code and from a node that runs: its floors, its tasks, the path of a message.
+"""Pictures of the architecture, from the code and from a node that runs: layers, tasks, the path of a message.
 
-- ``floors.svg``: the floors of the package and what really imports what, by the functions that check it, of
-  ``tests/test_structure.py``.
+- ``layers.svg``, ``simulator_layers.svg``: the layers of the package, and those of the simulator, and what really
+  imports what, by the functions that check it, of ``tests/test_structure.py``.
 - ``task_tree.svg``: the nurseries of a node that serves, each with its tasks and what they wait in, as Trio tells them.
 - ``path.svg``: each step that a task makes from a request to its reply, as a Trio instrument sees it.
 """
@@ -12,7 +12,6 @@ import html
 import importlib.util
 import itertools
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,37 +88,61 @@ def code_width(words: str) -> float:
     return len(words) * 6.7
 
 
-# The floors
+# The layers
 
 
-def floors() -> str:
-    """Draw the floors with their modules, the highest at the top, and from which ones each really imports."""
+def layers() -> str:
+    """Draw the layers of the package."""
     structure = load(ROOT / "tests" / "test_structure.py")
-    titles = re.findall(r"^ +# (\d), (.*)$", (ROOT / "tests" / "test_structure.py").read_text(encoding="utf-8"), re.M)
+    label = "The layers of the package; each imports only from those below it"
+    return draw_layers(structure, structure.LAYERS, structure.unit, structure.ALL, label)
+
+
+def simulator_layers() -> str:
+    """Draw the layers of the simulator."""
+    structure = load(ROOT / "tests" / "test_structure.py")
+    label = "The layers of the simulator; each imports only from those below it"
+    return draw_layers(structure, structure.SIM_LAYERS, structure.sim_unit, structure.in_units("sim"), label)
+
+
+def draw_layers(
+    structure: ModuleType,
+    layers: tuple[tuple[str, tuple[str, ...]], ...],
+    unit: Callable[[str], str],
+    modules: list[str],
+    label: str,
+) -> str:
+    """Draw *layers* with their folders, the highest at the top, and from which ones each really imports."""
     content = []
     y = 12.0
-    for number, title in sorted(titles, reverse=True):
-        floor = int(number)
-        names = [name for name, its_floor in structure.FLOORS.items() if its_floor == floor]
-        imported = sorted({structure.floor(name) for module in members(structure, floor) for name in module})
-        rows = list(in_rows([name or "trio_messenger" for name in names], WIDTH - 60))
-        height = 34 + 30 * len(rows)
+    for number, (title, units) in reversed(list(enumerate(layers))):
+        used = {name for module in modules if unit(module) in units for name in structure.own_imports(module)}
+        imported = {structure.layer(unit(name), layers) for name in used & set(modules)} - {number}
+        rows = list(in_rows([name or "the root" for name in units], WIDTH - 60))
+        height = 52 + 30 * len(rows)
+        below = "imports " + ", ".join(map(str, sorted(imported))) if imported else "imports nothing"
         content += [
             box(12, y, WIDTH - 24, height, "box"),
-            text(24, y + 20, number, "strong"),
+            text(24, y + 20, str(number), "strong"),
             text(44, y + 20, title),
-            text(WIDTH - 24, y + 20, "imports " + ", ".join(map(str, imported)), "muted right"),
+            text(44, y + height - 10, below, "muted"),
         ]
         for line, row in enumerate(rows):
             x = 44.0
             for name in row:
-                folder = (structure.PACKAGE / name).is_dir()
-                width = code_width(name + "/" * folder) + 16
+                slash = "/" * is_folder(structure, modules, name)
+                width = code_width(name + slash) + 16
                 content.append(box(x, y + 30 + 30 * line, width, 22, "chip"))
-                content.append(text(x + 8, y + 45 + 30 * line, name + "/" * folder, "code"))
+                content.append(text(x + 8, y + 45 + 30 * line, name + slash, "code"))
                 x += width + 8
         y += height + 8
-    return picture(y + 4, "The floors of the package; each imports from itself and from those below", content)
+    return picture(y + 4, label, content)
+
+
+def is_folder(structure: ModuleType, modules: list[str], name: str) -> bool:
+    """Tell whether the unit *name*, of the package or of the simulator, is a folder."""
+    place = structure.PACKAGE if "_node" in modules else structure.PACKAGE / "sim"
+    return bool((place / name).is_dir())
 
 
 def load(path: Path) -> ModuleType:
@@ -128,13 +151,6 @@ def load(path: Path) -> ModuleType:
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     return module
-
-
-def members(structure: ModuleType, floor: int) -> Iterator[set[str]]:
-    """Yield what each module of *floor* imports of the package."""
-    for module in structure.ALL:
-        if structure.floor(module) == floor:
-            yield structure.own_imports(module)
 
 
 def in_rows(names: list[str], width: float) -> Iterator[list[str]]:
@@ -406,4 +422,9 @@ def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<path d="M{x1:g} {y1:g}L{x:.1f} {y:.1f}" class="wakes"/><polygon points="{tip}" class="tip"/>'
 
 
-PICTURES = {"floors.svg": floors, "task_tree.svg": task_tree, "path.svg": path}
+PICTURES = {
+    "layers.svg": layers,
+    "simulator_layers.svg": simulator_layers,
+    "task_tree.svg": task_tree,
+    "path.svg": path,
+}
