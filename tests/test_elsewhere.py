@@ -106,7 +106,7 @@ async def test_before_init_an_rpc_is_counted_as_one_that_was_not_sent() -> None:
     assert kinds(told) == {"RuntimeError"}
     for name, call in awaits_of(node).items():
         if name != "reply":  # a refusal before init is one
-            with pytest.raises(RuntimeError, match=r"^the node has no id before 'init' came"):
+            with pytest.raises(RuntimeError, match=r"^the node has no id before 'init'"):
                 await call()
     assert node.stats.rpcs == node.stats.abandoned
     assert_no_rpc_leaked(node)

@@ -337,7 +337,7 @@ async def test_dest_that_is_no_id_keeps_all_from_being_sent() -> None:
 async def test_dest_with_half_a_character_keeps_all_from_being_sent() -> None:
     """A name with half of a surrogate pair is the id of no node: none is asked, and no record stays."""
     node = Node()
-    text = re.escape(r"dest '\ud800' is no text: 'utf-8' codec can't encode character '\ud800' in position 0: ")
+    text = re.escape(r"dest '\ud800' is not valid text: 'utf-8' codec can't encode character '\ud800' in position 0: ")
     async with running(node) as network:
         with pytest.raises(LocalProtocolError, match=f"^{text}surrogates not allowed$"):
             await node.rpc_all(["n2", "\ud800", "n3"], ASK)
@@ -394,7 +394,7 @@ async def test_nobody_is_asked_before_init() -> None:
     """A node that has no id yet raises RuntimeError, and no record stays."""
     node = Node()
     async with running(node, init=False):
-        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init' came; "):
+        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init'; "):
             await node.rpc_all(NODES, ASK)
     assert_no_rpc_leaked(node)
 
@@ -438,4 +438,4 @@ async def test_errors_of_nodes_are_rpc_errors(autojump_clock: MockClock) -> None
     async with running(node) as network, scripted(network, [(0, {"type": "error"})]):
         (exc,) = (await node.rpc_all(["n2"], ASK)).errors.values()
         assert type(exc) is RpcError
-        assert str(exc) == "crash (13): error reply with the code None, which is no integer: "
+        assert str(exc) == "crash (13): the code of an error reply is None, not an integer: "

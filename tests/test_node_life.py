@@ -66,7 +66,7 @@ async def test_node_learns_who_it_is() -> None:
 async def test_node_does_not_know_itself_before_init() -> None:
     """id, peers and identity raise RuntimeError before init, and nothing is pending."""
     node = Node()
-    text = r"^the node has no id before 'init' came; use on_init to act as soon as it has$"
+    text = r"^the node has no id before 'init'; use on_init to act as soon as it has one$"
     async with running(node, init=False) as network:
         await network.receive_nothing()
         with pytest.raises(RuntimeError, match=text):
@@ -163,9 +163,9 @@ async def test_hook_that_fails_fails_init_which_can_be_tried_again(
     async with running(node, init=False) as network:
         await network.send("c0", INIT_BODY)
         assert (await network.receive()).body == error(code, text, 1, 0)
-        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init' came; use on_init"):
+        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init'; use on_init"):
             _ = node.id
-        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init' came; send from"):
+        with pytest.raises(RuntimeError, match=r"^the node has no id before 'init'; send from"):
             node.send_nowait("n2", ASK)
         await network.send("c1", {"type": "echo", "msg_id": 2, "echo": 1})
         assert (await network.receive()).body["code"] == 11

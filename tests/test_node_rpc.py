@@ -107,7 +107,7 @@ async def test_request_is_not_edited_and_brings_no_reserved_keys() -> None:
         ({"code": 13, "text": "crashed"}, 13, "crashed", False),
         ({"code": 1001}, 1001, "", True),
         ({"code": 1002}, 1002, "", False),
-        ({"text": "?"}, 13, "error reply with the code None, which is no integer: ?", False),
+        ({"text": "?"}, 13, "the code of an error reply is None, not an integer: ?", False),
     ],
 )
 async def test_error_reply_is_raised(callback: bool, error: Body, code: int, text: str, definite: bool) -> None:
@@ -418,7 +418,7 @@ BAD_CALLS = [
     (
         "n\ud800",
         ASK,
-        r"dest 'n\ud800' is no text: 'utf-8' codec can't encode character '\ud800' in position 1: "
+        r"dest 'n\ud800' is not valid text: 'utf-8' codec can't encode character '\ud800' in position 1: "
         "surrogates not allowed",
     ),
 ]
@@ -470,7 +470,7 @@ async def test_timeout_that_is_none_is_refused(seconds: Any) -> None:
 async def test_nothing_can_be_sent_before_init() -> None:
     """Before init a node has no id to send from: sending raises RuntimeError and leaves no record."""
     node = Node()
-    text = r"^the node has no id before 'init' came; send from a handler, on_init or background$"
+    text = r"^the node has no id before 'init'; send from a handler, on_init or background$"
     async with running(node, init=False) as network:
         with pytest.raises(RuntimeError, match=text):
             await node.rpc("n2", ASK)

@@ -1,7 +1,7 @@
-"""Write nodes of distributed systems on Trio: JSON messages, RPC that never leaks, structured concurrency.
+"""Write nodes of distributed systems on Trio: JSON messages, RPCs that never leak, structured concurrency.
 
-A `Node` speaks the Maelstrom protocol. Every RPC it sends is a memory channel and a deadline, and a reaper closes
-each one whose reply never comes with a `RpcTimeout`.
+A `Node` speaks the Maelstrom protocol. Each RPC that it sends is a record with a memory channel and a deadline. If no
+reply arrives before the deadline, the reaper ends the RPC with a `RpcTimeout`.
 """
 
 from ._node import Node as Node

@@ -1,4 +1,4 @@
-"""Node: a program that speaks the Maelstrom protocol; the API of a `_service.Service`."""
+"""`Node`, the public API of a program that speaks the Maelstrom protocol. Its parts are in `_serving.service`."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ from .transports import Transport
 
 @final
 class Node(Registration):
-    """A node: handlers for the requests it serves, and RPCs to other nodes, none of which is ever leaked.
+    """A node: it serves requests with handlers, and makes RPCs to other nodes. No RPC ever leaks.
 
     Args:
-      rpc_timeout: Seconds an RPC waits for its reply, where the call does not say otherwise.
-      max_handlers: Async handlers that may run at once. Requests beyond are answered with error 11, which is
+      rpc_timeout: Seconds that an RPC waits for its reply, unless the call sets its own timeout.
+      max_handlers: How many async handlers may run at once. The node answers further requests with error 11, which is
         definite: the sender may try again.
-      outbox_limit: Bytes of output that may wait for a slow receiver; from a quarter on no requests are taken up.
-      grace: Seconds that handlers at work have to end once no more messages can come.
+      outbox_limit: Bytes of output that may wait for a slow receiver. Above a quarter of this limit, the node takes
+        no new requests.
+      grace: Seconds that running handlers have to end once no more messages can arrive.
       definite_codes: The application's own error codes (`FIRST_USER_CODE` and up) that are definite.
-      envelope_log: How many of the latest messages `envelopes` keeps the heads of; by default it is off.
-      wrap_transport: Called with the transport when the node begins to serve, to put another around it, such as
-        `MessageLoss.wrap`.
+      envelope_log: How many of the latest messages `envelopes` remembers, without their bodies. The default is none.
+      wrap_transport: A function such as `MessageLoss.wrap`, which puts another transport around the node's own. The
+        node calls it with its transport when it begins to serve.
       first_msg_id: The number of the first message, below 2**53; or ``"clock"``, for the microseconds since 1970 when
-        the node begins to serve. A process that is killed and started again needs numbers that its former lives have
-        not used, or it takes replies to them for its own. The simulator sees to that: there it is a lower bound.
-      seed: Seed of `random`; by default from the operating system.
-      strict: For tests and simulations: what a handler, callback or background task raises (other than
-        `RpcError`) leaves `serve` as an exception group, instead of being answered with error 13 and logged.
+        the node begins to serve. A restarted process needs numbers that its former lives have not used. Otherwise it
+        takes replies to their requests for its own. The simulator takes care of this: there the value is a lower bound.
+      seed: Seed of `random`. The default comes from the operating system.
+      strict: For tests and simulations. If a handler, a callback or a background task raises an exception (other than
+        `RpcError`), it leaves `serve` in an exception group. Otherwise the node logs it, and answers a request whose
+        handler raised it with error 13.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Node(Registration):
         strict: bool = False,
     ) -> None:
         self.stats: Final[Stats] = Stats()
-        """What this node has counted so far."""
+        """This node's counters."""
         options = Options(
             rpc_timeout=rpc_timeout,
             max_handlers=max_handlers,
@@ -81,9 +83,9 @@ class Node(Registration):
 
     @property
     def identity(self) -> Identity:
-        """The ids that ``init`` told. Raises RuntimeError before that."""
+        """The ids from the ``init`` message. Raises RuntimeError before ``init``."""
         if self._service.init.identity is None:
-            raise RuntimeError("the node has no id before 'init' came; use on_init to act as soon as it has")
+            raise RuntimeError("the node has no id before 'init'; use on_init to act as soon as it has one")
         return self._service.init.identity
 
     @property
@@ -98,14 +100,14 @@ class Node(Registration):
 
     @property
     def next_msg_id(self) -> int:
-        """The number that its next message will have; another life of the node may begin with it."""
+        """The ``msg_id`` of the next message. A restarted node may begin with it."""
         return self._service.sender.next_msg_id
 
     def wall_time(self) -> float:
         """Return the time of day where the node runs, in seconds since the epoch; before it serves, this machine's.
 
-        Not monotonic: it jumps when somebody sets the clock, and two nodes hardly ever agree on it, in a simulator
-        with skewed clocks least of all. To tell how long something took, use Trio's clock.
+        This clock is not monotonic: it jumps when somebody sets it. Two nodes rarely agree on it, least of all in a
+        simulator with skewed clocks. To measure how long something takes, use Trio's clock.
         """
         return self._service.wall_time()
 
@@ -116,7 +118,7 @@ class Node(Registration):
 
     @property
     def envelopes(self) -> EnvelopeLog:
-        """The heads of the latest messages, received and sent; kept if ``envelope_log`` says how many."""
+        """The latest messages, received and sent, without their bodies; ``envelope_log`` says how many."""
         return self._service.log
 
     # What a node sends
@@ -125,10 +127,10 @@ class Node(Registration):
         """Send *body* to node *dest* and wait for its reply.
 
         Args:
-          dest: The id of a node or service. Whether it exists is for the network to know.
-          body: A dict or an attrs record with a ``type``. It is not changed, and reserved keys in it are left out.
-          timeout: Seconds on Trio's clock from sending until the reaper gives up, by default the node's
-            ``rpc_timeout``; ``math.inf`` waits for ever. The reaper may be up to 1/128 s late, never early.
+          dest: The id of a node or service. The node does not check that it exists.
+          body: A dict or an attrs record with a ``type``. The node does not change it, and ignores reserved keys in it.
+          timeout: Seconds on Trio's clock from sending until the reaper gives up. The default is the node's
+            ``rpc_timeout``; ``math.inf`` waits forever. The reaper may be up to 1/128 s late, never early.
 
         Returns:
           The whole body of the reply.
@@ -142,7 +144,7 @@ class Node(Registration):
           ValueError: if *timeout* is negative or not a number.
 
         Always a checkpoint; waits for room in the outbox first. If cancelled, the request may already be on the
-        wire and must be treated as indefinite; its record is dropped at once and a late reply counted and discarded.
+        wire, so treat it as indefinite. The node drops its record at once, and counts and discards a late reply.
         """
         return await self._service.calls.call(dest, body, timeout)
 
@@ -154,11 +156,11 @@ class Node(Registration):
         *,
         timeout: float | None = None,
     ) -> None:
-        """Send *body* to node *dest* and have *callback* called with the outcome, exactly once.
+        """Send *body* to node *dest*; the node calls *callback* with the outcome, exactly once.
 
         The outcome is the body of the reply, or the exception that `rpc` would raise: a `RpcError`, a
         `RpcTimeout`, or a `trio.ClosedResourceError` if the node closed first. Callbacks run one after
-        another in a task of the node and must not block; what one raises is logged and counted.
+        another in a task of the node and must not block. If a callback raises, the node logs and counts it.
 
         Args:
           dest, body, timeout: As for `rpc`.
@@ -182,25 +184,25 @@ class Node(Registration):
     ) -> Retried:
         """Send *body* to node *dest* until a reply comes: again after a timeout or error 11, never after another error.
 
-        Each attempt has a fresh ``msg_id``, so *dest* cannot tell a second attempt from a second request: what is
-        asked must be idempotent, or carry an id of the caller's in the body for *dest* to know it by. A reply that is
-        late for its attempt is taken as the answer while the call lasts, between attempts too.
+        Each attempt has a new ``msg_id``, so *dest* cannot tell a second attempt from a second request. The request
+        must therefore be idempotent, or its body must carry an id that *dest* recognises. While the call lasts, even
+        between attempts, it also accepts a late reply to an earlier attempt.
 
         Args:
           dest, body: As for `rpc`.
-          attempts: How often to send it at the most, 1 or more. An enclosing cancel scope bounds the whole.
-          backoff: How long to wait between attempts; by default `Backoff()`, with jitter from `random`.
+          attempts: The largest number of attempts, 1 or more. To limit the whole call, put a cancel scope around it.
+          backoff: How long to wait between attempts. The default is `Backoff()`, with jitter from `random`.
           timeout: Seconds for each attempt, as for `rpc`.
 
         Returns:
           The reply, the number of attempts it took, and the time spent between them.
 
         Raises:
-          RetriesExhausted: if no attempt succeeded; carries their number and the last error.
-          RpcError: if the peer answered with an error that is not worth another attempt.
+          RetriesExhausted: if no attempt succeeded; it carries their number and the last error.
+          RpcError: if the peer answered with an error other than a timeout or error 11.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
-        Always a checkpoint. If cancelled, every attempt so far must be treated as indefinite; no record stays behind.
+        Always a checkpoint. If cancelled, treat every attempt so far as indefinite; no record stays behind.
         """
         delays = iter((backoff or Backoff()).with_random(self.random))
         return await Retry(self._service.calls, attempts).run(dest, body, timeout, delays)
@@ -214,13 +216,13 @@ class Node(Registration):
           timeout: Seconds for each, as for `rpc`.
 
         Returns:
-          Replies and errors (`RpcTimeout` among them) by node. Errors of nodes are not raised.
+          Replies and errors (`RpcTimeout` included) by node. The call does not raise the errors of single nodes.
 
         Raises:
-          ValueError: if a node is named twice.
+          ValueError: if *dests* contains a node twice.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
-        Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
+        Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
         """
         return await gather(self._service.calls, dests, body, timeout)
 
@@ -229,28 +231,28 @@ class Node(Registration):
     ) -> Gathered:
         """Send *body* to every node of *dests* at once, and return as soon as *need* of them have replied.
 
-        The records of the others are dropped at once; their replies, if they come, are counted as late.
+        The node then drops the records of the others at once, and counts their replies as late.
 
         Args:
           dests, body, timeout: As for `rpc_all`.
-          need: How many replies are needed; an error is none.
+          need: How many replies are needed. An error does not count as a reply.
 
         Returns:
           *need* replies, and the errors that came before the last of them, by node.
 
         Raises:
-          QuorumNotReached: as soon as too many have failed; carries the replies and errors so far. Indefinite.
-          ValueError: if a node is named twice, or *need* is more than there are.
+          QuorumNotReached: as soon as too many have failed; it carries the replies and errors so far. Indefinite.
+          ValueError: if *dests* contains a node twice, or *need* is larger than their number.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
-        Always a checkpoint. If cancelled, all requests were sent or none, and no record stays behind.
+        Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
         """
         return await gather_quorum(self._service.calls, dests, body, timeout, need)
 
     async def wait_for_room(self) -> None:
-        """Wait until the outbox has room, as before a burst of ``_nowait`` calls or callback RPCs.
+        """Wait until the outbox has room. Use it before a burst of ``_nowait`` calls or callback RPCs.
 
-        Always a checkpoint. Cancelling it leaves nothing behind.
+        Always a checkpoint. A cancelled call leaves nothing behind.
         """
         await self._service.sender.wait_for_room()
 
@@ -278,11 +280,11 @@ class Node(Registration):
     async def reply(self, request: Request, body: object) -> None:
         """Answer *request* now; for handlers that return None, because they answer later or from elsewhere.
 
-        A request without ``msg_id`` wants no answer, and gets none. Answering twice sends two replies.
+        A request without ``msg_id`` wants no answer, and the call then sends nothing. Two calls send two replies.
         Always a checkpoint; waits for room in the outbox. If cancelled, nothing was sent.
 
         Args:
-          request: What is answered.
+          request: The request to answer.
           body: A dict or an attrs record, or a `RpcError` to answer with.
 
         Raises:
@@ -293,7 +295,7 @@ class Node(Registration):
         self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
 
     def reply_nowait(self, request: Request, body: object) -> None:
-        """Answer *request* now, without waiting; else as `reply`.
+        """Answer *request* now, without waiting; otherwise as `reply`.
 
         Raises:
           trio.WouldBlock: if the outbox is full; nothing was sent.
@@ -305,22 +307,23 @@ class Node(Registration):
     # Its life
 
     def run(self, *, log_level: int | str = logging.WARNING, first_msg_id: FirstMsgId = 0) -> None:
-        """Serve stdin and stdout until stdin ends, then return; what a node executable calls.
+        """Serve stdin and stdout until stdin ends, then return. A node executable calls this.
 
-        SIGTERM and SIGINT close the node in the same way, and a second signal ends the process at once. Logs go to
-        stderr, and so does what handlers print: stdout is for messages. SIGUSR1 prints the statistics there, and so
-        does the end, at log level ``INFO``. Signals are caught from here until the process ends.
+        SIGTERM and SIGINT also close the node in this way; a second signal ends the process at once. The node catches
+        signals from here until the process ends. Stdout carries messages only: logs and the output of ``print`` in
+        handlers go to stderr. SIGUSR1 prints the statistics to stderr. At log level ``INFO``, the node also prints
+        them when it ends.
 
-        Until it returns, stdin and stdout are the node's alone. For everybody else, child processes included, stdin is
-        empty and stdout is stderr; reading `sys.stdin` raises `RuntimeError`. Writing to stderr never waits for its
-        reader, up to the end of the process.
+        Until this call returns, the node owns stdin and stdout. For all other code and for child processes, stdin is
+        empty and stdout is stderr; reading `sys.stdin` raises `RuntimeError`. Until the process ends, writing to stderr
+        never waits for its reader.
 
         Args:
-          log_level: The least level to log, such as ``"INFO"``, where logging is not configured otherwise.
+          log_level: The lowest level to log, such as ``"INFO"``, unless logging is configured already.
           first_msg_id: As for `serve`.
 
         Raises:
-          ValueError: if *first_msg_id* is none.
+          ValueError: if *first_msg_id* is not a valid first number.
           SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
         """
         check_first_msg_id(first_msg_id)
@@ -332,19 +335,19 @@ class Node(Registration):
 
         Args:
           transport: Carries the messages.
-          first_msg_id: As for `Node`; of the two, the larger number counts.
+          first_msg_id: As for `Node`; the node uses the larger of the two numbers.
 
-        Returns when everything has been answered and sent. If cancelled, what waits in the outbox is lost; pending
-        RPCs end with `trio.ClosedResourceError` in either case, and their callbacks have been called.
+        Returns when the node has answered and sent everything. If cancelled, the node loses the messages that wait in
+        the outbox. In both cases pending RPCs end with `trio.ClosedResourceError`, and their callbacks have run.
 
         Raises:
           RuntimeError: if the node has served before; a node has one life.
-          ValueError: if *first_msg_id* is none.
+          ValueError: if *first_msg_id* is not a valid first number.
           trio.BrokenResourceError: if the transport broke; the text says how.
-          ExceptionGroup: in strict mode, with what handlers, callbacks or background tasks raised.
+          ExceptionGroup: in strict mode, with the exceptions of handlers, callbacks and background tasks.
         """
         await self._service.serve(transport, first_msg_id)
 
     def shutdown(self) -> None:
-        """Take no more messages; answer those that were taken, and let `serve` return. May be called in any thread."""
+        """Take no more messages, answer those already taken, and let `serve` return. Any thread may call this."""
         self._service.shutdown()

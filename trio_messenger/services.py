@@ -1,7 +1,7 @@
-"""Clients for the services that Maelstrom runs beside the nodes: ``lin-kv``, ``seq-kv``, ``lww-kv`` and ``lin-tso``.
+"""Clients for the services that Maelstrom offers to nodes: ``lin-kv``, ``seq-kv``, ``lww-kv`` and ``lin-tso``.
 
-They need nothing but something that has an ``rpc`` method, such as a `Node`; a test can give them a few lines of its
-own. The services' messages and guarantees are Maelstrom's (its ``doc/services.md``).
+A client needs an object with an ``rpc`` method, such as a `Node`; a test can use a short stand-in. Maelstrom defines
+the services' messages and guarantees (its ``doc/services.md``).
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from ._rpc.backoff import Backoff
 LIN_KV: Final = "lin-kv"
 """Linearizable: every read sees the latest write."""
 SEQ_KV: Final = "seq-kv"
-"""Sequentially consistent: a client's view never goes back, but reads may be stale as long as it does not write."""
+"""Sequentially consistent: a client's view never goes back, but its reads may be stale until it writes."""
 LWW_KV: Final = "lww-kv"
-"""Last write wins, eventually: acknowledged writes can vanish, and a compare-and-set can succeed twice."""
+"""Eventually consistent, last write wins: acknowledged writes can vanish, and a compare-and-set can succeed twice."""
 LIN_TSO: Final = "lin-tso"
 """A linearizable source of timestamps."""
 
 UPDATE_ATTEMPTS: Final = 20
-"""Compare-and-sets that `KeyValue.update` tries by default: of as many writers that contend, the last gets its turn."""
+"""Compare-and-sets that `KeyValue.update` tries by default. If 20 writers contend, the last of them also succeeds."""
 
 _T = TypeVar("_T")
 
 
 class Caller(Protocol):
-    """Whatever can make an RPC: a `Node`, or a stand-in in a test."""
+    """An object that can make an RPC: a `Node`, or a stand-in in a test."""
 
     async def rpc(self, dest: str, body: object, *, timeout: float | None = None) -> Body:
-        """Send *body* to *dest*, wait for the reply and return it; a checkpoint, with the errors of `Node.rpc`."""
+        """Send *body* to *dest*, wait for the reply and return it; a checkpoint. Raises the errors of `Node.rpc`."""
         ...
 
 
 class _Missing:
-    """Stands for 'no default given', where None is a value."""
+    """Means 'no default given'; None would be a value."""
 
 
 _MISSING: Final = _Missing()
@@ -53,15 +53,17 @@ _MISSING: Final = _Missing()
 class KeyValue:
     """A client for a key-value service.
 
-    Every method makes RPCs as `Node.rpc` does: each is a checkpoint, may raise `RpcTimeout` (indefinite: a write may
-    have been done) and `trio.ClosedResourceError`, and when cancelled leaves open whether the service acted.
+    Every method makes RPCs as `Node.rpc` does. Each method is a checkpoint, and may raise `RpcTimeout` (indefinite: the
+    service may have done the write) and `trio.ClosedResourceError`. If cancelled, the service may or may not have
+    acted.
 
     Args:
       caller: Makes the RPCs; a `Node`.
       service: The id of the service: `LIN_KV`, `SEQ_KV` or `LWW_KV`.
       timeout: Seconds for each RPC; by default the caller's own.
-      backoff: How long `update` waits between attempts; by default a twentieth of `Backoff()`'s delays. Without a
-        generator of its own, its jitter comes from the caller's ``random``, where it has one.
+      backoff: How long `update` waits between attempts. The default delays are a twentieth of those of `Backoff()`,
+        each with up to 100 % of jitter. If the backoff has no generator, jitter comes from the caller's ``random``,
+        if the caller has one.
     """
 
     def __init__(
@@ -92,18 +94,20 @@ class KeyValue:
 
         Args:
           key: Any JSON value; ``1`` and ``"1"`` are different keys.
-          default: What to return if there is no such key. Without it, that is an error.
-          as_: What the value is to be, such as ``int``, ``list[int]`` or an attrs class; it is validated and converted.
-          fresh: See the latest state, on a service that is only sequentially consistent: something is written first,
-            to a key of its own (``_fresh``), which brings the reader up to date. Costs a second RPC.
+          default: The value to return if there is no such key. Without a default, a missing key is an error.
+          as_: The expected type, such as ``int``, ``list[int]`` or an attrs class. The value is validated against it
+            and converted to it.
+          fresh: Read the latest state from a service that is only sequentially consistent. The client first writes to
+            a separate key (``_fresh``), which brings the reader up to date. This costs a second RPC.
 
         Raises:
           RpcError: with `ErrorCode.KEY_DOES_NOT_EXIST`, if there is no such key and no default.
-          RemoteProtocolError: if the value is not what *as_* says; the text names the path and what was expected.
+          RemoteProtocolError: if the value does not fit *as_*; the text names the path and the expected type.
         """
         if fresh:
-            # Only a write that changes something moves the reader; a random number and a count never repeat.
-            writer = getattr(self._caller, "id", "")  # nodes that run one program may well have one seed
+            # Only a write that changes the value brings the reader up to date. A random number with a count never
+            # repeats. Nodes that run the same program may have the same seed, so their ids are part of the value.
+            writer = getattr(self._caller, "id", "")
             await self.write("_fresh", f"{writer}{self._random.getrandbits(64):x}-{next(self._probes)}")
         try:
             reply = await self._rpc({"type": "read", "key": key})
@@ -117,24 +121,24 @@ class KeyValue:
     async def write(self, key: Any, value: object) -> None:
         """Set *key* to *value*, a JSON value or an attrs record.
 
-        After a timeout or a cancellation it may have been set, and may be set later.
+        After a timeout or a cancellation, the service may have set the key, or may still set it later.
         """
         await self._rpc({"type": "write", "key": key, "value": _plain(value)})
 
     async def cas(self, key: Any, expected: object, value: object, *, create: bool = False) -> None:
-        """Compare and set: set *key* to *value* if it is *expected* now.
+        """Compare and set: set *key* to *value* if its current value is *expected*.
 
         Args:
           key: Any JSON value.
-          expected: What it must be, compared as JSON.
-          value: What it becomes.
-          create: Also set it if there is no such key, whatever *expected* is. `LWW_KV` does not know this.
+          expected: The value that the key must have, compared as JSON.
+          value: The new value.
+          create: If there is no such key, set it anyway, whatever *expected* is. `LWW_KV` does not support this.
 
         Raises:
-          RpcError: with `ErrorCode.PRECONDITION_FAILED` if it is something else, and with
-            `ErrorCode.KEY_DOES_NOT_EXIST` if it is not there.
+          RpcError: with `ErrorCode.PRECONDITION_FAILED` if the key has another value, and with
+            `ErrorCode.KEY_DOES_NOT_EXIST` if there is no such key.
 
-        After a timeout or a cancellation it may have been set, and may be set later.
+        After a timeout or a cancellation, the service may have set the key, or may still set it later.
         """
         body = {"type": "cas", "key": key, "from": _plain(expected), "to": _plain(value)}
         if create:
@@ -144,25 +148,26 @@ class KeyValue:
     async def update(
         self, key: Any, function: Callable[[Any], object], *, default: object = None, attempts: int = UPDATE_ATTEMPTS
     ) -> Any:
-        """Set *key* to ``function(value)`` by compare-and-set, again until nobody came in between.
+        """Set *key* to ``function(value)`` by compare-and-set; try again if another writer changed the value meanwhile.
 
         Args:
           key: Any JSON value.
-          function: Plain, and without side effects, for it may be called several times.
-          default: What *function* is given if there is no such key yet.
-          attempts: How often to try at the most, 1 or more.
+          function: A plain function without side effects; it may be called several times.
+          default: The argument of *function* if there is no such key yet.
+          attempts: The largest number of attempts, 1 or more.
 
-        A key that is not there is created, which `LWW_KV` cannot do: write it first.
+        A missing key is created. `LWW_KV` cannot do that: write the key first.
 
         Returns:
-          The value that was set.
+          The new value.
 
         Raises:
-          RetriesExhausted: if others came in between each time. Definite: nothing was set.
-          RpcTimeout: if it is open whether the value was set. Not tried again: it could be done twice.
+          RetriesExhausted: if other writers changed the value each time. Definite: nothing was set.
+          RpcTimeout: if the value may or may not have been set. There is no other attempt, since it could apply
+            *function* twice.
           ValueError: if *attempts* is less than 1.
 
-        If cancelled, it is open whether the last compare-and-set was done; those before it had failed.
+        If cancelled, the last compare-and-set may or may not have happened; those before it had failed.
         """
         if attempts < 1:
             raise ValueError(f"attempts is {attempts}; give 1 or more")
@@ -178,10 +183,10 @@ class KeyValue:
             except RpcError as exc:
                 if exc.code not in (ErrorCode.PRECONDITION_FAILED, ErrorCode.KEY_DOES_NOT_EXIST):
                     raise
-                conflict = exc.with_traceback(None)  # this frame would be in it, and it in this frame
+                conflict = exc.with_traceback(None)  # otherwise this frame and the error would be in a cycle
             else:
                 return value
-        assert conflict is not None  # every attempt met one, or it would have returned
+        assert conflict is not None  # without a conflict, an attempt returns
         raise RetriesExhausted(attempts, conflict, definite=True) from conflict
 
     async def _rpc(self, body: Body) -> Body:
@@ -205,7 +210,7 @@ class TimestampOracle:
         self._timeout = timeout
 
     async def ts(self) -> int:
-        """Return a timestamp: an integer larger than any that the service gave before this call began.
+        """Return a timestamp: an integer larger than every one that the service gave before this call began.
 
         Makes one RPC, as `Node.rpc` does. If cancelled, a timestamp may be skipped.
         """
@@ -227,5 +232,5 @@ def _convert(value: Any, as_: type[_T], what: str) -> _T:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attrs record as a dict of its fields, anything else as it is."""
+    """Return an attrs record as a dict of its fields, and anything else unchanged."""
     return attrs.asdict(value, recurse=False) if attrs.has(type(value)) else value

@@ -1,1 +1,1 @@
-"""The protocol as values: messages, lines, errors, and what a node counts. No Trio, no I/O, no clock."""
+"""The protocol as values: messages, lines, errors and a node's counters. No Trio, no I/O, no clock."""

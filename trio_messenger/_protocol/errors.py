@@ -1,8 +1,8 @@
-"""The error vocabulary: Maelstrom's codes, and the exceptions that carry them.
+"""Errors: Maelstrom's codes, and the exceptions that carry them.
 
-An error is *definite* when the operation surely did not happen and never will, so that it may be
-tried again. Anything else, a timeout above all, leaves open whether the peer acted. Codes and their
-definiteness are Maelstrom's (its ``doc/protocol.md``, "Errors").
+An error is *definite* if the operation certainly did not happen and never will; the sender may try it again. After any
+other error, such as a timeout, the peer may or may not have acted. Maelstrom defines the codes and says which of them
+are definite (its ``doc/protocol.md``, "Errors").
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ class ErrorCode(enum.IntEnum):
     TIMEOUT = 0
     """The operation took too long; it may or may not happen."""
     NODE_NOT_FOUND = 1
-    """The destination of the request is not there."""
+    """The destination of the request does not exist."""
     NOT_SUPPORTED = 10
     """The node does not know this type of request."""
     TEMPORARILY_UNAVAILABLE = 11
     """The node cannot serve this now; try again later."""
     MALFORMED_REQUEST = 12
-    """The request does not have the form that its type demands."""
+    """The request does not have the form that its type requires."""
     CRASH = 13
     """The node failed while it served the request; it may or may not have acted."""
     ABORT = 14
-    """The operation was given up and did not happen."""
+    """The operation was aborted and did not happen."""
     KEY_DOES_NOT_EXIST = 20
     """There is no such key."""
     KEY_ALREADY_EXISTS = 21
-    """The key is there already."""
+    """The key exists already."""
     PRECONDITION_FAILED = 22
     """A condition of the request, such as the ``from`` of a compare-and-set, does not hold."""
     TXN_CONFLICT = 30
-    """The transaction lost against another one and did not happen."""
+    """The transaction conflicted with another one and did not happen."""
 
     @property
     def definite(self) -> bool:
-        """True when this code says that the operation did not and will not happen."""
+        """True if the operation did not happen and never will."""
         return self not in (ErrorCode.TIMEOUT, ErrorCode.CRASH)
 
     @property
@@ -51,11 +51,11 @@ class ErrorCode(enum.IntEnum):
 
 
 _EXCERPT = 120
-"""Characters of a peer's value that go into a text: enough to recognise it."""
+"""Characters of a peer's value that go into an error text: enough to recognise it."""
 
 
 def excerpt(value: object) -> str:
-    """Return the beginning of the ``repr`` of *value*, which may come from a peer: as deep or as long as it likes."""
+    """Return the beginning of the ``repr`` of *value*. It may come from a peer, so it may be very deep or long."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deeply; an integer with more digits than Python converts
@@ -64,43 +64,44 @@ def excerpt(value: object) -> str:
 
 
 FIRST_USER_CODE = 1000
-"""Codes from here up are the application's own."""
+"""Codes from here up belong to the application."""
 
 
 class MessengerError(Exception):
-    """Base class of the errors that this library raises for its own reasons."""
+    """Base class of this library's own errors."""
 
 
 @final
 class LocalProtocolError(MessengerError):
-    """This program asked for something that the protocol cannot carry, such as NaN in a body.
+    """This program tried to send something that the protocol cannot carry, such as NaN in a body.
 
-    Nothing was sent: the message did not use up a ``msg_id``.
+    Nothing was sent, and the message did not use a ``msg_id``.
     """
 
 
 @final
 class RemoteProtocolError(MessengerError):
-    """A peer or service sent something that does not have the form its kind demands."""
+    """A peer or service sent something that does not have the required form."""
 
 
 class RpcError(MessengerError):
-    """A peer answered a request with an ``error`` body; or, raised in a handler, is to be answered so.
+    """A peer answered a request with an ``error`` body. If a handler raises it, the node answers with such a body.
 
     Args:
       code: An `ErrorCode`, or the application's own number from `FIRST_USER_CODE` up.
       text: One line for people.
-      definite: For a code that Maelstrom does not define: whether it means that the operation surely did
-        not happen (default: no). It does not travel: a receiver learns it from ``Node(definite_codes=...)``.
+      definite: For a code that Maelstrom does not define: True if the operation certainly did not happen (default:
+        False). It is not part of the message: a receiver knows it from ``Node(definite_codes=...)``.
 
     Raises:
-      ValueError: if *definite* contradicts what Maelstrom says of *code*.
+      TypeError: if *code* is not an integer.
+      ValueError: if *definite* contradicts Maelstrom's definition of *code*.
     """
 
     code: int
-    """An `ErrorCode` where the number is one of Maelstrom's, else the plain number."""
+    """An `ErrorCode` if the number is one of Maelstrom's, otherwise the plain number."""
     definite: bool
-    """True if the operation surely did not happen and will not."""
+    """True if the operation certainly did not happen and never will."""
 
     def __init__(self, code: int, text: str = "", definite: bool | None = None) -> None:
         if not isinstance(code, int) or isinstance(code, bool):
@@ -128,32 +129,32 @@ class RpcError(MessengerError):
         return f"{label} ({int(self.code)}): {self.text}" if self.text else f"{label} ({int(self.code)})"
 
     def to_body(self) -> dict[str, Any]:
-        """Return the ``error`` body that tells a peer of this error: ``type``, ``code``, ``text``."""
-        text = self.text.encode(errors="replace").decode()  # an error must get through, half characters or not
+        """Return the ``error`` body that reports this error to a peer: ``type``, ``code``, ``text``."""
+        text = self.text.encode(errors="replace").decode()  # an error must get through, even with lone surrogates
         return {"type": "error", "code": int(self.code), "text": text}
 
     @staticmethod
     def from_exception(error: Exception) -> RpcError:
-        """Return the error that a requester is told when its handler raised *error*.
+        """Return the error that a node answers with when a handler raised *error*.
 
-        A `RpcError` is told as it is. Of a group that holds nothing but RPC errors, as a nursery raises it, the least
-        definite one is told: a timeout before any other indefinite error, and an indefinite error before a definite
-        one. Anything else is told as `ErrorCode.CRASH` with one line of text.
+        A `RpcError` is returned as an equal `RpcError`. From a group of RPC errors only, as a nursery raises it, the
+        least definite one is returned: a timeout before any other indefinite error, and an indefinite error before a
+        definite one. Any other exception becomes `ErrorCode.CRASH` with one line of text.
         """
         error = unwrapped(error)
         if isinstance(error, RpcError):
             return RpcError(error.code, error.text, error.definite)
-        # A SyntaxError comes with the lines of its place first, which are indented; notes come last.
+        # The text of a SyntaxError begins with indented lines that show its place. Notes come last.
         lines = "".join(traceback.format_exception_only(error)).splitlines()
         line = next(line for line in lines if not line.startswith(" "))
-        return RpcError(ErrorCode.CRASH, line.removeprefix(f"{__name__}."))  # where our own are defined is private
+        return RpcError(ErrorCode.CRASH, line.removeprefix(f"{__name__}."))  # the name of this module is private
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
-        """Read an ``error`` *body* from the network, whatever state it is in.
+        """Return the error of an ``error`` *body* from the network, even if the body is malformed.
 
-        A body whose ``code`` is no integer says nothing about what happened: it becomes `ErrorCode.CRASH`,
-        which is indefinite.
+        If ``code`` is not an integer, nobody knows what happened. The error is then `ErrorCode.CRASH`, which is
+        indefinite.
 
         Args:
           body: ``{"type": "error", "code": int, "text": str}``.
@@ -162,15 +163,15 @@ class RpcError(MessengerError):
         code, text = body.get("code"), body.get("text", "")
         text = text if isinstance(text, str) else excerpt(text)
         if not isinstance(code, int) or isinstance(code, bool):
-            return RpcError(ErrorCode.CRASH, f"error reply with the code {excerpt(code)}, which is no integer: {text}")
+            return RpcError(ErrorCode.CRASH, f"the code of an error reply is {excerpt(code)}, not an integer: {text}")
         return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
 
 
 def unwrapped(error: Exception) -> Exception:
-    """Return what an exception group tells a requester: its only error or, of RPC errors alone, the least definite.
+    """Return the error that stands for an exception group: its only error, or the least definite of RPC errors only.
 
-    Any other group, and what is no group, is returned as it is. The order in which a group lists its errors, which
-    depends on the order of tasks, does not matter.
+    Any other group and any other exception is returned unchanged. The result does not depend on the order of errors in
+    the group, which depends on the order of tasks.
     """
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -190,15 +191,16 @@ def unwrapped(error: Exception) -> Exception:
 
 @final
 class RetriesExhausted(RpcError):
-    """Every attempt of an RPC failed in a way that may be tried again.
+    """Every attempt of an RPC failed, each with an error that permits another attempt.
 
-    Definite (code 11) if every attempt was refused; if one timed out, indefinite (code 0): it may have been acted on.
+    Definite (code 11) if the peer refused every attempt. Indefinite (code 0) if an attempt timed out: the peer may have
+    acted on it.
     """
 
     attempts: int
     """How many times the request was sent."""
     last: RpcError
-    """What the last attempt failed with; also the exception's ``__cause__``."""
+    """The error of the last attempt; also the exception's ``__cause__``."""
 
     def __init__(self, attempts: int, last: RpcError, definite: bool) -> None:
         code = ErrorCode.TEMPORARILY_UNAVAILABLE if definite else ErrorCode.TIMEOUT
@@ -214,14 +216,14 @@ class RetriesExhausted(RpcError):
 
 @final
 class QuorumNotReached(RpcError):
-    """Too many nodes failed to answer for the rest to make a quorum. Indefinite: those who answered have acted."""
+    """Too many nodes failed, so the others cannot make a quorum. Indefinite: the nodes that answered have acted."""
 
     need: int
     """How many replies were needed."""
     replies: dict[str, dict[str, Any]]
     """The replies that came, by node."""
     errors: dict[str, RpcError]
-    """What the other nodes failed with, as far as they had."""
+    """The errors so far, by node."""
 
     def __init__(self, need: int, replies: dict[str, dict[str, Any]], errors: dict[str, RpcError]) -> None:
         failed = "; ".join(f"{node}: {error}" for node, error in errors.items())
@@ -239,7 +241,7 @@ class QuorumNotReached(RpcError):
 class RpcTimeout(RpcError):
     """No reply arrived before the deadline; the peer may or may not have acted.
 
-    A handler that lets it pass answers its own requester with error 0, which says the same.
+    If a handler does not catch it, the node answers the request with error 0, which means the same.
     """
 
     dest: str
@@ -247,13 +249,13 @@ class RpcTimeout(RpcError):
     msg_id: int
     """The ``msg_id`` of the request."""
     seconds: float
-    """How long the reply was waited for, in seconds."""
+    """The timeout of the RPC, in seconds."""
 
     code: int = ErrorCode.TIMEOUT
     definite: bool = False
 
     def __init__(self, dest: str, msg_id: int, seconds: float) -> None:
-        Exception.__init__(self, dest, msg_id, seconds)  # many expire at once: the text is made when it is asked for
+        Exception.__init__(self, dest, msg_id, seconds)  # many RPCs expire at once, so the text is made only on demand
         self.dest, self.msg_id, self.seconds = dest, msg_id, seconds
 
     @property

@@ -1,4 +1,4 @@
-"""Latencies: how long things took, in flat memory however many there were."""
+"""Latencies: a histogram of durations, whose memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ _STEPS: Final = 51
 """Buckets per factor of e: each is a little less than 2 % wide, so a quantile is at most 1 % off."""
 
 _LEAST: Final = 1e-9
-"""Seconds that the shortest duration is taken for: 0 has no logarithm."""
+"""The shortest duration in seconds; shorter ones count as this, since 0 has no logarithm."""
 
 
 @final
 class Latencies:
     """A histogram of durations with logarithmic buckets (as in G. Tene's HdrHistogram, but by logarithm).
 
-    Takes 1300 integers at the most, from a microsecond to a day.
+    For durations from a microsecond to a day, it holds at most 1300 integers.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
-        """How many durations were recorded."""
+        """The number of recorded durations."""
         self.total: float = 0.0
-        """Their sum in seconds; exact but for floating point."""
+        """Their sum in seconds; exact except for rounding of floating-point numbers."""
         self._buckets: dict[int, int] = {}
 
     def record(self, seconds: float) -> None:
-        """Add one duration in seconds. What is not above a nanosecond counts as one."""
+        """Add one duration in seconds. A duration below a nanosecond counts as a nanosecond."""
         self.count += 1
         self.total += seconds
-        bucket = round(math.log(seconds if seconds > _LEAST else _LEAST) * _STEPS)  # max() takes longer
+        bucket = round(math.log(seconds if seconds > _LEAST else _LEAST) * _STEPS)  # max() is slower
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def mean(self) -> float:
-        """Return the mean in seconds; 0 if there is none."""
+        """Return the mean in seconds; 0 if there are no durations."""
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """Return the duration in seconds that a fraction *q* of all did not exceed, within 1 %; 0 if there is none.
+        """Return the *q*-quantile in seconds, within 1 %: a fraction *q* of all durations do not exceed it.
+
+        Returns 0 if there are no durations.
 
         Raises:
           ValueError: if *q* is not from 0 to 1.

@@ -1,4 +1,4 @@
-"""The words of the protocol: messages, requests, and the bodies a node builds from them."""
+"""The records of the protocol: messages, requests and bodies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Body: TypeAlias = dict[str, Any]
 
 
 class Message(msgspec.Struct, gc=False):
-    """One message as it came from the network. What its body holds is not yet known to make sense.
+    """One message as it came from the network. Its body has not been checked yet.
 
-    Like `Request`, a msgspec struct that the garbage collector does not track: it is made for each message, at half
-    the cost of an attrs record, and what it holds came from JSON and has no cycles.
+    Like `Request`, this is a msgspec struct that the garbage collector does not track. One is made for each message,
+    at half the cost of an attrs record. Its contents come from JSON, so they have no cycles.
     """
 
     src: str
@@ -31,37 +31,37 @@ class Message(msgspec.Struct, gc=False):
 
 @final
 class MalformedMessage(Message, gc=False):
-    """A line that is no message.
+    """A line that is not a message.
 
-    ``src`` and ``dest`` are empty where they could not be read, and of the body only the reserved keys
-    that could be read are there: enough to answer the sender, never enough to be taken for a request.
+    ``src`` and ``dest`` are empty if they could not be read. The body contains only reserved keys, as far as they could
+    be read. This is enough to answer the sender, and never enough to look like a request.
     """
 
     reason: str
-    """What is wrong with it, in one line."""
+    """What is wrong with the line, in one line of text."""
     excerpt: str
     """The first characters of the line, escaped to ASCII."""
 
 
 @final
 class Request(msgspec.Struct, gc=False, eq=False):
-    """A message that a handler is to serve."""
+    """A message for a handler."""
 
     src: str
-    """The id of the node or client that asks."""
+    """The id of the node or client that sent it."""
     dest: str
-    """The id of the node that is asked: this one's."""
+    """The id of the node that receives it: this node."""
     type: str
     """The type of the body."""
     msg_id: int | None
-    """What the reply will carry as ``in_reply_to``; None if the sender wants no reply."""
+    """The number that the reply carries as ``in_reply_to``; None if the sender wants no reply."""
     body: Body
     """The whole body, reserved keys included."""
     received_at: float
-    """When it was read, in seconds on Trio's clock."""
+    """The time when it was read, in seconds on Trio's clock."""
 
     def require(self, field: str) -> Any:
-        """Return the value of *field* of the body, whatever its type; the cheap way where an attrs class says too much.
+        """Return the value of *field* of the body, of any type. Costs less than an attrs class, and checks less.
 
         Raises:
           RpcError: with `ErrorCode.MALFORMED_REQUEST`, if the body has no such field.
@@ -76,12 +76,12 @@ class Request(msgspec.Struct, gc=False, eq=False):
 @final
 @attrs.frozen
 class Identity:
-    """Who a node is: what ``init`` told it."""
+    """The ids of a node and its cluster, from the ``init`` message."""
 
     node_id: str
     """The node's own id."""
     node_ids: tuple[str, ...]
-    """The ids of all nodes of the cluster, this one among them, in the order of the ``init`` message."""
+    """The ids of all nodes of the cluster, this one included, in the order of the ``init`` message."""
 
 
 def is_id(value: object) -> TypeGuard[int]:
@@ -90,13 +90,13 @@ def is_id(value: object) -> TypeGuard[int]:
 
 
 def as_body(value: object) -> Mapping[str, Any]:
-    """Return *value* as a body: a mapping as it is, an attrs record as its fields in their order.
+    """Return *value* as a body: a mapping unchanged, an attrs record as a dict of its fields in their order.
 
     Raises:
       LocalProtocolError: if it is neither.
     """
     record_class: type[Any] = type(value)
-    if record_class is dict or isinstance(value, Mapping):  # to ask whether a dict is a Mapping takes a while
+    if record_class is dict or isinstance(value, Mapping):  # isinstance is slow for a dict
         return cast("Mapping[str, Any]", value)
     if attrs.has(record_class):
         return {field.name: getattr(value, field.name) for field in attrs.fields(record_class)}
@@ -104,33 +104,33 @@ def as_body(value: object) -> Mapping[str, Any]:
 
 
 def check_dest(dest: object) -> None:
-    """Raise `LocalProtocolError` unless *dest* can be the id of a node: a string without half characters."""
+    """Raise `LocalProtocolError` unless *dest* can be the id of a node: a string without lone surrogates."""
     if not isinstance(dest, str):
         raise LocalProtocolError(f"dest is the id of a node, a string, not {dest!r:.80}")
     if not dest.isascii():
         try:
             dest.encode()
         except UnicodeEncodeError as exc:
-            raise LocalProtocolError(f"dest {dest!r:.80} is no text: {exc}") from None
+            raise LocalProtocolError(f"dest {dest!r:.80} is not valid text: {exc}") from None
 
 
 def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
-    """Validate, as an attrs validator, that a field holds a body to send on: a dict with a ``type``.
+    """Check, as an attrs validator, that a field holds a body that can be sent: a dict with a ``type``.
 
     Raises:
-      ValueError: if it does not. In the body class of a handler, that is answered with error 12.
+      ValueError: if it does not. In the body class of a handler, this becomes an answer with error 12.
     """
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ValueError(f"Expected a `type` that is a string in `$.{field.name}`, got {value!r:.80}")
 
 
 def request_body(value: object, msg_id: int) -> Body:
-    """Return a new body that asks or tells something: ``type``, the fields of *value*, ``msg_id``.
+    """Return a new body for a message that is not a reply: ``type``, the fields of *value*, ``msg_id``.
 
-    Reserved keys that *value* brings along are left out, since they are the node's; *value* stays as it is.
+    The function ignores reserved keys in *value*, since the node sets them. *value* does not change.
 
     Raises:
-      LocalProtocolError: if *value* is no body, or has no ``type`` that is a string.
+      LocalProtocolError: if *value* is not a body, or has no ``type`` that is a string.
     """
     fields = as_body(value)
     if not isinstance(fields.get("type"), str):
@@ -139,16 +139,16 @@ def request_body(value: object, msg_id: int) -> Body:
 
 
 def reply_body(value: object, default_type: str, in_reply_to: int, msg_id: int) -> Body:
-    """Return a new body that answers: ``type``, the fields of *value*, ``in_reply_to``, ``msg_id``.
+    """Return a new body for a reply: ``type``, the fields of *value*, ``in_reply_to``, ``msg_id``.
 
     Args:
-      value: A dict or an attrs record; without a ``type`` of its own it gets *default_type*.
-      default_type: Used where *value* names no type.
+      value: A dict or an attrs record.
+      default_type: The type of the reply if *value* has none.
       in_reply_to: The ``msg_id`` of the request.
-      msg_id: This message's own number.
+      msg_id: The ``msg_id`` of the reply.
 
     Raises:
-      LocalProtocolError: if *value* is no body, or its ``type`` is no string.
+      LocalProtocolError: if *value* is not a body, or its ``type`` is not a string.
     """
     fields = _without_reserved(as_body(value))
     if "type" in fields and not isinstance(fields["type"], str):

@@ -1,7 +1,7 @@
-"""Text from outside made fit for people: on one line, and without anything that acts on a terminal.
+"""Escape text from outside, so that it stays on one line and cannot control a terminal.
 
-Peers choose names, types and error texts. Printed as they are, a newline among them would forge a log line, and an
-escape sequence or a bidirectional override would change what a terminal shows.
+Peers choose names, types and error texts. Printed unchanged, a newline in them would forge a log line, and an escape
+sequence or a bidirectional override would change what a terminal shows.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | 
 
 
 def printable(text: str) -> str:
-    r"""Return *text* on one line and without control characters: each is written as in a Python string, such as ``\n``.
+    r"""Return *text* on one line; each control character becomes its escape in a Python string, such as ``\n``.
 
-    That includes newlines, terminal escapes, invisible and bidirectional formatting, and lone surrogates; but not
-    spaces and letters of any language. Use it to print what a peer has sent.
+    This includes newlines, terminal escapes, invisible and bidirectional formatting, and lone surrogates. Spaces and
+    letters of any language stay. Use it to print text that a peer has sent.
     """
     if text.isprintable():
         return text
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 
 @final
 class OneLineFormatter(logging.Formatter):
-    """Formats each record as one `printable` line. A traceback has several, but each exception's text is on one."""
+    """Formats each record as one `printable` line. A traceback has several lines, but each exception's text has one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Format the line."""
@@ -44,10 +44,10 @@ _METHOD: Final = "format_exception_only"
 
 
 def format_exception(exc: BaseException) -> str:
-    """Return the traceback of *exc*, in which the text and each note of every exception is `printable`."""
+    """Return the traceback of *exc*; the text and the notes of each exception in it are `printable`."""
     shown = traceback.TracebackException(type(exc), exc, exc.__traceback__, compact=True)
     found = [shown]
-    for each in found:  # which grows meanwhile
+    for each in found:  # the list grows during the loop
         found.extend(filter(None, (each.__cause__, each.__context__, *(each.exceptions or ()))))
     for each in found:
         if isinstance(each.__notes__, list):
@@ -55,7 +55,7 @@ def format_exception(exc: BaseException) -> str:
         vars(each)[_METHOD] = partial(_one_line_each, each.format_exception_only)
     text = "".join(shown.format()).removesuffix("\n")
     for each in found:
-        del vars(each)[_METHOD]  # it is part of a cycle
+        del vars(each)[_METHOD]  # it would keep a reference cycle alive
     return text
 
 
@@ -66,7 +66,7 @@ def _one_line_each(texts: Callable[..., Iterator[str]], *args: Any, **kwargs: An
 
 @final
 class _OneLine(logging.Filter):
-    """Makes what the library itself logs printable, whatever handlers and formatters the program has chosen."""
+    """Makes the library's own log records printable, for all handlers and formatters of the program."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()

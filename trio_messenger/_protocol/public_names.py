@@ -1,4 +1,4 @@
-"""The public names of classes: where users import them from, not where they happen to be defined."""
+"""Give public classes the name of the module that users import them from."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from types import FunctionType
 
 
 def show_public_names(package: str, exports: Mapping[str, object]) -> None:
-    """Let each class and function that *package* exports say that it is defined there.
+    """Set ``__module__`` of each class and function that *package* exports to *package*.
 
-    So a traceback ends with ``trio_messenger.RpcTimeout`` and not with the path of a private module, and pickles do not
-    depend on that either. What is defined outside of the package, and what has its public name already, stays as it is.
+    A traceback then ends with ``trio_messenger.RpcTimeout`` and not with the path of a private module, and pickles do
+    not depend on that path either. Names from outside the package and names that are public already do not change.
 
     Args:
       package: The public module, such as ``trio_messenger``.
-      exports: Its names, as ``vars()`` or ``globals()`` give them.
+      exports: Its names, as ``vars()`` or ``globals()`` return them.
     """
     for name, exported in exports.items():
         if isinstance(exported, type | FunctionType) and exported.__name__ == name:
             path = exported.__module__.split(".")
             if path[0] == "trio_messenger" and any(part.startswith("_") for part in path):
                 if isinstance(exported, type):
-                    # `typing.get_type_hints` looks for names in the module that a class says it is defined in.
+                    # `typing.get_type_hints` looks for names in the module that ``__module__`` names.
                     exported.__annotations__ = inspect.get_annotations(exported, eval_str=True)
                 exported.__module__ = package

@@ -1,4 +1,4 @@
-"""attrs validators whose texts name the field, the value, and what it may be."""
+"""attrs validators. Their error texts name the field, the value and the limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 
 def at_least(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    """Return a validator that refuses what is no number from *least* up."""
+    """Return a validator that accepts numbers from *least* up only."""
 
     def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, (int, float)) or not value >= least:

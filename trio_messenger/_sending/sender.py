@@ -104,7 +104,7 @@ class Sender:
           trio.ClosedResourceError: if the node is closed.
         """
         if not self.src:
-            raise RuntimeError("the node has no id before 'init' came; send from a handler, on_init or background")
+            raise RuntimeError("the node has no id before 'init'; send from a handler, on_init or background")
         check_dest(dest)
         src = self.src
         if type(body) is dict and type(body.get("type")) is str and not ("in_reply_to" in body or "msg_id" in body):
