@@ -71,8 +71,8 @@ def test_campaign_tells_the_warnings_of_its_runs() -> None:
         planned=5,
     )
     assert report.warnings == [
-        "in 3 of 5 runs, as with seed 3: fault 0 (loss between n1 and n2) took no effect",
-        "in 2 of 5 runs, as with seed 5: 3 replies came after their clients had given up (n1 3)",
+        "in 3 of 5 runs, for example seed 3: fault 0 (loss between n1 and n2) took no effect",
+        "in 2 of 5 runs, for example seed 5: 3 replies came after their clients had given up (n1 3)",
     ]
     assert str(report).splitlines() == ["5 runs: 5 valid", *report.warnings]
 
@@ -99,7 +99,7 @@ def test_campaign_stops_at_the_first_failure(jobs: int, tmp_path: Path) -> None:
     assert re.match(r'n\d answered "Please echo \d+" with "Please echo " at ', failure.reasons[0])
     assert failure.error is None
     lines = str(report).splitlines()
-    assert lines[:2] == ["3 runs: 1 INVALID, 2 valid; 5 were not made", "the first that failed is that of seed 2:"]
+    assert lines[:2] == ["3 runs: 1 INVALID, 2 valid; 5 were not run", "the first failed run has seed 2:"]
     assert lines[2] == f"  {failure.reasons[0]}"
     assert lines[-1] == f"run it again with: {failure.command}"
     assert "--seed 2 " in f"{failure.command} "
@@ -140,7 +140,7 @@ def test_campaign_goes_on_if_told_to(whole: CampaignReport) -> None:
     assert seeds_of(whole.failures) == [1, 2, 3]
     assert str(whole).splitlines()[:2] == [
         "6 runs: 1 INVALID, 3 valid, 2 without a verdict",
-        "the first that failed is that of seed 1:",
+        "the first failed run has seed 1:",
     ]
 
 
@@ -149,10 +149,10 @@ def test_a_run_without_a_verdict_says_why(whole: CampaignReport) -> None:
     assert seeds_of(whole.errors) == [2, 3]
     raised, died = whole.errors
     assert (raised.error or "").splitlines()[-1] == "ZeroDivisionError: of all things"
-    assert died.error == "the process that made the run ended with status 3; what it said is on stderr"
+    assert died.error == "the process that made the run ended with status 3; its output is on stderr"
     assert died.seconds > 0
     lines = str(CampaignReport(results=(died,), planned=1)).splitlines()
-    assert lines == ["1 run: 1 without a verdict", "the first that failed is that of seed 3:", f"  {died.error}"]
+    assert lines == ["1 run: 1 without a verdict", "the first failed run has seed 3:", f"  {died.error}"]
 
 
 def test_campaign_of_no_seeds_is_valid() -> None:

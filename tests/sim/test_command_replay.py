@@ -108,7 +108,7 @@ def test_a_run_that_ends_earlier_differs_at_its_end(folder: Path) -> None:
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
     schedule.write_text(schedule.read_text().replace(load(schedule.parent).digest, "another"))
     found = outcome("replay", "store/broadcast/7")
-    assert "  before: nothing more: it has ended\n" in found.output
+    assert "  before: no further entry: this run has ended\n" in found.output
 
 
 def test_a_digest_that_is_not_that_of_the_journal_is_told(folder: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path) -> None:
     found = outcome(*FAILS, "--seeds", "20", "--seed", "3")
     assert (found.status, found.errors) == (1, "")
     lines = found.output.splitlines()
-    assert "were not made" in lines[0]
+    assert "were not run" in lines[0]
     assert lines[1] == "the first that failed:"
     seed = int(lines[2].removeprefix("broadcast, 5 nodes, seed ").removesuffix(": INVALID"))
     assert seed >= 3
@@ -109,7 +109,7 @@ def test_warnings_of_all_runs_are_shown() -> None:
     found = outcome(*calm)
     first, warning = found.output.splitlines()
     assert (found.status, first) == (0, "3 runs: 3 valid")
-    assert warning.startswith("in 3 of 3 runs, as with seed 0: the nemesis (partition) made no fault by this seed")
+    assert warning.startswith("in 3 of 3 runs, for example seed 0: the nemesis (partition) made no fault by this seed")
     told = outcome(*calm, "--json").json
     assert told["warnings"] == [warning]
     assert [len(each["warnings"]) for each in told["seeds"]] == [1, 1, 1]
@@ -119,7 +119,7 @@ def test_runs_that_say_too_little_are_shown() -> None:
     """A run in which nothing was asked is no success of its seed: it is unknown, and the status is 2."""
     idle = ("test", "-w", "echo", "--rate", "0", "--time-limit", "1", "--seeds", "3", "--no-store")
     found = outcome(*idle)
-    assert (found.status, found.output.splitlines()[0]) == (2, "1 run: 1 unknown; 2 were not made")
+    assert (found.status, found.output.splitlines()[0]) == (2, "1 run: 1 unknown; 2 were not run")
     assert "clients asked nothing" in found.line("because")
     told = outcome(*idle, "--json", "--keep-going")
     assert (told.status, told.json["valid?"]) == (2, "unknown")
@@ -137,7 +137,7 @@ def test_warnings_stand_before_the_first_failure(campaign: Campaign) -> None:
     assert found.output.splitlines()[:4] == [
         "3 runs: 1 INVALID, 1 valid, 1 without a verdict",
         "the seeds that failed: 4, 5",
-        "in 2 of 3 runs, as with seed 3: fault 1 (kill n1) took no effect",
+        "in 2 of 3 runs, for example seed 3: fault 1 (kill n1) took no effect",
         "the first that failed:",
     ]
 
@@ -173,7 +173,7 @@ def test_a_first_failure_without_a_verdict_is_told(campaign: Campaign) -> None:
     found = outcome(*FAILS, "--seeds", "2")
     assert found.status == 255
     assert found.output == (
-        "2 runs: 1 valid, 1 without a verdict\nthe first that failed is that of seed 1:\n  node 'n1' did not come up\n"
+        "2 runs: 1 valid, 1 without a verdict\nthe first failed run has seed 1:\n  node 'n1' did not come up\n"
     )
     assert campaign.asked["jobs"] is None
     assert campaign.asked["keep_going"] is False

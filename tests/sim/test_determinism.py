@@ -188,7 +188,7 @@ def test_difference_is_told_in_full() -> None:
     assert difference.index == 6
     message = '{"src":"n1","dest":"n2","body":{"type":"x","value":"hello"}}'
     assert str(difference).splitlines()[:6] == [
-        "two runs with the same seed differ from entry 6 of the journal on",
+        "two runs with the same seed differ, first at entry 6 of the journal",
         "  both:   0.5 s start node n3",
         "  both:   0.5 s start node n4",
         f"  both:   0 s send message 7: {message}",
@@ -201,8 +201,8 @@ def test_difference_is_told_in_full() -> None:
 def test_the_end_of_a_journal_is_a_difference() -> None:
     """A journal that has all entries of another one, and more, differs from it where that ends."""
     short, long = journal(send()), journal(send(), send())
-    assert difference_of(short, long).first == "nothing more: it has ended"
-    assert difference_of(long, short).second == "nothing more: it has ended"
+    assert difference_of(short, long).first == "no further entry: this run has ended"
+    assert difference_of(long, short).second == "no further entry: this run has ended"
     assert difference_of(short, long).before == difference_of(long, short).before
     assert difference_of(long, short).index == 1
 

@@ -1,7 +1,7 @@
-"""The simulator: Maelstrom's bench in one process, in virtual time, from a seed.
+"""The simulator: a test bench like Maelstrom's, in one process, in virtual time, controlled by a seed.
 
-`simulate` runs nodes on a simulated network with Maelstrom's services, lets clients ask them what a workload says,
-breaks things by a schedule of faults, and judges the history. The same seed gives the same run, message by message.
+`simulate` runs nodes on a simulated network with Maelstrom's services. Clients send the requests of a workload, a
+schedule of faults breaks things, and checkers judge the history. The same seed gives the same run, message by message.
 """
 
 from .._protocol.public_names import show_public_names as _show_public_names

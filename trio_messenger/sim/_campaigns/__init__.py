@@ -1,1 +1,1 @@
-"""From one run to many: simulations, campaigns over seeds, and whether a seed gives the same run again."""
+"""One run or many: simulations, campaigns over seeds, and the check that a seed always gives the same run."""

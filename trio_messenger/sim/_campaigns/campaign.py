@@ -1,8 +1,8 @@
-"""Campaigns: the same run with many seeds, several at a time, each in a process of its own.
+"""Campaigns: the same run with many seeds, several at a time, in child processes.
 
-What a campaign reports does not depend on how many processes it has, or which of them is faster: it is what one would
-see who made one run after another. Where that stops at the first failure, runs of seeds that come later are cancelled
-or left out, and those of seeds that come before it are waited for.
+The report of a campaign does not depend on the number of processes or on their speed: it equals the report of the same
+runs made one after another. If the campaign stops at the first failure, it cancels or skips the runs of later seeds,
+and waits for the runs of earlier ones.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from .interpreters import MakeRun, SeedResult, open_interpreter
 @final
 @attrs.frozen(kw_only=True)
 class CampaignReport:
-    """What came of a campaign."""
+    """The outcome of a campaign."""
 
     results: tuple[SeedResult, ...]
-    """One for each seed up to the one at which it stopped, in the order in which they were given."""
+    """One result for each seed, in the given order, up to the seed at which the campaign stopped."""
     planned: int
-    """How many seeds were given."""
+    """The number of seeds given."""
 
     @property
     def failures(self) -> tuple[SeedResult, ...]:
-        """Those whose run was not valid, or came to no verdict."""
+        """The results whose run was not valid, or had no verdict."""
         return tuple(result for result in self.results if result.valid is not True)
 
     @property
     def errors(self) -> tuple[SeedResult, ...]:
-        """Those whose run came to no verdict."""
+        """The results whose run had no verdict."""
         return tuple(result for result in self.results if result.error is not None)
 
     @property
     def valid(self) -> Valid:
-        """The worst of all verdicts; a run that came to none is not valid."""
+        """The worst of all verdicts; a run without a verdict counts as not valid."""
         return worst(False if result.valid is None else result.valid for result in self.results)
 
     @property
     def warnings(self) -> list[str]:
-        """What makes the verdicts say less than they seem to: a line for each kind of warning, the most frequent first.
+        """Limits of what the verdicts prove: a line for each kind of warning, the most frequent first.
 
-        Warnings that differ in nothing but their figures and what is in parentheses are of one kind; the line quotes
-        the first.
+        Two warnings are of the same kind if they differ only in their figures and in the text in parentheses; the line
+        quotes the first one.
         """
         kinds: dict[str, list[tuple[int, str]]] = {}
         made = len(self.results)
@@ -60,7 +60,7 @@ class CampaignReport:
             for kind, text in {_FIGURES.sub("", text): text for text in reversed(result.warnings)}.items():
                 kinds.setdefault(kind, []).append((result.seed, text))
         return [
-            f"in {len(found)} of {made} run{'' if made == 1 else 's'}, as with seed {found[0][0]}: {found[0][1]}"
+            f"in {len(found)} of {made} run{'' if made == 1 else 's'}, for example seed {found[0][0]}: {found[0][1]}"
             for found in sorted(kinds.values(), key=lambda found: -len(found))
         ]
 
@@ -72,14 +72,14 @@ _FIGURES: Final = re.compile(r"\([^()]*\)|\d[\d,.]*")
 
 
 def summary(report: CampaignReport) -> str:
-    """Return what a person wants to know of a campaign: how many runs ended how, warnings, and the first failure."""
+    """Return a campaign's summary for people: how many runs ended in each way, the warnings, and the first failure."""
     verdicts = Counter("without a verdict" if each.valid is None else VERDICTS[each.valid] for each in report.results)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     made, left = len(report.results), report.planned - len(report.results)
-    lines = [f"{made} run{'' if made == 1 else 's'}: {counts or 'none'}" + (f"; {left} were not made" if left else "")]
+    lines = [f"{made} run{'' if made == 1 else 's'}: {counts or 'none'}" + (f"; {left} were not run" if left else "")]
     lines += report.warnings
     for first in report.failures[:1]:
-        lines.append(f"the first that failed is that of seed {first.seed}:")
+        lines.append(f"the first failed run has seed {first.seed}:")
         lines += [f"  {line}" for text in (first.error or "", *first.reasons) for line in text.splitlines()]
         lines += [f"run it again with: {first.command}"] if first.command else []
     return "\n".join(lines)
@@ -97,21 +97,23 @@ def run_campaign(
 ) -> CampaignReport:
     """Make a run with each of many seeds.
 
-    When this returns or raises, KeyboardInterrupt for example, no process is left.
+    When this function returns or raises (KeyboardInterrupt, for example), all child processes have ended.
 
     Args:
-      options: What to run; the seed aside. A schedule of faults that a nemesis made of the seed is made anew for each.
-      node: How the command line names what is tested.
+      options: What to run; its seed is ignored. If a nemesis made the schedule of faults from the seed, each run gets
+        a new schedule from its own seed.
+      node: The command-line arguments that name the node under test.
       seeds: The seeds.
-      make_run: Makes one run, in a child process. A function at the top of a module that can be imported there.
-      jobs: How many runs are made at the same time; by default as many as there are cores.
-      keep_going: Go on after a failure: a run that is not valid, or came to no verdict.
-      on_result: Called with each result when it comes, in no particular order, to show how far the campaign is. Of
-        those after the first failure some may come here that are not in the report.
+      make_run: Makes one run, in a child process. It must be a top-level function of a module that the child can
+        import.
+      jobs: How many runs are made at the same time; by default, the number of cores.
+      keep_going: Continue after a failure: a run that is not valid, or has no verdict.
+      on_result: Called with each result as it arrives, in no particular order, to show progress. It may also get
+        results of seeds after the first failure, which are not in the report.
 
     Raises:
       ValueError: if *jobs* is less than 1.
-      OSError: if no process can be started.
+      OSError: if a process cannot be started.
       RuntimeError: if called from an async function.
     """
     if jobs is not None and jobs < 1:
@@ -124,7 +126,7 @@ def run_campaign(
 
 
 def with_seed(options: Options, seed: int) -> Options:
-    """Return *options* with another seed, and another schedule if it was a nemesis that made it of the seed."""
+    """Return *options* with another seed, and with a new schedule if a nemesis made the old one from the old seed."""
     if options.faults != options.nemesis_schedule():
         return attrs.evolve(options, seed=seed)
     reseeded = attrs.evolve(options, seed=seed, faults=())
@@ -132,7 +134,7 @@ def with_seed(options: Options, seed: int) -> Options:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what is in *group*: the first exception that is no group, but rather one that is to end the program."""
+    """Return the first exception in *group* and its subgroups, but prefer one that must end the program."""
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [group]
     while waiting:
@@ -161,10 +163,10 @@ class _Campaign:
         self._make_run = make_run
         self._keep_going = keep_going
         self._on_result = on_result
-        self._results: dict[int, SeedResult] = {}  # by the seed's place
-        self._running: dict[int, trio.CancelScope] = {}  # likewise
+        self._results: dict[int, SeedResult] = {}  # by the seed's position in _seeds
+        self._running: dict[int, trio.CancelScope] = {}  # also by position
         self._next = 0
-        self._end = len(seeds)  # the first place that does not matter, as long as nothing before it fails
+        self._end = len(seeds)  # one past the last position that counts; a failure lowers it
 
     async def run(self, jobs: int) -> CampaignReport:
         async with trio.open_nursery() as nursery:

@@ -1,8 +1,9 @@
-"""Determinism: whether the same seed gives the same run, and if not, where it first differs, and why that may be.
+"""The determinism check: whether the same seed gives the same run and, if not, the first difference and likely causes.
 
-A node is deterministic if it draws all chance from `Node.random`, looks at the day's clock by `Node.wall_time`, and
-lets nothing else of this machine into its messages. The check makes a run twice, in two fresh processes: with other
-hash seeds, so that sets of strings have another order; at other addresses; and more than a second apart.
+A node is deterministic if it takes all random values from `Node.random`, reads the time of day with `Node.wall_time`,
+and puts nothing else of this machine into its messages. The check makes a run twice, in two new processes. They have
+different hash seeds, so sets of strings have a different order; objects have different addresses; and the second
+process starts more than a second later.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
 
 HASH_SEEDS: Final = (1, 2)
-"""``PYTHONHASHSEED`` of the two processes."""
+"""The values of ``PYTHONHASHSEED`` in the two processes."""
 
 LATER: Final = 1.5
-"""Seconds by which the second one begins later, so that a clock that shows whole seconds shows another one, however
-long the two take to start."""
+"""Seconds between the starts of the two processes: enough that a clock of whole seconds shows two different times,
+however long each process takes to start."""
 
 BEFORE: Final = 3
-"""Entries that are shown of what was still the same."""
+"""The number of entries shown that come before the first difference."""
 
 _EXCERPT: Final = 400
-"""Characters of an entry that are shown."""
+"""The number of characters shown of an entry."""
 
 _A_DAY: Final = 86_400
 
 _UNITS: Final = (1, 1e3, 1e6, 1e9)
-"""In what parts of a second times of day are told."""
+"""Units in which programs express the time of day: seconds, milliseconds, microseconds and nanoseconds."""
 
 _LARGE: Final = 1 << 40
-"""Addresses and hashes are no smaller, as a rule, and few other numbers as large."""
+"""Addresses and hashes are usually at least this large, and few other numbers are."""
 
 _SET_ORDER: Final = (
-    "the order of a set: that of strings changes with the hash seed, that of other objects with their addresses;"
+    "the order of a set: for strings it depends on the hash seed, for other objects on their addresses;"
     " use sorted(...), or a dict, which keeps its order"
 )
 _CHANCE: Final = (
@@ -55,53 +56,54 @@ _TIME_OF_DAY: Final = (
     "time.time() or datetime.now(), or node.wall_time() before init: use node.wall_time() from init on, or"
     " trio.current_time() to measure how long something takes"
 )
-_IDENTITY: Final = "id(), hash(), or the text of an object without a __repr__ of its own, which shows its address"
+_IDENTITY: Final = "id(), hash(), or the text of an object that does not define __repr__, which shows its address"
 _WORLD: Final = "threads, files, sockets, or anything else that takes real time: a simulated node must not use them"
 
 CAUSES: Final = (_SET_ORDER, _CHANCE, _TIME_OF_DAY, _IDENTITY, _WORLD)
-"""What usually makes two runs of one seed differ, and what to do instead."""
+"""The usual reasons why two runs with one seed differ, each with a remedy."""
 
 
 class RunFailedError(Exception):
-    """A run that was to be compared came to no report; the text says why."""
+    """One of the two runs ended without a report; the text says why."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Difference:
-    """Where two runs of the same seed first differ."""
+    """The first difference between two runs with the same seed."""
 
     index: int
-    """The place in the journals, from 0."""
+    """The position of the entry in the journals, from 0."""
     first: str
-    """What the one has there, for people."""
+    """The entry of the first run, in words."""
     second: str
-    """What the other one has."""
+    """The entry of the second run, in words."""
     before: tuple[str, ...]
-    """What they have in common right before it, up to `BEFORE` entries."""
+    """The common entries just before it, at most `BEFORE`."""
     causes: tuple[str, ...]
-    """`CAUSES`, the likeliest first."""
+    """`CAUSES`, most likely first."""
 
     def __str__(self) -> str:
-        lines = [f"two runs with the same seed differ from entry {self.index} of the journal on"]
+        lines = [f"two runs with the same seed differ, first at entry {self.index} of the journal"]
         lines += [f"  both:   {text}" for text in self.before]
-        lines += [f"  first:  {self.first}", f"  second: {self.second}", "usual causes, the likeliest here first:"]
+        lines += [f"  first:  {self.first}", f"  second: {self.second}", "usual causes, most likely first:"]
         return "\n".join([*lines, *(f"  - {cause}" for cause in self.causes)])
 
 
 def check_determinism(options: Options, node: Sequence[str], *, make_run: MakeRun) -> Difference | None:
-    """Make the same run twice, in two fresh processes, and compare their journals.
+    """Make the same run twice, in two new processes, and compare the journals.
 
     Args:
       options: What to run.
-      node: How the command line names what is tested.
-      make_run: Makes one run, in a child process. A function at the top of a module that can be imported there.
+      node: The command-line arguments that name the node under test.
+      make_run: Makes one run, in a child process. It must be a top-level function of a module that the child can
+        import.
 
     Returns:
-      Where they first differ; None if they do not.
+      The first difference; None if the journals are equal.
 
     Raises:
-      RunFailedError: if one of them came to no report.
+      RunFailedError: if one of the runs ended without a report.
       RuntimeError: if called from an async function.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +132,7 @@ async def _run_all(
 
 
 def first_difference(first: Journal, second: Journal) -> Difference | None:
-    """Return where two journals first differ, byte for byte; None if they do not."""
+    """Return the first difference between two journals, compared byte by byte; None if they are equal."""
     for index, (one, other) in enumerate(zip_longest(first.lines(), second.lines())):
         if one != other:
             return _describe(first, second, index)
@@ -154,7 +156,7 @@ def _entry(journal: Journal, index: int) -> Entry | None:
 
 @final
 class _Describer:
-    """Tells the entries of a journal in words, up to that at *last*."""
+    """Describes the entries of a journal in words, up to the entry at *last*."""
 
     def __init__(self, journal: Journal, last: int) -> None:
         self._journal = journal
@@ -167,7 +169,7 @@ class _Describer:
     def __call__(self, index: int) -> str:
         entry = _entry(self._journal, index)
         if entry is None:
-            return "nothing more: it has ended"
+            return "no further entry: this run has ended"
         words = [f"{entry.t / 1e9:.15g} s", entry.event]
         words += [f"node {entry.node}"] if entry.node is not None else []
         words += [f"fault {entry.fault}"] if entry.fault is not None else []
@@ -182,11 +184,11 @@ class _Describer:
 
 
 def _causes(one: Entry | None, other: Entry | None) -> tuple[str, ...]:
-    """Return `CAUSES`, those first that the two entries speak for."""
+    """Return `CAUSES`, with the causes that the two entries suggest first."""
     likely: tuple[str, ...] = ()
     if one is not None and other is not None:
         if one.message is None or other.message is None or one.t != other.t:
-            likely = (_CHANCE, _WORLD)  # something took longer, or another task was faster
+            likely = (_CHANCE, _WORLD)  # something took longer, or tasks ran in another order
         else:
             likely = _causes_of_messages(json.loads(bytes(one.message)), json.loads(bytes(other.message)))
     return tuple(dict.fromkeys((*likely, *CAUSES)))
@@ -194,13 +196,13 @@ def _causes(one: Entry | None, other: Entry | None) -> tuple[str, ...]:
 
 def _causes_of_messages(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, ...]:
     if (one["src"], one["dest"]) != (other["src"], other["dest"]):
-        return _SET_ORDER, _CHANCE  # to whom first?
+        return _SET_ORDER, _CHANCE  # the node chose another destination first
     values = _difference(one, other)
     return (_SET_ORDER,) if values is None else _causes_of_values(*values)
 
 
 def _difference(one: Any, other: Any) -> tuple[Any, Any] | None:
-    """Return the first values within two that differ; None if nothing but the order of fields does."""
+    """Return the first pair of differing values in *one* and *other*; None if only the order of fields differs."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         pairs = [(one[name], other[name]) for name in one]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and not _is_shuffled(one, other):
@@ -215,7 +217,7 @@ def _is_shuffled(one: list[Any], other: list[Any]) -> bool:
 
 
 def _causes_of_values(one: Any, other: Any) -> tuple[str, ...]:
-    """Return what two values speak for that should be the same."""
+    """Return the causes that two differing values suggest."""
     if isinstance(one, list) and isinstance(other, list):
         return (_SET_ORDER,)
     if _has_time_of_day(one) and _has_time_of_day(other):

@@ -1,11 +1,11 @@
-"""Fresh interpreters: child processes that make runs, one after another, as they are asked to.
+"""New interpreters: child processes that make runs on request, one after another.
 
-Not those of `multiprocessing`, which import the program that started them once more, are interrupted along with it,
-and cannot be given a hash seed of their own. Requests go to a child's stdin as pickles, and results come from its
-stdout, a line of JSON for each.
+The processes of `multiprocessing` do not fit: they import the main program again, they are interrupted along with it,
+and they cannot have different hash seeds. Requests go to a child's stdin as pickles. Results come from its stdout,
+one line of JSON each.
 
-A child dies with its parent, however that ended: a thread of it reads stdin, and the end of stdin is its SIGTERM. A
-run of executables takes that as it does one from outside, and ends its nodes first.
+A child ends with its parent, whatever ended the parent: a thread in the child reads stdin, and at the end of stdin it
+raises SIGTERM. A run of executables handles that like a SIGTERM from outside, and ends its nodes first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
-from os import environ  # what touches descriptors stays out of here
+from os import environ  # a test allows `import os` only in modules that touch descriptors
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, final
 
@@ -36,46 +36,47 @@ from .._runs.options import Options
 from .._system.descriptors import Forgiving, take_descriptor_0, take_descriptor_1
 
 MakeRun: TypeAlias = Callable[[Options, tuple[str, ...]], Report]
-"""Makes a run of what the arguments name, such as ``("--node", "broadcast")``. A function at the top of a module: a
-child imports it by its name."""
+"""Makes a run of the node that the arguments name, such as ``("--node", "broadcast")``. It must be a top-level function
+of a module: a child imports it by its name."""
 
 GRACE: Final = 5.0
-"""Seconds in which a child that is no longer needed ends of itself; it takes as long if it is just starting."""
+"""Seconds that a child gets to end by itself before it is killed; a child that is still starting needs them."""
 
 _CHUNK: Final = 65536
-"""Bytes of results that are read at a time."""
+"""Bytes of results read at a time."""
 
 _BOOTSTRAP: Final = (
     "import sys; sys.path[:] = {path!r}; from trio_messenger.sim._campaigns.interpreters import main; main()"
 )
-"""What a child executes. Its path is set first, so that it imports what its parent has."""
+"""The program of a child. It sets the path first, so that the child imports the same modules as its parent."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class SeedResult:
-    """What came of the run of one seed."""
+    """The outcome of the run with one seed."""
 
     seed: int
     """The seed."""
     valid: Valid | None
-    """The verdict; None if there was none: see `error`."""
+    """The verdict; None if there is none (see `error`)."""
     reasons: tuple[str, ...] = ()
-    """Why it is not valid, a line for each reason."""
+    """Why the run is not valid, one line for each reason."""
     warnings: tuple[str, ...] = ()
-    """What makes the verdict say less than it seems to, a line for each."""
+    """Limits of what the verdict proves, one line for each."""
     digest: str | None = None
-    """That of the journal."""
+    """The digest of the journal."""
     command: str | None = None
     """The command that makes the run again; None if no command line can."""
     seconds: float = 0.0
-    """How long it took, by the clock of the machine."""
+    """How long the run took, in real time."""
     error: str | None = None
-    """Why there is no verdict: a node that did not come up, or the traceback of what went wrong in the simulator."""
+    """Why there is no verdict: a node did not start, or the traceback of an error in the simulator."""
 
 
 _Request: TypeAlias = tuple[int, bytes]
-"""A seed and a pickled `_Job`: one that cannot be unpickled in the child is then told as what became of the seed."""
+"""A seed and a pickled `_Job`. If the child cannot unpickle the job, it still knows the seed and reports the error as
+the seed's result."""
 
 
 @final
@@ -93,24 +94,24 @@ class Interpreter:
 
     def __init__(self, process: trio.Process) -> None:
         self.is_alive: bool = True
-        """Whether it takes requests: False once it has ended, of itself or by a request that was cancelled."""
+        """Whether it takes requests: False once the process has ended or a request was cancelled."""
         self._process = process
         self._received = bytearray()
 
     async def make(
         self, make_run: MakeRun, options: Options, node: Sequence[str], journal: Path | None = None
     ) -> SeedResult:
-        """Let the child make a run, and return what came of it.
+        """Let the child make a run, and return its outcome.
 
         Args:
-          make_run: Makes it.
+          make_run: Makes the run.
           options: What to run.
-          node: What *make_run* is told to test.
-          journal: Where to write the journal, if anywhere.
+          node: The command-line arguments that name the node under test.
+          journal: The file to write the journal to; None for no file.
 
-        If cancelled, the child is good for nothing more. That it ended of itself is told in the result.
+        If this is cancelled, the child cannot be used again. If the child ends by itself, the result says so.
         """
-        self.is_alive = False  # until the whole result is there
+        self.is_alive = False  # until the whole result has arrived
         begun = time.perf_counter()
         request: _Request = options.seed, pickle.dumps(_Job(make_run, options, tuple(node), journal))
         with contextlib.suppress(trio.BrokenResourceError):
@@ -118,7 +119,7 @@ class Interpreter:
         line = await self._receive_line()
         if line is None:
             status = await self._process.wait()
-            error = f"the process that made the run ended with status {status}; what it said is on stderr"
+            error = f"the process that made the run ended with status {status}; its output is on stderr"
             return SeedResult(seed=options.seed, valid=None, error=error, seconds=time.perf_counter() - begun)
         self.is_alive = True
         return msgspec.convert(json.loads(line), SeedResult)
@@ -136,17 +137,17 @@ class Interpreter:
 
 @contextlib.asynccontextmanager
 async def open_interpreter(*, hash_seed: int | None = None) -> AsyncIterator[Interpreter]:
-    """Start a child process; on exit it is ended, and is gone when that is done.
+    """Start a child process; on exit, end it and wait until it has ended.
 
     Args:
-      hash_seed: Its ``PYTHONHASHSEED``; by default it has its parent's, if that has any, else one by chance.
+      hash_seed: Its ``PYTHONHASHSEED``; by default the parent's, or a random one if the parent has none.
     """
     env = None if hash_seed is None else {**environ, "PYTHONHASHSEED": str(hash_seed)}
     process = await trio.lowlevel.open_process(
         [sys.executable, "-c", _BOOTSTRAP.format(path=sys.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the parent
+        start_new_session=True,  # Ctrl-C interrupts only the parent
         env=env,
     )
     try:
@@ -167,7 +168,7 @@ async def _end(process: trio.Process) -> None:
 
 
 def _pipe(stream: Any) -> Any:
-    assert stream is not None  # all that are used were asked for
+    assert stream is not None  # open_interpreter opened pipes for stdin and stdout
     return stream
 
 
@@ -175,26 +176,26 @@ def _pipe(stream: Any) -> Any:
 
 
 def main() -> None:
-    """Serve requests from stdin until it ends; what a child process does."""
-    # What nodes and what they start read and write on the standard descriptors must not touch requests and results.
-    requests = open(take_descriptor_0(), "rb")  # noqa: SIM115 - whoever reads it closes it
+    """Serve requests from stdin until it ends; the main function of a child process."""
+    # Nodes and the processes they start may use the standard descriptors; they must not touch requests and results.
+    requests = open(take_descriptor_0(), "rb")  # noqa: SIM115 - its reader closes it
     sys.stdout = sys.stderr = Forgiving(sys.stderr)
     with contextlib.suppress(BrokenPipeError), open(take_descriptor_1(), "wb") as results:
         serve(requests, results)
 
 
 def serve(requests: BinaryIO, results: BinaryIO) -> None:
-    """Make the runs that *requests* ask for, and write what came of each, until there are no more, or nobody reads."""
+    """Make the runs that *requests* ask for, and write their outcomes, until *requests* ends or *results* is broken."""
     waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         while (request := waiting.get()) is not None:
-            results.write(json.dumps(attrs.asdict(_make(request))).encode() + b"\n")  # any text and any number
+            results.write(json.dumps(attrs.asdict(_make(request))).encode() + b"\n")  # json takes any text and number
             results.flush()
 
 
 def _read(requests: BinaryIO, waiting: queue.SimpleQueue[_Request | None]) -> None:
-    # Truncated: the parent has died, or was interrupted, in the midst of a request.
+    # A truncated request: the parent died, or was interrupted, while it wrote.
     with requests, contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
             waiting.put(pickle.load(requests))
@@ -207,7 +208,7 @@ def _make(request: _Request) -> SeedResult:
     begun = time.perf_counter()
     try:
         report = _run(pickle.loads(job))
-    except BaseException as exc:  # noqa: BLE001 - whatever it is, the parent tells it
+    except BaseException as exc:  # noqa: BLE001 - the parent reports it
         error = str(exc) if isinstance(exc, SetUpError) else traceback.format_exc()
         return SeedResult(seed=seed, valid=None, error=error, seconds=time.perf_counter() - begun)
     return SeedResult(

@@ -6,7 +6,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Sequence
-from os import environ  # what touches descriptors stays out of here
+from os import environ  # a test allows `import os` only in modules that touch descriptors
 from pathlib import Path
 from typing import Final
 
