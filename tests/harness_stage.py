@@ -18,10 +18,10 @@ from trio_messenger.sim._cluster.durable import Build
 from trio_messenger.sim._cluster.hosts import Host, NodeLog
 from trio_messenger.sim._cluster.in_process import InProcessHost, capturing_logs
 from trio_messenger.sim._cluster.nemesis import Nemesis
+from trio_messenger.sim._determinism.random_streams import Streams
 from trio_messenger.sim._determinism.scheduler import run_virtual
-from trio_messenger.sim._determinism.streams import Streams
 from trio_messenger.sim._faults.faults import Fault
-from trio_messenger.sim._network.latency import Latency
+from trio_messenger.sim._network.latency_distribution import Latency
 from trio_messenger.sim._network.network import Delivery, Network, Role
 from trio_messenger.sim._records.journal import Entry, Journal
 from trio_messenger.sim._runaways.guard import BUSY_LIMIT, StuckGuard

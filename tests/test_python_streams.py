@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from harness_pipes import Pipes, open_pipes
 
+from trio_messenger.transports._python_streams import LogOutput, NoInput, borrow
 from trio_messenger.transports._stderr import LogWriter
-from trio_messenger.transports._streams import LogOutput, NoInput, borrow
 
 
 @pytest.fixture

@@ -202,8 +202,8 @@ def test_only_one_module_touches_the_standard_descriptors() -> None:
     The parts it is made of do. So do signals, which want to know of forks, and the simulator: only os can send a signal
     to a group of processes, and keep descriptor 1 for results.
     """
-    parts = {"transports._descriptors", "transports._stderr", "transports._streams"}
-    others = {"_serving.signals", "sim._system.children", "sim._system.descriptors", "sim._system.guardian"}
+    parts = {"transports._descriptors", "transports._stderr", "transports._python_streams"}
+    others = {"_serving.signals", "sim._system.children", "sim._system.standard_streams", "sim._system.guardian"}
     assert {name for name in ALL if "os" in imports(name)} == {"transports.stdio", *parts, *others}
 
 

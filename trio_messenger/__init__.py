@@ -16,7 +16,7 @@ from ._protocol.errors import (
     RpcError as RpcError,
     RpcTimeout as RpcTimeout,
 )
-from ._protocol.latencies import Latencies as Latencies
+from ._protocol.histogram import Latencies as Latencies
 from ._protocol.messages import (
     Body as Body,
     Identity as Identity,

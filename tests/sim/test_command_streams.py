@@ -14,7 +14,7 @@ import pytest
 from harness_process import MODULE, run
 
 from trio_messenger._cli import output
-from trio_messenger.sim._system.descriptors import Forgiving
+from trio_messenger.sim._system.standard_streams import Forgiving
 
 SHORT = (*MODULE, "test", "-w", "echo", "--time-limit", "1", "--node-count", "1", "--node")
 TEST = (*SHORT, "loud:node")

@@ -18,7 +18,7 @@ from trio_messenger.sim._campaigns import determinism_check as determinism
 from trio_messenger.sim._campaigns.determinism_check import Difference, RunFailedError
 from trio_messenger.sim._judging.store import load
 from trio_messenger.sim._runs.run import Run
-from trio_messenger.sim._system.signals import EndedBySignal
+from trio_messenger.sim._system.ending_signals import EndedBySignal
 
 SHORT = ("--time-limit", "5")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from trio_messenger.sim._system.ending_signals import EndedBySignal, held_signals
 from trio_messenger.sim._system.folders import point, write_folder
-from trio_messenger.sim._system.signals import EndedBySignal, held_signals
 
 
 def never(_: Path) -> bool:

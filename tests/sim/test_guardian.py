@@ -24,8 +24,8 @@ from trio_messenger.sim import Options
 from trio_messenger.sim._runs.real_time import _conduct
 from trio_messenger.sim._runs.run import Run
 from trio_messenger.sim._system import guardian as _guardian
+from trio_messenger.sim._system.ending_signals import HeldSignals
 from trio_messenger.sim._system.guardian import VARIABLE, guard, guarded, kill_marked, marked
-from trio_messenger.sim._system.signals import HeldSignals
 
 pytestmark = needs_proc
 

@@ -14,7 +14,7 @@ from trio_messenger import Node, Request
 from trio_messenger.sim._cluster.hosts import Host, NodeLog
 from trio_messenger.sim._cluster.in_process import EPOCH
 from trio_messenger.sim._faults.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
-from trio_messenger.sim._network.latency import Latency
+from trio_messenger.sim._network.latency_distribution import Latency
 from trio_messenger.sim._network.network import Delivery, Network
 
 NODES = ("n1", "n2")

@@ -19,7 +19,7 @@ import trio.testing
 from harness_stage import Script, Stage, staged
 from hypothesis import assume, given, settings, strategies as st
 
-from trio_messenger.sim._determinism.streams import Draws, Streams
+from trio_messenger.sim._determinism.random_streams import Draws, Streams
 from trio_messenger.sim._faults.faults import (
     Duplication,
     Fault,
@@ -30,7 +30,7 @@ from trio_messenger.sim._faults.faults import (
     Reordering,
     SlowLinks,
 )
-from trio_messenger.sim._network.latency import DISTRIBUTIONS, Distribution, Latency
+from trio_messenger.sim._network.latency_distribution import DISTRIBUTIONS, Distribution, Latency
 from trio_messenger.sim._network.links import LinkFaults
 from trio_messenger.sim._network.network import COPY_DELAY, Delivery
 from trio_messenger.sim._records.journal import Journal

@@ -36,7 +36,7 @@ from trio_messenger.sim._cluster.clients import Client, Clients
 from trio_messenger.sim._cluster.cluster import Cluster
 from trio_messenger.sim._cluster.hosts import NodeLog
 from trio_messenger.sim._cluster.processes import LOG_LINE_LIMIT, ProcessHost
-from trio_messenger.sim._determinism.streams import Streams
+from trio_messenger.sim._determinism.random_streams import Streams
 from trio_messenger.sim._judging.judgement import judge, warnings
 from trio_messenger.sim._network.network import Network
 from trio_messenger.sim._runaways.traffic import Traffic

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from .parsing import Parser, UsageError
+from .results_stream import results_apart
 from .simulator import EndedBySignal, SetUpError, Valid
-from .streams import results_apart
 
 STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}
 """The exit status of each verdict."""

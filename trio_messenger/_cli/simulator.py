@@ -37,18 +37,18 @@ from ..sim._judging.report import (
     headline as headline,
 )
 from ..sim._judging.store import Stored as Stored, load as load, load_journal as load_journal, save as save
-from ..sim._network.latency import DISTRIBUTIONS as DISTRIBUTIONS, Latency as Latency
+from ..sim._network.latency_distribution import DISTRIBUTIONS as DISTRIBUTIONS, Latency as Latency
 from ..sim._records.journal import Entry as Entry
 from ..sim._runs.options import NODES as NODES, Options as Options, numbered as numbered
 from ..sim._runs.real_time import SPREAD as SPREAD, check_faults as check_faults, run_executables as run_executables
 from ..sim._runs.run import MakeHost as MakeHost, Run as Run
 from ..sim._services import LWW_KV_VARIANTS as LWW_KV_VARIANTS
-from ..sim._system.descriptors import (
+from ..sim._system.ending_signals import EndedBySignal as EndedBySignal
+from ..sim._system.executables import check_executable as check_executable
+from ..sim._system.standard_streams import (
     Forgiving as Forgiving,
     fill_standard_descriptors as fill_standard_descriptors,
     take_descriptor_1 as take_descriptor_1,
 )
-from ..sim._system.executables import check_executable as check_executable
-from ..sim._system.signals import EndedBySignal as EndedBySignal
 from ..sim._workloads import TOPOLOGIES as TOPOLOGIES, WORKLOADS as WORKLOADS
 from ..sim.pictures import LIMIT as LIMIT, space_time as space_time

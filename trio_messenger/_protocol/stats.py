@@ -6,7 +6,7 @@ from typing import Final, final
 
 import attrs
 
-from .latencies import Latencies
+from .histogram import Latencies
 
 
 @final

@@ -14,8 +14,8 @@ import trio
 from .._protocol.printable import OneLineFormatter
 from .._protocol.stats import Stats
 from ..transports import Transport
+from ..transports._python_streams import Stderr
 from ..transports._stderr import LogWriter
-from ..transports._streams import Stderr
 from ..transports.stdio import StdioTransport
 from .signals import Signals
 

@@ -36,7 +36,7 @@ from ._faults.schedules import NEMESES as NEMESES, make_schedule as make_schedul
 from ._faults.shrinking import Shrunk as Shrunk, shrink as shrink
 from ._judging.report import Report as Report
 from ._judging.store import save as save
-from ._network.latency import Latency as Latency
+from ._network.latency_distribution import Latency as Latency
 from ._records.history import History as History, Op as Op, Operation as Operation
 from ._records.journal import Entry as Entry, Journal as Journal
 from ._runs.options import Options as Options

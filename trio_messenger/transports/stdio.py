@@ -26,8 +26,8 @@ from .._protocol.lines import LINE_LIMIT, LineDecoder
 from .._protocol.messages import Message
 from . import Transport
 from ._descriptors import Descriptor, cut, is_same_channel, redirect
+from ._python_streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 from ._stderr import LogWriter
-from ._streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 
 PIPE_SIZE: Final = 64 * 1024
 """Bytes written at once: what a pipe holds by default on Linux."""

@@ -33,7 +33,7 @@ from .._checkers import Valid
 from .._cluster.cluster import SetUpError
 from .._judging.report import Report
 from .._runs.options import Options
-from .._system.descriptors import Forgiving, take_descriptor_0, take_descriptor_1
+from .._system.standard_streams import Forgiving, take_descriptor_0, take_descriptor_1
 
 MakeRun: TypeAlias = Callable[[Options, tuple[str, ...]], Report]
 """Makes a run of the node that the arguments name, such as ``("--node", "broadcast")``. It must be a top-level function

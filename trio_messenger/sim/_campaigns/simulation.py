@@ -12,13 +12,13 @@ from .._checkers.availability import Availability
 from .._cluster.durable import Build
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.in_process import InProcessHost
+from .._determinism.random_streams import Streams
 from .._determinism.scheduler import run_virtual
-from .._determinism.streams import Streams
 from .._faults.faults import Fault
 from .._judging.judgement import judge
 from .._judging.naming import name_of
 from .._judging.report import Report
-from .._network.latency import Distribution, Latency
+from .._network.latency_distribution import Distribution, Latency
 from .._network.network import Network
 from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching

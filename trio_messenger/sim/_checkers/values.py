@@ -1,6 +1,6 @@
 """JSON values and operations as checkers handle them: told apart, put in order, mentioned in results.
 
-Which values are the same, says `_canonical`. To Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an
+Which values are the same, says `canonical`. To Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an
 element of a set, so checkers compare what stands for a value here.
 """
 

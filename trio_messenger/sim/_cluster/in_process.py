@@ -16,8 +16,8 @@ import trio
 from trio_messenger import Message, Node, printable
 from trio_messenger.transports import Transport
 
+from .._determinism.random_streams import Streams
 from .._determinism.scheduler import end_by_force, place_of_error, unshield
-from .._determinism.streams import Streams
 from .._network.network import Delivery, Network
 from .._runaways.guard import Owner, StuckGuard, current_owner
 from .durable import Build, DurableStore

@@ -2,7 +2,7 @@
 
 What a node finds is what Maelstrom gives it, with two exceptions. Each node has a folder of its own, where what it
 writes outlives it. And the environment is the simulator's own with one more variable, by which the processes of a node
-are found (see `_guardian`). In particular nothing is done for programs that forget to flush their output, since under
+are found (see `Guardian`). In particular nothing is done for programs that forget to flush their output, since under
 Maelstrom nobody does it either.
 """
 

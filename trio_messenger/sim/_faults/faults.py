@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 import attrs
 import msgspec
 
-from .validators import is_at_least_zero, is_finite, is_fraction, is_not_too_great
+from .bounds import is_at_least_zero, is_finite, is_fraction, is_not_too_great
 
 Links: TypeAlias = tuple[tuple[str, str], ...]
 """Pairs of a sender and a receiver: ids, or the groups ``nodes``, ``services``, ``clients`` and ``all``."""

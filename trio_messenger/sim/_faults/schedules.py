@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
-from .._determinism.streams import Streams
+from .._determinism.random_streams import Streams
 from .faults import (
     BETWEEN_NODES,
     ClockSkew,

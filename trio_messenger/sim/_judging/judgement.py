@@ -9,8 +9,8 @@ from .._checkers import Results, Valid, worst
 from .._checkers.audit import audit
 from .._checkers.availability import availability
 from .._checkers.late_replies import late_replies
-from .._checkers.latencies import latencies
 from .._checkers.net import net
+from .._checkers.operation_latencies import latencies
 from .._checkers.stats import stats
 from .._cluster.diagnosis import unmatched_replies
 from .._explanation import Finding, generic, services

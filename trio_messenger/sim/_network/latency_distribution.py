@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, final, get_args
 
 import attrs
 
-from .._faults.validators import is_not_too_great
+from .._faults.bounds import is_not_too_great
 
 Distribution: TypeAlias = Literal["constant", "uniform", "exponential"]
 """How latencies are distributed around their mean; Maelstrom's ``--latency-dist``."""

@@ -8,7 +8,7 @@ from typing import Final, final
 
 import attrs
 
-from .._determinism.streams import Draws
+from .._determinism.random_streams import Draws
 from .._faults.faults import Duplication, LinkFault, Links, Loss, Partition, Reordering, SlowLinks
 
 BASE: Final = -1

@@ -4,7 +4,8 @@ What differs from Maelstrom, on purpose: whether a message is lost, cut off by a
 the moment it would be delivered; and a message that is due waits for none that is not. Its latency is drawn when it is
 sent. Messages on one link with one time of delivery keep their order; let some be held back, to see them overtaken.
 
-All chance comes from streams keyed by link and number (see `_streams`), and is the same whatever faults there are.
+All chance comes from streams keyed by link and number (see `_determinism/random_streams.py`),
+and is the same whatever faults there are.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import trio
 
 from trio_messenger import Message
 
-from .._determinism.streams import Draws, Streams
+from .._determinism.random_streams import Draws, Streams
 from .._faults.faults import LinkFault
 from .._records.journal import DropReason, Journal
-from .latency import Latency
+from .latency_distribution import Latency
 from .links import Effects, LinkFaults
 
 Role: TypeAlias = Literal["nodes", "services", "clients"]

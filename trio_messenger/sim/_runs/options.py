@@ -11,10 +11,10 @@ import attrs
 import msgspec
 
 from .._checkers.availability import Availability
+from .._faults.bounds import is_fraction, is_not_too_great
 from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
 from .._faults.schedules import check_kinds, make_schedule
-from .._faults.validators import is_fraction, is_not_too_great
-from .._network.latency import Latency
+from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import LWW_KV_VARIANTS, SERVICES
 from .._workloads import TOPOLOGIES, WORKLOADS

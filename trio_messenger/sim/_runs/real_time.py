@@ -12,13 +12,13 @@ import trio
 
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.processes import ProcessHost
-from .._determinism.streams import Streams
+from .._determinism.random_streams import Streams
 from .._faults.faults import ClockSkew, Fault
 from .._network.network import Network
 from .._runaways.guard import BUSY_LIMIT
 from .._runaways.traffic import Traffic
+from .._system.ending_signals import HeldSignals, held_signals
 from .._system.guardian import Guardian, guarded
-from .._system.signals import HeldSignals, held_signals
 from .run import MakeHost, Run
 
 SPREAD: Final = 1.0

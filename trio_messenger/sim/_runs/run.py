@@ -17,7 +17,7 @@ from .._cluster.cluster import Cluster, SetUpError
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.in_process import capturing_logs
 from .._cluster.nemesis import Nemesis
-from .._determinism.streams import Streams
+from .._determinism.random_streams import Streams
 from .._explanation.words import quantity
 from .._network.network import Delivery, Network
 from .._records.history import History, Op, OpType
@@ -97,7 +97,7 @@ class Run:
         self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
         """What each node said."""
         self.daemons: Final[list[str]] = []
-        """What was still running after the end of all nodes, a line for each process; see `_guardian`."""
+        """What was still running after the end of all nodes, a line for each process; see `Guardian`."""
         self.stuck: str | None = None
         """Why the run was given up before its end; None if it was not."""
         self.hosts: Mapping[str, Host] = {}

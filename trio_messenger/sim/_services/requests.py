@@ -3,7 +3,7 @@
 lin-kv, seq-kv and lww-kv know the same three requests, and each of these concerns one key. So here is all that a
 request makes of what that key holds; a service is left with which state to ask, and what to keep.
 
-Keys and values are kept as JSON, and compared in its canonical form (`_canonical`): ``1``, ``"1"``, ``true`` and
+Keys and values are kept as JSON, and compared in its canonical form (`canonical`): ``1``, ``"1"``, ``true`` and
 ``1.0`` are four keys, as for Maelstrom. A value is read back as it was written, but for the order of an object's
 fields. Nothing that is kept is shared with whoever wrote or reads it.
 """

@@ -2,7 +2,7 @@
 
 A node may be a shell script that starts the real one, which would outlive it. So each child leads a session and with
 it a group of processes, and signals go to the whole group. What leaves the group, as daemons do, is out of reach of
-these signals; the guardian ends it (see `_guardian`).
+these signals; the guardian ends it (see `Guardian`).
 """
 
 from __future__ import annotations

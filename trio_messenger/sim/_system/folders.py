@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from .signals import held_signals, raised_signals
+from .ending_signals import held_signals, raised_signals
 
 Write: TypeAlias = Callable[[Path, Path], object]
 """Writes the files of a folder, given the folder to write them into and the place that this will have."""

@@ -4,7 +4,7 @@
 second; `page` says the verdict and has all three. They return text and write no file.
 """
 
-from ._latency import latency as latency
+from ._latency_chart import latency as latency
 from ._page import PageSummary as PageSummary, page as page
-from ._rate import rate as rate
+from ._rate_chart import rate as rate
 from ._space_time import LIMIT as LIMIT, space_time as space_time

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from .._checkers.latencies import POINTS
+from .._checkers.operation_latencies import POINTS
 from .._checkers.quantiles import quantiles
 from .._records.history import History, Operation, OpType
 from .._records.journal import Entry
