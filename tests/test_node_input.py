@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from trio_messenger import Body, Node, _stats
+from trio_messenger import Body, Node
+from trio_messenger._protocol import stats
 from trio_messenger.nodes.messenger import build
 from trio_messenger.testing import running
 
@@ -213,7 +214,7 @@ async def test_echo_returns_any_value_unchanged(value: str) -> None:
 )
 async def test_nesting_of_any_depth_does_no_harm(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever in a body it stands, and however near to the limit of what can be decoded, nesting ends nothing."""
-    monkeypatch.setattr(_stats, "_IN_FULL", 1000)  # each of these is logged, which must do no harm either
+    monkeypatch.setattr(stats, "_IN_FULL", 1000)  # each of these is logged, which must do no harm either
     async with running(build()) as network:
         for depth in range(850, 1000):
             await network.send_bytes(to_n1(body % (b"[" * depth + b"]" * depth)))
