@@ -189,8 +189,8 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--latency", "1e300"), "a latency in milliseconds is 1e+300; give 1,000,000,000 or less"),
         (
             ("--nemesis", "kill", "--nemesis-interval", "0.001", "--time-limit", "1e6"),
-            "the nemesis interval of 0.001 s makes about 1e+09 faults of a kind in 1e+06 s; give a longer one, for"
-            " 100,000 or fewer",
+            "the nemesis interval of 0.001 s makes about 1e+09 faults of a kind in 1e+06 s; give a longer interval,"
+            " for 100,000 faults or fewer",
         ),
         (
             ("--faults", '[{"kind":"kill","nodes":["n1"],"at":1e300}]'),

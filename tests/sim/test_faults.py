@@ -116,11 +116,11 @@ def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> No
         (lambda: Pause(at=math.inf, nodes=[]), "at is inf; give 0 or more, and a finite number"),
         (
             lambda: Pause(at=3, until=3, nodes=[]),
-            "a pause from 3 s until 3 s has no duration; let it end later",
+            "a pause from 3 s until 3 s has no duration; give a later end",
         ),
         (
             lambda: Partition(at=3, until=math.nan),
-            "a partition from 3 s until nan s has no duration; let it end later",
+            "a partition from 3 s until nan s has no duration; give a later end",
         ),
         (lambda: Loss(rate=-0.1), "rate is -0.1; give a probability from 0 to 1"),
         (lambda: Duplication(rate=1.1), "rate is 1.1; give a probability from 0 to 1"),
@@ -133,7 +133,7 @@ def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> No
         (lambda: Kill(nodes=["n1", "n2", "n1"]), "a kill names 'n1' twice; name each node once"),
         (
             lambda: Pause(nodes=["nodes"]),
-            "a pause names the group 'nodes'; that is for links: name each node",
+            "a pause names the group 'nodes'; groups are for links: name each node",
         ),
         (lambda: Partition(links=("n1", "n2")), "a link is 'n1'; give pairs of a sender and a receiver"),
         (

@@ -146,7 +146,7 @@ def test_ddmin_takes_any_items() -> None:
 def test_a_schedule_that_does_not_fail_is_refused() -> None:
     """If the whole schedule passes there is nothing to reduce, and the error says so."""
     recorder = Recorder(lambda _: False)
-    with pytest.raises(DoesNotFail, match=r"^with its 2 faults the run does not fail, so there is nothing to reduce$"):
+    with pytest.raises(DoesNotFail, match=r"^the run does not fail with its 2 faults, so there is nothing to reduce$"):
         shrink([token(1), token(2)], recorder)
     assert recorder.asked == [(token(1), token(2))]
 
@@ -167,7 +167,7 @@ def test_an_empty_schedule_that_fails() -> None:
 @pytest.mark.parametrize("budget", [0, -1])
 def test_a_budget_that_makes_no_sense_is_refused(budget: int) -> None:
     """It takes a run to know anything."""
-    with pytest.raises(ValueError, match=rf"^budget is {budget}; give 1 run or more$"):
+    with pytest.raises(ValueError, match=rf"^budget is {budget}; give 1 or more runs$"):
         shrink([token(1)], lambda _: True, budget=budget)
 
 

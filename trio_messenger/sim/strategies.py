@@ -1,12 +1,14 @@
-"""Schedules of faults for property tests with Hypothesis, which is imported here and nowhere else in the package.
+"""Hypothesis strategies that generate fault schedules for property tests.
 
     @given(fault_schedules(["n1", "n2", "n3"], time_limit=10))
     def test_no_broadcast_is_lost(faults):
         report = simulate("broadcast", build, nodes=["n1", "n2", "n3"], time_limit=10, faults=faults)
         assert report.valid is True, str(report)
 
-Not `Report.assert_valid`, which looks for a smaller schedule each time: here that is Hypothesis' work. It reduces a
-schedule that fails to fewer faults, then to milder ones.
+Do not use `Report.assert_valid` here: it searches for a smaller schedule each time, and Hypothesis already does that.
+Hypothesis reduces a failing schedule to fewer faults, then to milder ones.
+
+No other module of the package imports Hypothesis.
 """
 
 from __future__ import annotations
@@ -33,15 +35,15 @@ from ._faults.faults import (
 )
 
 MAX_SIZE: Final = 5
-"""Faults in a schedule at the most, where nobody says otherwise: more seldom find more, but take longer to reduce."""
+"""Default limit of faults in a schedule. Larger schedules rarely find more failures, but take longer to reduce."""
 
 _QUARTERS: Final = 4
-"""Times are multiples of a quarter of a second, which are exact in binary."""
+"""Times are multiples of a quarter of a second, because those are exact in binary."""
 
 _EIGHTHS: Final = 8
-"""And probabilities of an eighth."""
+"""Probabilities are multiples of an eighth, for the same reason."""
 
-_LONGEST: Final = 8 * _QUARTERS  # of the delays of messages
+_LONGEST: Final = 8 * _QUARTERS  # the longest delay of a message
 _LONGEST_SKEW: Final = 60 * _QUARTERS
 
 
@@ -57,16 +59,17 @@ def fault_schedules(
     kinds: Sequence[str] = tuple(KINDS),
     max_size: int = MAX_SIZE,
 ) -> st.SearchStrategy[list[Fault]]:
-    """Return a strategy for schedules of faults. The simplest one has none; mild and short faults are simpler.
+    """Return a strategy for schedules of faults. The simplest schedule is empty; mild and short faults are simpler.
 
     Args:
-      nodes: The ids of the nodes that are simulated.
-      time_limit: Seconds of the main phase; no fault lasts longer.
-      kinds: Which kinds of faults, by their names, such as ``partition``.
-      max_size: How many faults at the most.
+      nodes: The ids of the simulated nodes.
+      time_limit: Length of the main phase in seconds; every fault ends by then.
+      kinds: The kinds of faults to generate, by name, such as ``partition``.
+      max_size: The largest number of faults in a schedule.
 
     Raises:
-      ValueError: if there is no such kind, or no node, or not a quarter of a second.
+      ValueError: if a kind does not exist, *nodes* is empty, or *time_limit* is less than a quarter of a second or
+        infinite.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -77,18 +80,19 @@ def fault_schedules(
         raise ValueError(f"time_limit is {time_limit} s; give {1 / _QUARTERS} or more, and a finite number")
     times = _times(math.floor(time_limit * _QUARTERS))
     makers = {**_link_faults(times, _links(nodes)), **_node_faults(times, _some(nodes))}
-    # Hypothesis replaces a part of what it has drawn by the simplest one in a single step, but cannot leave out one of
-    # this size. So the simplest fault is none at all.
+    # Hypothesis can replace a part of its draw by the simplest value in one step, but it cannot leave out a part of
+    # this size. So the simplest fault is None.
     some = st.lists(st.one_of(st.none(), *(makers[kind] for kind in kinds)), max_size=max_size)
     return some.map(lambda drawn: [fault for fault in drawn if fault is not None])
 
 
-# Of two schedules, that which takes fewer choices is simpler to Hypothesis, and of as many, smaller ones. So whatever
-# stands in one place is made of the same number of choices: else it would prefer, say, all links to a single one.
+# To Hypothesis, a schedule is simpler if it takes fewer choices, and with equally many if the choices are smaller. So
+# all alternatives for one place take the same number of choices. Otherwise Hypothesis would prefer, for example, all
+# links to a single one.
 
 
 def _times(quarters: int) -> st.SearchStrategy[_Times]:
-    """Return a strategy for beginnings and ends."""
+    """Return a strategy for the begin and end times of faults."""
 
     def times(drawn: tuple[int, int]) -> _Times:
         at, duration = drawn
@@ -98,7 +102,7 @@ def _times(quarters: int) -> st.SearchStrategy[_Times]:
 
 
 def _links(nodes: Sequence[str]) -> st.SearchStrategy[Links]:
-    """Return a strategy for links: a single one, or those between two sides, one way or both, or all."""
+    """Return a strategy for links: a single link, the links between two sides (one way or both), or all links."""
     if len(nodes) == 1:
         return st.just(BETWEEN_NODES)
     single = [(src, dest) for src in nodes for dest in nodes if src != dest]
@@ -118,7 +122,7 @@ def _links(nodes: Sequence[str]) -> st.SearchStrategy[Links]:
 
 
 def _some(nodes: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    """Return a strategy for one node, or for any number of them."""
+    """Return a strategy for one node or several."""
     one = st.integers(0, len(nodes) - 1).map(lambda index: (nodes[index],))
     return st.one_of(one, st.integers(1, 2 ** len(nodes) - 1).map(lambda bits: _subset(nodes, bits)))
 
@@ -143,7 +147,7 @@ def _link_faults(
         ),
         "slow": _build(
             lambda when, where, factor, extra: SlowLinks(**when, links=where, factor=factor, extra=extra),
-            *(times, links, factors, delays),  # never without some delay: where there is no latency, no factor counts
+            *(times, links, factors, delays),  # always some delay: without latency, a factor has no effect
         ),
     }
 

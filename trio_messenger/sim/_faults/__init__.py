@@ -1,1 +1,1 @@
-"""Faults as values: what goes wrong where and when, schedules made by chance, and which of a schedule suffice."""
+"""Fault records, random schedules of faults, and the search for the smallest schedule that fails."""

@@ -1,10 +1,11 @@
-"""Schedules of faults made by chance, as Maelstrom's nemesis makes them.
+"""Random schedules of faults, like those of Maelstrom's nemesis.
 
-A nemesis of one kind begins a fault at once, ends it, begins the next, and so on, with gaps evenly distributed from 0
-to twice the interval. Each time it picks anew whom to befall and how badly. What Maelstrom's partitions and Jepsen's
-targets are is theirs (``jepsen/nemesis.clj``, ``jepsen/nemesis/combined.clj``); the other kinds follow their manner.
+A nemesis of one kind begins a fault at once, ends it, begins the next one, and so on. The times between are uniformly
+distributed from 0 to twice the interval. For each fault it draws new targets and new figures. Partitions are those of
+Maelstrom, and targets are those of Jepsen (``jepsen/nemesis.clj``, ``jepsen/nemesis/combined.clj``). The other kinds
+work in the same way.
 
-Each kind draws from streams of its own: to add one, or to take one away, changes nothing about the others.
+Each kind has its own random streams, so adding or removing a kind does not change the faults of the others.
 """
 
 from __future__ import annotations
@@ -32,24 +33,25 @@ from .faults import (
 )
 
 SHORTEST_INTERVAL: Final = 0.001
-"""Seconds that a nemesis' interval has at the least; times are drawn in whole milliseconds, so as to read well."""
+"""The shortest interval of a nemesis, in seconds. Times are rounded to milliseconds to keep them readable."""
 
 MOST_FAULTS: Final = 100_000
-"""Faults of one kind, about: all are made before the run begins."""
+"""The approximate limit of faults of one kind. All faults are created before the run begins."""
 
 RATES: Final = (0.1, 0.5)
-"""Least and greatest probability with which a message is lost, duplicated or held back."""
+"""The least and the greatest probability that a message is lost, duplicated or held back."""
 
 LONGEST_SKEW: Final = 60.0
-"""Seconds that a clock is wrong at the most; a tenth at the least, and each magnitude as likely as any other."""
+"""The largest clock error in seconds. The smallest is 0.1 s, and all magnitudes between are equally likely."""
 
 PERFECT_RING: Final = 5
-"""Nodes up to which overlapping majorities are consecutive nodes of a ring; for more, Jepsen links them by chance."""
+"""Up to this number of nodes, overlapping majorities are consecutive nodes of a ring. With more nodes, Jepsen links
+them at random, and so do we."""
 
 
 @attrs.frozen
 class _Round:
-    """One fault to make."""
+    """The place of one fault in the schedule."""
 
     nodes: tuple[str, ...]
     chance: Random
@@ -60,7 +62,7 @@ class _Round:
         return self.chance.sample(self.nodes, len(self.nodes))
 
     def some(self, count: int) -> list[str]:
-        """Return *count* of the nodes, in their order, which reads best."""
+        """Return *count* random nodes, in their original order, for readability."""
         chosen = self.shuffled()[:count]
         return [node for node in self.nodes if node in chosen]
 
@@ -74,12 +76,12 @@ _Make: TypeAlias = Callable[[_Round], list[Fault]]
 @final
 @attrs.frozen
 class NemesisKind:
-    """A kind of faults that schedules can be made of."""
+    """A kind of fault in random schedules."""
 
     name: str
-    """What ``--nemesis`` calls it."""
+    """Its name for ``--nemesis``."""
     help: str
-    """What it does, in one line."""
+    """Its effect, in one line."""
     _make: _Make = attrs.field(repr=False)
 
     def faults(self, nodes: Sequence[str], streams: Streams, interval: float, time_limit: float) -> Iterator[Fault]:
@@ -92,23 +94,23 @@ class NemesisKind:
 def make_schedule(
     kinds: Sequence[str], nodes: Sequence[str], seed: int, *, interval: float = 10.0, time_limit: float
 ) -> list[Fault]:
-    """Return a schedule of faults.
+    """Return a random schedule of faults.
 
-    The first fault of each kind begins at 0. One that would end after the main phase lasts to its end. Where a
-    target is empty, such as a third of three nodes, there is no fault that time.
+    The first fault of each kind begins at 0. A fault that would end after the main phase lasts to its end. If the
+    drawn target is empty, such as a third of three nodes, that fault is left out.
 
     Args:
       kinds: Names in `NEMESES`, in any order.
       nodes: The ids of all nodes.
-      seed: Of the run.
-      interval: Seconds from a beginning to the end, and from the end to the next beginning, on average.
-      time_limit: Seconds of the main phase.
+      seed: The seed of the run.
+      interval: The average length of a fault, and of the gap to the next one, in seconds.
+      time_limit: Length of the main phase in seconds.
 
     Returns:
-      The faults in the order in which they begin.
+      The faults, ordered by when they begin.
 
     Raises:
-      ValueError: if there is no such kind, or a figure makes no sense; the text says what would.
+      ValueError: if a kind does not exist, or a figure is out of range; the text names the allowed values.
     """
     check_kinds(kinds)
     if not kinds:
@@ -120,7 +122,7 @@ def make_schedule(
     if time_limit / interval > MOST_FAULTS:
         raise ValueError(
             f"the nemesis interval of {interval:g} s makes about {time_limit / interval:.0e} faults of a kind in"
-            f" {time_limit:g} s; give a longer one, for {MOST_FAULTS:,} or fewer"
+            f" {time_limit:g} s; give a longer interval, for {MOST_FAULTS:,} faults or fewer"
         )
     streams = Streams(seed)
     faults = [
@@ -138,7 +140,7 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 
 def _rounds(chance: Random, interval: float, time_limit: float) -> Iterator[tuple[float, float]]:
-    """Yield when each fault begins and ends."""
+    """Yield the begin and end time of each fault."""
     at = 0.0
     while at < time_limit:
         until = round(at + max(chance.uniform(0, 2 * interval), SHORTEST_INTERVAL), 3)
@@ -156,7 +158,7 @@ def _partition(now: _Round) -> list[Fault]:
 
 def _one_way(now: _Round) -> list[Fault]:
     links = now.chance.choice((_one, _majority, _minority_third))(now)
-    # `between` lists both ways: first from the smaller side, then to it.
+    # `between` lists both directions: first the links from the smaller side, then the links to it.
     half = len(links) // 2
     return _cut(links[:half] if now.chance.random() < 1 / 2 else links[half:], now)
 
@@ -182,27 +184,27 @@ def _minority_third(now: _Round) -> Links:
 
 
 def _apart(now: _Round, count: int) -> Links:
-    """Return the links, both ways, between *count* of the nodes and the others."""
+    """Return the links, in both directions, between *count* random nodes and the others."""
     side = now.some(count)
     return Partition.between(side, [node for node in now.nodes if node not in side]).links
 
 
 def _majorities_ring(now: _Round) -> Links:
-    """Return the links to cut so that each node hears a majority, and no two the same one."""
+    """Return the links to cut so that each node hears a majority, and no two nodes hear the same one."""
     ring = now.shuffled()
     heard = _perfect_ring(ring) if len(ring) <= PERFECT_RING else _linked_by_chance(ring, now.chance)
     return tuple((src, dest) for dest in now.nodes for src in now.nodes if src not in heard[dest])
 
 
 def _perfect_ring(ring: Sequence[str]) -> dict[str, set[str]]:
-    """Return whom each node hears: the node in the middle of a majority of consecutive ones hears that."""
+    """Return whom each node hears: a majority of consecutive nodes of *ring*, with the node itself in the middle."""
     majority = len(ring) // 2 + 1
     windows = [[ring[(start + i) % len(ring)] for i in range(majority)] for start in range(len(ring))]
     return {window[majority // 2]: set(window) for window in windows}
 
 
 def _linked_by_chance(nodes: Sequence[str], chance: Random) -> dict[str, set[str]]:
-    """Return whom each node hears: as long as one hears no majority, the two that hear least are linked."""
+    """Return whom each node hears: link the two nodes that hear the fewest others until each hears a majority."""
     majority = len(nodes) // 2 + 1
     heard = {node: {node} for node in nodes}
     while True:
@@ -234,7 +236,7 @@ def _reorder(now: _Round) -> list[Fault]:
 
 
 def _slow(now: _Round) -> list[Fault]:
-    # Where there is no latency, a factor does nothing: so there is always something added.
+    # Without latency, a factor has no effect, so there is always an extra delay.
     links, factor = _some_links(now), now.chance.choice((1.0, 2.0, 10.0))
     extra = round(now.chance.uniform(0.05, 2.5), 2)
     return [SlowLinks(at=now.at, until=now.until, links=links, factor=factor, extra=extra)] if links else []
@@ -245,7 +247,7 @@ def _some_links(now: _Round) -> Links:
 
 
 def _few(now: _Round) -> Links:
-    """Return one, two or three single links, if there are as many."""
+    """Return one to three single links, or fewer if there are not that many."""
     links = [(src, dest) for src in now.nodes for dest in now.nodes if src != dest]
     return tuple(now.chance.sample(links, min(now.chance.randint(1, 3), len(links))))
 
@@ -273,23 +275,23 @@ def _skew(chance: Random) -> float:
 
 
 def _some_nodes(now: _Round) -> list[str]:
-    """Return one node, a minority, a majority or all, as Jepsen's targets are."""
+    """Return one node, a minority, a majority or all nodes, like Jepsen's targets."""
     majority = len(now.nodes) // 2 + 1
     return now.some(now.chance.choice((1, majority - 1, majority, len(now.nodes))))
 
 
 NEMESES: Final = (
     NemesisKind(
-        "partition", "Maelstrom's: cuts off a node, a third, a half, or leaves overlapping majorities", _partition
+        "partition", "Maelstrom's: isolates a node, a third or a half, or leaves overlapping majorities", _partition
     ),
-    NemesisKind("oneway", "cuts the links from some nodes to the others, or those back, but not both", _one_way),
-    NemesisKind("links", "cuts one to three single links, each one way", _single_links),
+    NemesisKind("oneway", "cuts the links between two groups of nodes, in one direction only", _one_way),
+    NemesisKind("links", "cuts one to three single links, each in one direction", _single_links),
     NemesisKind("loss", "loses a tenth to a half of the messages on all links, or on some", _loss),
     NemesisKind("duplicate", "delivers a tenth to a half of the messages twice", _duplicate),
     NemesisKind("reorder", "holds back a tenth to a half of the messages, by up to a second", _reorder),
-    NemesisKind("slow", "makes messages take longer, by up to 2.5 s or ten times as long", _slow),
+    NemesisKind("slow", "delays messages: multiplies their latency by up to 10, then adds up to 2.5 s", _slow),
     NemesisKind("kill", "kills one node, some or all, and starts them again", _kill),
-    NemesisKind("pause", "lets one node, some or all stand still", _pause),
+    NemesisKind("pause", "pauses one node, some or all, and resumes them", _pause),
     NemesisKind("clock", "sets the clocks of one node, some or all wrong, by 0.1 s to 60 s", _clock),
 )
-"""All kinds."""
+"""All kinds of faults in random schedules."""

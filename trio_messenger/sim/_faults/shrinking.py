@@ -1,9 +1,10 @@
-"""Reducing a schedule of faults that fails to what matters.
+"""Shrinking: reduces a failing schedule of faults to the faults that matter.
 
-First as many faults as possible are taken away, by delta debugging (Zeller and Hildebrandt, "Simplifying and isolating
-failure-inducing input", 2002), then each one left is made milder: fewer nodes or links, a shorter time, smaller and
-rounder figures; and so on, until neither finds anything. Since all chance of a run is keyed, a fault that is taken away
-or made milder shifts nothing else: most of what fails goes on failing, for the same reason.
+The first step removes as many faults as possible by delta debugging (Zeller and Hildebrandt, "Simplifying and isolating
+failure-inducing input", 2002). The second step makes each remaining fault milder: fewer nodes or links, a shorter time,
+smaller and rounder figures. The steps alternate until neither of them changes anything. All random draws of a run are
+keyed, so removing a fault, or making it milder, shifts no other draw. Most failures therefore persist, for the same
+reason.
 """
 
 from __future__ import annotations
@@ -20,42 +21,42 @@ from .faults import Fault, LinkFault, Links, NodeFault
 _T = TypeVar("_T")
 
 BUDGET: Final = 500
-"""Runs that are made at the most. With five nodes and a minute each that is some minutes of the machine's time."""
+"""The default limit of runs. With five nodes and a minute of virtual time each, 500 runs take some minutes."""
 
 SHORTEST: Final = 0.25
-"""Seconds: times are reduced to multiples of it. A power of two, so that they stay exact."""
+"""Seconds. Times are reduced to multiples of this, a power of two, so that they stay exact."""
 
 LONGEST: Final = 64.0
-"""Seconds: a fault without an end is tried with up to this duration, and with a beginning up to then."""
+"""Seconds. A fault without an end is tried with durations up to this, and with begin times up to this."""
 
 SMALLEST: Final = 0.01
-"""How far from having no effect a figure of a fault is at the least: probabilities, factors and seconds alike."""
+"""The smallest distance of a figure from its value without effect. Applies to probabilities, factors and seconds."""
 
 _STEPS: Final = tuple(SHORTEST * 2**k for k in range(int(math.log2(LONGEST / SHORTEST)) + 1))
 
 _NO_FIGURES: Final = ("at", "until", "links", "nodes")
 
 Fails: TypeAlias = Callable[[Sequence[Fault]], bool]
-"""Runs with a schedule, and tells whether it fails in the way that is sought."""
+"""Runs with a schedule, and tells whether the run fails in the way that the search is for."""
 
 
 class DoesNotFail(ValueError):
-    """The schedule that was to be reduced does not fail."""
+    """The schedule to reduce does not fail."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Shrunk:
-    """How far the search for a smaller schedule is."""
+    """The progress of the search for a smaller schedule."""
 
     faults: tuple[Fault, ...]
-    """The smallest schedule so far that fails; empty if it fails without any fault."""
+    """The smallest failing schedule so far; empty if the run fails without any fault."""
     runs: int
-    """Schedules that were run; none is run twice."""
+    """The number of runs. Each schedule is run once."""
     failures: int
-    """How many of them failed."""
+    """How many of the runs failed."""
     is_minimal: bool
-    """Whether the search has come to its end: then it passes without any one of the faults."""
+    """Whether the search is complete: the run then passes as soon as any one of the faults is removed."""
 
 
 def shrink(
@@ -66,28 +67,28 @@ def shrink(
     budget: int = BUDGET,
     progress: Callable[[Shrunk], object] = lambda _: None,
 ) -> Shrunk:
-    """Reduce a schedule that fails to a smaller one that fails as well.
+    """Reduce a failing schedule to a smaller one that also fails.
 
-    The same schedule is reduced in the same way each time, if *fails* says the same of the same schedule each time.
+    The search is deterministic if *fails* is.
 
     Args:
       faults: The schedule.
-      fails: Runs with a schedule, and tells whether that fails. Not called twice with the same one. What it raises
-        ends the search.
-      nodes: The ids of all nodes, so that faults of the links between all of them can be reduced to some of these.
-      budget: How many runs to make at the most, the two that verify that *faults* fail, and that it takes faults to
-        fail, among them.
-      progress: Called after each run with how far the search is.
+      fails: Runs with a schedule, and tells whether the run fails. It is called once for each schedule. An exception
+        from it ends the search.
+      nodes: The ids of all nodes. The search needs them to reduce faults of the links between all nodes to some links.
+      budget: The limit of runs. It includes the first two, which check that the run fails with *faults* and that it
+        passes without faults.
+      progress: Called after each run with the progress of the search.
 
     Raises:
       DoesNotFail: if *faults* do not fail.
       ValueError: if *budget* is less than 1.
     """
     if budget < 1:
-        raise ValueError(f"budget is {budget}; give 1 run or more")
+        raise ValueError(f"budget is {budget}; give 1 or more runs")
     search = _Search(fails, budget, progress)
     if not search.fails(faults):
-        raise DoesNotFail(f"with its {len(faults)} faults the run does not fail, so there is nothing to reduce")
+        raise DoesNotFail(f"the run does not fail with its {len(faults)} faults, so there is nothing to reduce")
     try:
         if not search.fails(()):
             _reduce(search, nodes)
@@ -110,7 +111,7 @@ class _Search:
         self._verdicts: dict[tuple[Fault, ...], bool] = {}
 
     def fails(self, faults: Sequence[Fault]) -> bool:
-        """Tell whether *faults*, which are milder than the best so far, fail, and are the best then."""
+        """Tell whether *faults*, which are milder than the best so far, fail. If they do, they become the best."""
         key = tuple(faults)
         is_new = key not in self._verdicts
         if is_new:
@@ -129,7 +130,7 @@ class _Search:
 
 
 def _reduce(search: _Search, nodes: Sequence[str]) -> None:
-    """Take faults away and make them milder, until nothing changes."""
+    """Remove faults and make the others milder, until nothing changes."""
     before: tuple[Fault, ...] | None = None
     while search.best != before:
         before = search.best
@@ -139,9 +140,9 @@ def _reduce(search: _Search, nodes: Sequence[str]) -> None:
 
 
 def ddmin(items: Sequence[_T], fails: Callable[[Sequence[_T]], bool]) -> Sequence[_T]:
-    """Return some of *items*, in their order, that fail, while without any one of them they do not.
+    """Return a subset of *items*, in their order, that fails but passes as soon as any one item is removed.
 
-    Zeller and Hildebrandt's algorithm, which takes for granted that *items* fail, and that it takes at least one.
+    This is Zeller and Hildebrandt's algorithm. It assumes that *items* fail and that the empty subset passes.
     """
     pieces = 2
     while len(items) > 1:
@@ -156,7 +157,10 @@ def ddmin(items: Sequence[_T], fails: Callable[[Sequence[_T]], bool]) -> Sequenc
 
 
 def _parts(items: Sequence[_T], pieces: int) -> Iterator[tuple[Sequence[_T], int]]:
-    """Yield each of so many *pieces* of *items*, then all but each; and into how many pieces to cut those then."""
+    """Cut *items* into *pieces*. Yield each piece, then the rest without each piece.
+
+    Each comes with the number of pieces to cut it into next.
+    """
     borders = [len(items) * k // pieces for k in range(pieces + 1)]
     for start, stop in itertools.pairwise(borders):
         yield items[start:stop], 2
@@ -166,7 +170,7 @@ def _parts(items: Sequence[_T], pieces: int) -> Iterator[tuple[Sequence[_T], int
 
 # Making one fault milder
 
-_FailsWith: TypeAlias = Callable[[Fault], bool]  # tells whether the schedule fails with that in the fault's place
+_FailsWith: TypeAlias = Callable[[Fault], bool]  # tells whether the schedule fails with this fault as a replacement
 
 
 def _make_milder(search: _Search, index: int, nodes: Sequence[str]) -> None:
@@ -179,7 +183,7 @@ def _make_milder(search: _Search, index: int, nodes: Sequence[str]) -> None:
 
 
 def _narrow(fault: Fault, fails_with: _FailsWith, nodes: Sequence[str]) -> None:
-    """Let *fault* befall fewer nodes or links."""
+    """Reduce the nodes or links that *fault* affects."""
     if isinstance(fault, NodeFault):
         ddmin(fault.nodes, lambda fewer: fails_with(attrs.evolve(fault, nodes=fewer)))
     else:
@@ -188,7 +192,7 @@ def _narrow(fault: Fault, fails_with: _FailsWith, nodes: Sequence[str]) -> None:
 
 
 def single_links(links: Links, nodes: Sequence[str]) -> Links:
-    """Return *links* with all links from one of *nodes* to another in place of those between all nodes."""
+    """Return *links*, with the group of all nodes expanded to single links from each of *nodes* to each other."""
     single: dict[tuple[str, str], None] = {}
     for link in links:
         if link == ("nodes", "nodes") and nodes:
@@ -199,7 +203,7 @@ def single_links(links: Links, nodes: Sequence[str]) -> Links:
 
 
 def _shorten(fault: Fault, fails_with: _FailsWith) -> None:
-    """Let *fault* begin and end at round times, then end, if it does not, then begin later and end sooner."""
+    """Round the times of *fault*, give it an end if it has none, then make it begin later and end earlier."""
 
     def attempt(at: float, until: float) -> None:
         nonlocal fault
@@ -233,7 +237,7 @@ def _before(seconds: float, step: float) -> float:
 
 
 def _lower(fault: Fault, fails_with: _FailsWith) -> None:
-    """Give *fault* smaller and rounder figures."""
+    """Make the figures of *fault* smaller and rounder."""
     for name in [field.name for field in attrs.fields(type(fault)) if field.name not in _NO_FIGURES]:
         without_effect = 1.0 if name == "factor" else 0.0
         lower: Fault | None = fault
@@ -245,7 +249,7 @@ def _lower(fault: Fault, fails_with: _FailsWith) -> None:
 
 
 def _milder_figures(figure: float, without_effect: float) -> Iterator[float]:
-    """Yield *without_effect*, then figures between that and *figure*."""
+    """Yield *without_effect*, then figures between it and *figure*."""
     distance = figure - without_effect
     if distance:
         yield without_effect
@@ -260,6 +264,6 @@ def _in_two_digits(figure: float) -> float:
 
 
 def _in_one_digit(figure: float) -> float:
-    """Return *figure* without its digits after the first."""
+    """Return *figure* cut to its first digit."""
     digits, _, exponent = f"{figure:.12e}".partition("e")
     return float(f"{digits.partition('.')[0]}e{exponent}")
