@@ -725,7 +725,7 @@ def test_a_simulation_is_for_plain_functions() -> None:
     async def inside() -> None:
         simulate("echo", echo.build)
 
-    with pytest.raises(RuntimeError, match=r"^a simulation runs Trio itself: call it from a plain function"):
+    with pytest.raises(RuntimeError, match=r"^a simulation starts its own Trio run: call it from a plain function"):
         trio.run(inside)
 
 

@@ -268,5 +268,5 @@ def test_a_log_line_acts_on_no_terminal() -> None:
 def test_a_trio_that_cannot_be_seeded_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Trio has not the names that seed its scheduler, nothing is run that nobody could repeat."""
     monkeypatch.delattr(f"trio._core._run.{name}")
-    with pytest.raises(RuntimeError, match=r"^trio .* keeps no _ALLOW_DETERMINISTIC_SCHEDULING and _r in trio\._core"):
+    with pytest.raises(RuntimeError, match=r"^trio .* has no _ALLOW_DETERMINISTIC_SCHEDULING and _r in trio\._core"):
         simulate("echo", echo.build)

@@ -227,11 +227,11 @@ SEND = b'{"i":0,"t":0,"event":"send","id":1,"message":{"src":"n1","dest":"n2","b
     [
         (b"[", r"journal\.jsonl cannot be read: "),
         (b"[" * 100_000, r"journal\.jsonl cannot be read: "),
-        (b'{"i":0,"t":0,"event":"send","id":1}', r"read: entry 1: 'send' lacks its message$"),
+        (b'{"i":0,"t":0,"event":"send","id":1}', r"read: entry 1: the 'send' event has no message$"),
         (b'{"i":0,"t":0,"event":"send","id":1,"message":5}', r"read: Expected `object`, got `int`$"),
-        (b'{"i":0,"t":0,"event":"drop","id":2}', r"read: entry 1: there is 'drop' of message 2, which was not sent$"),
-        (b'{"i":0,"t":0,"event":"begin"}', r"read: entry 1: 'begin' lacks its fault$"),
-        (b'{"i":0,"t":0,"event":"kill"}', r"read: entry 1: 'kill' lacks its node$"),
+        (b'{"i":0,"t":0,"event":"drop","id":2}', r"read: entry 1: 'drop' of message 2, which was not sent before$"),
+        (b'{"i":0,"t":0,"event":"begin"}', r"read: entry 1: the 'begin' event has no fault$"),
+        (b'{"i":0,"t":0,"event":"kill"}', r"read: entry 1: the 'kill' event has no node$"),
     ],
 )
 def test_a_journal_that_makes_no_sense_is_told(line: bytes, text: str, tmp_path: Path) -> None:

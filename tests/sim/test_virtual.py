@@ -111,8 +111,8 @@ async def test_an_async_function_simulates_in_a_thread() -> None:
     """In an async function a simulation is refused; the remedy that the error names works, and is the same run."""
     with pytest.raises(
         RuntimeError,
-        match=r"^a simulation runs Trio itself: call it from a plain function, not from an async one, or in a thread,"
-        r" as in await trio\.to_thread\.run_sync\(\.\.\.\)$",
+        match=r"^a simulation starts its own Trio run: call it from a plain function instead of an async one, or in a"
+        r" thread, with await trio\.to_thread\.run_sync\(\.\.\.\)$",
     ):
         simulate("echo", echo.build)
     here = await trio.to_thread.run_sync(digest)
@@ -153,10 +153,10 @@ def test_two_simulations_at_once_are_refused() -> None:
 
     assert simulate("echo", build, nodes=1, time_limit=1).valid is True
     assert refused[0] == (
-        "another simulation is under way in this process, in thread 'MainThread', and two at once cannot be"
-        " reproduced: make one after the other, or each in a process of its own, as --seeds and multiprocessing do"
+        "another simulation is running in this process, in thread 'MainThread', and two at once are not"
+        " reproducible: run one after the other, or each in its own process, as --seeds and multiprocessing do"
     )
-    assert refused[1].startswith("a simulation runs Trio itself")
+    assert refused[1].startswith("a simulation starts its own Trio run")
     assert simulate("echo", echo.build, time_limit=1).valid is True
 
 

@@ -1,1 +1,1 @@
-"""Chance and time that a seed decides: streams of random numbers, and a scheduler without chance of its own."""
+"""Determinism: random streams and a scheduler that depend on the seed alone, and virtual time."""

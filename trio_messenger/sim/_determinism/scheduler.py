@@ -1,14 +1,14 @@
-"""Virtual time and a seeded scheduler: the one place that reaches behind Trio's public API.
+"""Virtual time and a seeded scheduler. In the simulator, only this module uses private names of Trio.
 
-Trio shuffles the tasks that are ready to run, so that nobody relies on their order. For Hypothesis it keeps a switch
-that sorts them first, and a generator of random numbers that can be seeded. With both, and a clock that jumps, a run
-depends on nothing but its seed. The names are Trio's private ones; where they are missing, this says so instead of
-running on, no longer reproducible.
+Trio shuffles the tasks that are ready to run, so that programs do not rely on their order. For Hypothesis it has a
+switch that sorts the tasks first, and a random generator that can be seeded. With both, and a clock that jumps, a run
+depends only on its seed. The switch and the generator have private names. If a release of Trio lacks them,
+`run_virtual` raises an error, because its runs would not be reproducible.
 
-Switch and generator belong to the whole process, and other threads may run Trio, too. So the generator is replaced by
-one that gives the thread of the simulation the seeded numbers, and all others what they would have had. (The switch
-does them no harm: it only makes them sort.) Two simulations at once are refused: they would also share ``sys.stdout``
-and the handlers of `logging`.
+Switch and generator belong to the whole process, and other threads may run Trio too. So this module replaces the
+generator. Its replacement returns the seeded numbers in the thread of the simulation, and the original generator's
+numbers in all other threads. The switch only makes other threads sort their tasks. A second simulation at the same
+time raises an error, because two simulations would also share ``sys.stdout`` and the handlers of `logging`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from os import getpid  # what touches descriptors stays out of here
+from os import getpid  # not all of os: this layer does not use descriptors
 from pathlib import PurePath
 from random import Random
 from types import FrameType
@@ -43,21 +43,22 @@ def run_virtual(
     seed: int,
     instruments: Sequence[trio.abc.Instrument] = (),
 ) -> _T:
-    """Run ``async_fn(*args)`` in virtual time, its tasks in an order that *seed* decides.
+    """Run ``async_fn(*args)`` in virtual time, with an order of tasks that *seed* determines.
 
-    The clock begins at 0 and jumps to the next deadline whenever every task waits. Other threads may run Trio
-    meanwhile, but no other simulation.
+    The clock begins at 0 and jumps to the next deadline whenever every task waits. Other threads may run Trio at the
+    same time, but not another simulation.
 
     Args:
-      async_fn: What to run.
+      async_fn: The async function to run.
       args: Its arguments.
-      seed: Of the order of tasks.
-      instruments: Look on.
+      seed: The seed for the order of tasks.
+      instruments: Trio instruments for the run.
 
     Raises:
-      RuntimeError: if Trio runs already in this thread, if another simulation is under way in this process, or if Trio
-        is one whose scheduler cannot be seeded.
-      KeyboardInterrupt: if Ctrl-C came; in no group, of which pytest, for one, would think that a test has failed.
+      RuntimeError: if Trio already runs in this thread, if another simulation runs in this process, or if the
+        scheduler of this release of Trio cannot be seeded.
+      KeyboardInterrupt: if the user pressed Ctrl-C. It is never inside a group, because pytest, for example, would
+        report a group as a failed test.
     """
     _refuse_to_nest()
     with _alone(), _seeded_scheduler(seed):
@@ -75,7 +76,7 @@ def run_virtual(
 
 
 def _notes(exc: BaseException) -> Iterator[str]:
-    """Yield what was noted on *exc*, and, if it is a group, on those in it."""
+    """Yield the notes of *exc* and, if it is a group, of the exceptions in it."""
     yield from getattr(exc, "__notes__", [])
     if isinstance(exc, BaseExceptionGroup):
         for each in exc.exceptions:
@@ -85,20 +86,20 @@ def _notes(exc: BaseException) -> Iterator[str]:
 def _refuse_to_nest() -> None:
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(
-            "a simulation runs Trio itself: call it from a plain function, not from an async one, or in a thread, as in"
-            " await trio.to_thread.run_sync(...)"
+            "a simulation starts its own Trio run: call it from a plain function instead of an async one, or in a"
+            " thread, with await trio.to_thread.run_sync(...)"
         )
 
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Be the only simulation of this process; a process that was forked meanwhile is another one."""
-    global _running  # noqa: PLW0603 - it is of the process, as Trio's generator is
+    """While inside, be the only simulation of this process. A forked process may run its own simulation."""
+    global _running  # noqa: PLW0603 - it belongs to the process, like Trio's generator
     with _entering:
         if _running is not None and _running[0] == getpid():
             raise RuntimeError(
-                f"another simulation is under way in this process, in thread {_running[1].name!r}, and two at once"
-                " cannot be reproduced: make one after the other, or each in a process of its own, as --seeds and"
+                f"another simulation is running in this process, in thread {_running[1].name!r}, and two at once"
+                " are not reproducible: run one after the other, or each in its own process, as --seeds and"
                 " multiprocessing do"
             )
         before, _running = _running, (getpid(), threading.current_thread())
@@ -124,7 +125,7 @@ def _seeded_scheduler(seed: int) -> Iterator[None]:
 
 @final
 class _OneThreads(Random):
-    """Draws from *seeded* in the thread that has made it, and from *others* in all others."""
+    """Draws from *seeded* in the thread that created it, and from *others* in all other threads."""
 
     def __init__(self, seeded: Random, others: Random) -> None:
         super().__init__(0)
@@ -148,49 +149,50 @@ def _scheduler_module() -> Any:
         getattr(module, _GENERATOR, None), Random
     ):
         raise RuntimeError(
-            f"trio {trio.__version__} keeps no {_SWITCH} and {_GENERATOR} in trio._core._run, by which a simulation"
-            " seeds its scheduler; use a release of Trio that does"
+            f"trio {trio.__version__} has no {_SWITCH} and {_GENERATOR} in trio._core._run; a simulation needs them to"
+            " seed the scheduler: use a release of Trio that has them"
         )
     return module
 
 
-# Tasks, seen from outside
+# Inspecting and ending tasks from outside
 
 
 def end_by_force(task: trio.lowlevel.Task) -> None:
-    """Let *task* take no further turn, whatever it catches: as SIGKILL ends a process.
+    """End *task* before its next turn, whatever exceptions it catches, as SIGKILL ends a process.
 
-    It counts as ended when its next turn comes.
+    To Trio, the task has ended once its next turn comes.
     """
     task.context = _Ended(task)  # type: ignore[assignment]
 
 
 _never_closed: Final[list[object]] = []
-"""Coroutines that went on when they were closed, too. Python would complain of each that it has to throw away."""
+"""Coroutines that kept running when they were closed. A reference to each stays here, because Python would complain
+when it collects one."""
 
 
 @final
 class _Ended:
-    """Stands in for the context of a task, in which Trio lets it take its next turn."""
+    """Replaces the context of a task. Trio runs the next turn of the task in that context."""
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self._coroutine = task.coro
         self._context = task.context
 
     def run(self, *_: object) -> NoReturn:
-        """Tell Trio that the coroutine has returned."""
+        """Close the coroutine and tell Trio that it has returned."""
         awaited = list(_awaited(self._coroutine))
-        with contextlib.suppress(BaseException):  # whatever comes out of it, nobody is left to care
+        with contextlib.suppress(BaseException):  # nothing is left that could handle an exception of it
             self._context.run(self._coroutine.close)
         _never_closed.extend(each for each in awaited if _is_open(each))
         raise StopIteration
 
     def get(self, *_: object) -> None:
-        """Return None: the task belongs to nobody any more."""
+        """Return None, because the task no longer belongs to a node."""
 
 
 def _awaited(coroutine: Any) -> Iterator[Any]:
-    """Yield *coroutine*, what it awaits, what that awaits, and so on."""
+    """Yield *coroutine*, the object that it awaits, the object that this one awaits, and so on."""
     while coroutine is not None:
         yield coroutine
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
@@ -201,7 +203,7 @@ def _is_open(coroutine: Any) -> bool:
 
 
 def unshield(task: trio.lowlevel.Task) -> None:
-    """Let every cancellation around *task* reach it, also through shields."""
+    """Remove the shields around *task*, so that every surrounding cancellation reaches it."""
     status: Any = task._cancel_status
     while status is not None:
         status._scope.shield = False
@@ -214,20 +216,20 @@ _LOOP: Final = "trio._core._run"
 
 
 def place_of(task: trio.lowlevel.Task) -> str:
-    """Return which function *task* is in, and where: the innermost one that is of no library, if there is one."""
+    """Return the function that *task* is in, with file and line: the innermost one of user code if there is any."""
     return _place([(frame, line) for frame, line in task.iter_await_frames()][::-1]) or task.name
 
 
 def place_of_error(exc: BaseException) -> str:
-    """Return the same of where *exc* was raised."""
+    """Return the function that raised *exc*, chosen and described as in `place_of`."""
     return _place([*traceback.walk_tb(exc.__traceback__)][::-1])
 
 
 def place_in_thread(thread: int) -> str:
-    """Return the same of the task that runs in *thread*; nothing if none does.
+    """Return the function of the task that runs in *thread*, as `place_of` does; an empty string if no task runs.
 
     Args:
-      thread: Its number, as `threading.get_ident` has it.
+      thread: The number of the thread, as returned by `threading.get_ident`.
     """
     frames: list[tuple[FrameType, int]] = []
     for frame, line in traceback.walk_stack(sys._current_frames().get(thread)):
@@ -238,7 +240,7 @@ def place_in_thread(thread: int) -> str:
 
 
 def _place(frames: Sequence[tuple[FrameType, int]]) -> str:
-    """Return the first of *frames*, the innermost first, that is of no library, or else the first."""
+    """Return the first of *frames*, which are innermost first, that is user code; if there is none, the first."""
     for frame, line in [each for each in frames if _is_theirs(each[0])] or frames[:1]:
         return f"{frame.f_code.co_name} ({PurePath(frame.f_code.co_filename).name}:{line})"
     return ""

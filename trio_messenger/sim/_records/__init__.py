@@ -1,1 +1,1 @@
-"""What happened in a run, as values: the history of operations, and the journal of messages."""
+"""Records of a run: the history of operations, and the journal of messages and events."""

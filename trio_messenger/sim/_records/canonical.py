@@ -1,8 +1,7 @@
-"""When two JSON values are the same, to services and to checkers: if and only if their canonical forms are.
+"""The canonical form of JSON values. Services and checkers treat two values as equal if their canonical forms are.
 
-Python's ``==`` takes ``True``, ``1`` and ``1.0`` for one value. Maelstrom does not, so neither do we: ``1``, ``"1"``,
-``true`` and ``1.0`` are four values. The order in which an object lists its fields does not matter, nor does the sign
-of ``0.0``.
+Python's ``==`` treats ``True``, ``1`` and ``1.0`` as equal. Maelstrom does not, and neither do we: ``1``, ``"1"``,
+``true`` and ``1.0`` are four values. The order of an object's fields and the sign of ``0.0`` are ignored.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 Json: TypeAlias = bytes
-"""A JSON value as text: the fields of objects sorted by name, no blanks."""
+"""A JSON value as text, without blanks, with the fields of objects sorted by name."""
 
 as_json: Final = msgspec.json.Encoder(order="deterministic").encode
-"""Returns the text of a value, a `Json`, that `from_json` makes the same value of."""
+"""Encodes a value as a `Json`; `from_json` decodes it."""
 
 from_json: Final = msgspec.json.Decoder().decode
-"""Returns a new value, which the text stands for."""
+"""Decodes a `Json` to a new value."""
 
 
 def canonical(json: Json) -> Json:
-    """Return what all texts of values that are the same have in common: *json* itself, nearly always."""
+    """Return the canonical form of *json*, which is nearly always *json* itself."""
     return json if b"-0.0" not in json else as_json(_without_sign(from_json(json)))
 
 
 def _without_sign(value: Any) -> Any:
-    """Return *value* with 0.0 for -0.0, wherever that is."""
+    """Return *value* with every -0.0 replaced by 0.0, at any depth."""
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, list):

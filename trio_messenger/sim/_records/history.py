@@ -1,10 +1,11 @@
-"""The history of a run: what clients asked, when, and how each operation ended. All that a checker ever sees.
+"""The history of a run: the operations that clients invoked, when, and how each one ended.
 
-The form is Jepsen's. Each operation is invoked by a *process*, a client that does one thing at a time, and ends as
+A checker sees the history and nothing else. The format is Jepsen's. A *process* is a client that does one thing at a
+time. It invokes an operation, which ends as
 
 - ``ok``: it happened;
-- ``fail``: it surely did not happen and never will;
-- ``info``: nobody knows. It may happen at any later time, so its process is not used again.
+- ``fail``: it did not happen and never will;
+- ``info``: its outcome is unknown. It may still happen at any later time, so its process is not used again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal, TypeAlias, final
 import attrs
 
 OpType: TypeAlias = Literal["invoke", "ok", "fail", "info"]
-"""``invoke`` for the beginning of an operation, the others for its end."""
+"""``invoke`` is the beginning of an operation; the others are its end."""
 
 
 @final
@@ -24,32 +25,32 @@ class Op:
     """The beginning or the end of an operation."""
 
     index: int
-    """The place in the history, from 0."""
+    """Its index in the history, from 0."""
     time: int
     """Nanoseconds since the main phase began."""
     type: OpType
-    """Whether it begins or how it ended."""
+    """Whether it is the beginning, or how the operation ended."""
     process: int
-    """Who asked."""
+    """The number of the process that invoked the operation."""
     f: str
-    """What was asked, such as ``read`` or ``add``."""
+    """The function of the operation, such as ``read`` or ``add``."""
     value: Any = None
-    """What is read, written or added: a JSON value. What was asked for, if it begins; what came of it, if it is ok."""
+    """The value that is read, written or added, as JSON: the argument at the beginning, the result at an ``ok`` end."""
     error: str | None = None
-    """Why it did not end well, in one line."""
+    """Why the operation failed or its outcome is unknown, in one line."""
     final: bool = False
-    """Whether it is one of the last, after all faults are healed."""
+    """Whether the operation belongs to the final phase, after all faults are healed."""
     node: str | None = None
-    """The id of the node that was asked; None if the history does not say."""
+    """The id of the node that received the request; None if the history does not say."""
     audit: bool = False
-    """Whether it is an audit: one of the reads with which the simulator looks at every node in the end, beyond what the
-    workload asks. Audits are judged, but do not count as operations."""
+    """Whether it is an audit. Audits are reads that the simulator itself sends to every node at the end of a run, in
+    addition to the workload. Checkers judge them, but they do not count as operations."""
 
 
 @final
 @attrs.frozen
 class Operation:
-    """An operation as a whole."""
+    """An operation: its beginning and its end."""
 
     invocation: Op
     """Its beginning."""
@@ -58,12 +59,12 @@ class Operation:
 
     @property
     def outcome(self) -> OpType:
-        """``ok``, ``fail`` or ``info``; one without an end may still happen, so it is ``info``."""
+        """``ok``, ``fail`` or ``info``. An operation without an end may still happen, so it is ``info``."""
         return "info" if self.completion is None else self.completion.type
 
     @property
     def f(self) -> str:
-        """What was asked."""
+        """The function of the operation, such as ``read``; see `Op.f`."""
         return self.invocation.f
 
 
@@ -72,18 +73,18 @@ class History:
     """The beginnings and ends of all operations, in the order in which they happened.
 
     Args:
-      ops: In that order, with the indexes 0, 1, 2, ...
+      ops: The entries in that order, with the indexes 0, 1, 2, ...
     """
 
     def __init__(self, ops: Iterable[Op] = ()) -> None:
         self._ops = list(ops)
 
     def append(self, op: Op) -> None:
-        """Add what happened last."""
+        """Add the latest entry."""
         self._ops.append(op)
 
     def __len__(self) -> int:
-        """How many beginnings and ends there are."""
+        """Return the number of beginnings and ends."""
         return len(self._ops)
 
     def __iter__(self) -> Iterator[Op]:
@@ -93,7 +94,7 @@ class History:
         return self._ops[index]
 
     def operations(self, *fs: str) -> list[Operation]:
-        """Return the operations, whole, in the order in which they began; only those of *fs*, if any are given."""
+        """Return the operations in the order in which they began; if *fs* are given, only those with one of these."""
         ends: dict[int, Op] = {}
         begun: dict[int, int] = {}
         for op in self._ops:
@@ -104,5 +105,5 @@ class History:
         return [Operation(op, ends.get(op.index)) for op in self._ops if op.type == "invoke" and (not fs or op.f in fs)]
 
     def counted(self) -> list[Operation]:
-        """Return the operations that figures are made of: all but audits."""
+        """Return the operations that count in statistics: all except audits."""
         return [operation for operation in self.operations() if not operation.invocation.audit]

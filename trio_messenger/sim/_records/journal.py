@@ -1,7 +1,7 @@
-"""The journal of a run: every send, delivery and drop, and whatever befell the nodes, in order.
+"""The journal of a run: every send, delivery and drop, and every event of nodes and faults, in order.
 
-One entry is one line of ``journal.jsonl``. The digest is taken over those lines, so two runs with the same digest
-exchanged the same messages, byte for byte, at the same times.
+Each entry is one line of ``journal.jsonl``. The digest covers these lines. So two runs with the same digest exchanged
+the same messages, byte for byte, at the same times.
 """
 
 from __future__ import annotations
@@ -14,42 +14,44 @@ from typing import Any, Final, Literal, TypeAlias, final, get_args
 import msgspec
 
 MessageEvent: TypeAlias = Literal["send", "deliver", "drop", "duplicate"]
-"""What becomes of a message. Each has one ``send``; then a ``deliver`` or a ``drop``, and another one of these for each
-``duplicate``. What is still on its way at the end has neither."""
+"""An event of a message. Each message has one ``send``, then one ``deliver`` or ``drop``, and another of these for each
+``duplicate``. A message that is still on its way at the end has neither."""
 
 NodeEvent: TypeAlias = Literal["start", "ready", "kill", "pause", "resume", "exit", "begin", "end", "audit"]
-"""What becomes of a node (``start``: its process runs; ``ready``: ``init_ok`` came; ``exit``: it ended of itself), the
-``begin`` and ``end`` of a fault, and the beginning of the ``audit``, in which the simulator reads every node."""
+"""Any other event. Nodes have ``start`` (the process runs), ``ready`` (``init_ok`` arrived), ``kill``, ``pause``,
+``resume`` and ``exit`` (the node ended by itself). Faults have ``begin`` and ``end``. ``audit`` is the beginning of the
+audit, in which the simulator reads every node."""
 
 DropReason: TypeAlias = Literal["partition", "loss", "down", "unknown"]
-"""Why a message was dropped: a partition, loss, a dead or restarted receiver, a receiver that does not exist."""
+"""Why a message was dropped: a partition, loss, a receiver that is dead or was restarted (``down``), or one that does
+not exist (``unknown``)."""
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """One line of the journal. Fields that say nothing are left out."""
+    """One line of the journal. The file leaves out fields with default values."""
 
     i: int
-    """The place in the journal, from 0."""
+    """Its index in the journal, from 0."""
     t: int
     """Nanoseconds since the main phase began; negative during set-up."""
     event: MessageEvent | NodeEvent
-    """What happened."""
+    """The event."""
     id: int | None = None
-    """The network's number of the message."""
+    """The number that the network gave to the message."""
     message: msgspec.Raw | None = None
     """With ``send``: the whole message as JSON, as its sender wrote it."""
     reason: DropReason | None = None
-    """With ``drop``: why."""
+    """With ``drop``: the reason."""
     fault: int | None = None
-    """The index in the schedule of the fault that this is the beginning, the end or the effect of."""
+    """The index in the schedule of the fault that begins, ends, or caused the event."""
     node: str | None = None
-    """The id of the node that this befell."""
+    """The id of the node that the event concerns."""
     text: str | None = None
-    """More, for people."""
+    """Details for people."""
 
 
 class _Line(Entry, kw_only=True, gc=False):
-    message: msgspec.Raw = msgspec.Raw()  # as one of a union it can be encoded, but not decoded
+    message: msgspec.Raw = msgspec.Raw()  # msgspec can encode a union with Raw, but not decode it
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -64,7 +66,7 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(_OF_MESSAGES, ("id",)),
     "send": ("id", "message"),
 }
-"""The fields that an entry has whatever else it has."""
+"""The fields that entries of each event always have."""
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -89,7 +91,7 @@ class Journal:
         self._entries = list(entries)
 
     def __len__(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -99,46 +101,51 @@ class Journal:
         return self._entries[index]
 
     def note(self, t: int, event: MessageEvent | NodeEvent, **fields: Any) -> None:
-        """Add an entry for what happened at *t* nanoseconds."""
+        """Add an entry for an event at *t* nanoseconds."""
         self._entries.append(Entry(i=len(self._entries), t=t, event=event, **fields))
 
     def shift(self, nanoseconds: int) -> None:
-        """Add *nanoseconds* to the time of all entries, since time counts from another moment."""
+        """Add *nanoseconds* to the time of all entries, to make time count from another moment."""
         for entry in self._entries:
             entry.t += nanoseconds
 
     def lines(self) -> Iterator[bytes]:
-        """Yield each entry as it stands in the file, without the newline."""
+        """Yield each entry as a line of the file, without the newline."""
         yield from map(_encoder.encode, self._entries)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file, in hexadecimal."""
+        """Return the SHA-256 digest of the file, in hexadecimal."""
         total = hashlib.sha256()
         for line in self.lines():
             total.update(line + b"\n")
         return total.hexdigest()
 
     def check(self) -> None:
-        """Raise `ValueError` if an entry lacks what others, or those who draw them, rely on."""
+        """Check the entries, so that code that reads them can rely on their fields.
+
+        Raises:
+          ValueError: if an entry lacks a field that its event needs, if a message is malformed, or if an entry refers
+            to a message that was not sent before it.
+        """
         sent: set[int | None] = set()
         for place, entry in enumerate(self._entries):
             for needed in _NEEDS.get(entry.event, ()):
                 if getattr(entry, needed) is None:
-                    raise ValueError(f"entry {place}: {entry.event!r} lacks its {needed}")
+                    raise ValueError(f"entry {place}: the {entry.event!r} event has no {needed}")
             if entry.message is not None:
                 _check_message(bytes(entry.message))
                 sent.add(entry.id)
             elif entry.event in _OF_MESSAGES and entry.id not in sent:
-                raise ValueError(f"entry {place}: there is {entry.event!r} of message {entry.id}, which was not sent")
+                raise ValueError(f"entry {place}: {entry.event!r} of message {entry.id}, which was not sent before")
 
     def save(self, path: Path) -> None:
-        """Write the file."""
+        """Write the journal to the file *path*."""
         with path.open("wb") as file:
             for line in self.lines():
                 file.write(line + b"\n")
 
     @classmethod
     def load(cls, path: Path) -> Journal:
-        """Read a file that `save` has written."""
+        """Read a file that `save` wrote."""
         with path.open("rb") as file:
             return cls(map(_from_line, file))
