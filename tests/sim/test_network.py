@@ -408,7 +408,8 @@ def test_latencies_are_whole_milliseconds_of_their_law(distribution: Distributio
 def test_a_latency_that_would_always_be_none_is_refused(mean: float, distribution: Distribution) -> None:
     """Less than a millisecond would be rounded down to nothing, and whoever asked for it would not know."""
     text = (
-        f"a {distribution} latency of {mean} ms is none, since messages take whole milliseconds; give 1 or more, or 0"
+        f"a {distribution} latency of {mean} ms is always 0, because latencies are whole milliseconds; give 1 or more,"
+        " or 0 for no latency"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         Latency(mean, distribution)

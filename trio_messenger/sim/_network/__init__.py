@@ -1,1 +1,1 @@
-"""The simulated network: what carries messages, how long that takes, and what faults do to it."""
+"""The simulated network: it carries messages, delays them, and applies faults to them."""

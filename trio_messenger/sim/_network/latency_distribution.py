@@ -1,4 +1,4 @@
-"""How long messages take: Maelstrom's laws."""
+"""Latency distributions of the simulated network; the same as Maelstrom's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Distribution: TypeAlias = Literal["constant", "uniform", "exponential"]
 """How latencies are distributed around their mean; Maelstrom's ``--latency-dist``."""
 
 DISTRIBUTIONS: Final[tuple[Distribution, ...]] = get_args(Distribution)
-"""All of them."""
+"""All distributions."""
 
 
 _GREATEST_DRAW: Final = 1 - 2**-53
@@ -22,12 +22,12 @@ _GREATEST_DRAW: Final = 1 - 2**-53
 @final
 @attrs.frozen
 class Latency:
-    """A law of latencies. Drawn in whole milliseconds, as Maelstrom does (its ``net.clj``)."""
+    """A distribution of latencies. Latencies are whole milliseconds, as in Maelstrom (``net.clj``)."""
 
     mean: float = attrs.field(default=0.0)
-    """Milliseconds. 0 is no latency at all, whatever the distribution (Maelstrom hangs or fails there)."""
+    """The mean in milliseconds. 0 means no latency with any distribution (Maelstrom hangs or fails with 0)."""
     distribution: Distribution = attrs.field(default="constant", validator=attrs.validators.in_(DISTRIBUTIONS))
-    """``constant``: the mean; ``uniform``: from 0 up to, but without, twice the mean; ``exponential``."""
+    """``constant``: the mean; ``uniform``: from 0 to less than twice the mean; ``exponential``."""
 
     @mean.validator
     def _is_duration(self, _: object, mean: float) -> None:
@@ -39,12 +39,12 @@ class Latency:
     def _is_not_in_vain(self, _: object, distribution: str) -> None:
         if self.mean > 0 and self.seconds(_GREATEST_DRAW) == 0:
             raise ValueError(
-                f"a {distribution} latency of {self.mean} ms is none, since messages take whole milliseconds;"
-                " give 1 or more, or 0"
+                f"a {distribution} latency of {self.mean} ms is always 0, because latencies are whole milliseconds;"
+                " give 1 or more, or 0 for no latency"
             )
 
     def seconds(self, draw: float) -> float:
-        """Return the latency, in seconds, that *draw*, evenly distributed from 0 up to 1, stands for."""
+        """Return the latency in seconds for *draw*, a number that is uniformly distributed from 0 to less than 1."""
         if self.distribution == "constant" or self.mean == 0:
             milliseconds = self.mean
         elif self.distribution == "uniform":

@@ -1,4 +1,4 @@
-"""What the faults in force do to a link."""
+"""The effects of the active faults on each link."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .._determinism.random_streams import Draws
 from .._faults.faults import Duplication, LinkFault, Links, Loss, Partition, Reordering, SlowLinks
 
 BASE: Final = -1
-"""Stands for the index of what is no fault of the schedule, but the network's own loss and duplication."""
+"""The fault index for the network's own loss and duplication, which are not part of the schedule."""
 
 
 @final
 @attrs.frozen
 class Effects:
-    """What befalls the messages on one link, by the faults' indexes in the schedule; there is at least one."""
+    """The effects of one or more faults on the messages of a link. A fault is named by its index in the schedule."""
 
     partition: int | None
-    """The partition that cuts it, if any."""
+    """The index of the partition that cuts the link; None if there is none."""
     _losses: tuple[tuple[float, int], ...]  # rates, the network's own first
     _duplications: tuple[tuple[float, int], ...]
     _slow: tuple[tuple[SlowLinks, int], ...]
@@ -29,15 +29,15 @@ class Effects:
     _bites: Counter[int]
 
     def loss(self, draws: Draws) -> int | None:
-        """Return the index of what loses the message; None if nothing does."""
+        """Return the index of the fault that loses the message; None if it is not lost."""
         return self._first(self._losses, draws.loss)
 
     def duplication(self, draws: Draws) -> int | None:
-        """Return the index of what duplicates the message; None if nothing does."""
+        """Return the index of the fault that duplicates the message; None if it is not duplicated."""
         return self._first(self._duplications, draws.duplicate)
 
     def delay(self, seconds: float, draws: Draws) -> float:
-        """Return how long a message takes, in seconds, that would take *seconds*."""
+        """Return the delay in seconds of a message that would take *seconds* without these faults."""
         for slow, index in self._slow:
             slower = seconds * slow.factor + slow.extra
             self._bites[index] += slower != seconds
@@ -50,7 +50,7 @@ class Effects:
         return seconds
 
     def _first(self, rates: tuple[tuple[float, int], ...], draw: float) -> int | None:
-        # One draw for all of them: that one is removed changes nothing about the others.
+        # All faults share one draw, so removing one of them changes nothing for the others.
         for rate, index in rates:
             if draw < rate:
                 if index != BASE:
@@ -61,20 +61,20 @@ class Effects:
 
 @final
 class LinkFaults:
-    """The link faults in force.
+    """The active link faults.
 
     Args:
-      role: Tells what an id is: ``nodes``, ``services`` or ``clients``.
-      bites: Where each effect is counted.
-      loss: The probability with which messages between nodes are lost at any time.
-      duplicate: The same for duplication.
+      role: Returns the role of an id: ``nodes``, ``services`` or ``clients``.
+      bites: Counts each effect, by the index of its fault.
+      loss: The probability, at any time, that a message between nodes is lost.
+      duplicate: The probability, at any time, that a message between nodes is duplicated.
     """
 
     def __init__(
         self, role: Callable[[str], str | None], bites: Counter[int], loss: float = 0.0, duplicate: float = 0.0
     ) -> None:
         self.version: int = 0
-        """Another one whenever faults begin or end: what `on` returned holds until then."""
+        """Changes whenever a fault begins or ends. Results of `on` are valid until then."""
         self._role = role
         self._bites = bites
         self._in_force: dict[int, LinkFault] = {}
@@ -82,7 +82,7 @@ class LinkFaults:
         self._base = [fault for fault in base if fault.rate]
 
     def begin(self, index: int, fault: LinkFault) -> None:
-        """Put *fault* in force."""
+        """Activate *fault*, the one at *index* of the schedule."""
         self._in_force[index] = fault
         self.version += 1
 
@@ -92,7 +92,7 @@ class LinkFaults:
         self.version += 1
 
     def on(self, src: str, dest: str) -> Effects | None:
-        """Return what befalls messages from *src* to *dest*; None if nothing."""
+        """Return the effects on messages from *src* to *dest*; None if there are none."""
         faults: list[tuple[LinkFault, int]] = [(fault, BASE) for fault in self._base]
         faults += [(fault, index) for index, fault in self._in_force.items()]
         faults = [(fault, index) for fault, index in faults if self._covers(fault.links, src, dest)]

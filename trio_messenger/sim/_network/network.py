@@ -1,11 +1,10 @@
-"""The simulated network: takes messages from anyone with an id, and delivers them, or does not, by Maelstrom's laws.
+"""The simulated network: takes messages from every member, and delivers or drops them by Maelstrom's rules.
 
-What differs from Maelstrom, on purpose: whether a message is lost, cut off by a partition or duplicated is decided at
-the moment it would be delivered; and a message that is due waits for none that is not. Its latency is drawn when it is
-sent. Messages on one link with one time of delivery keep their order; let some be held back, to see them overtaken.
+It differs from Maelstrom on purpose in two points. It decides when a message is due whether a fault drops or duplicates
+it. And a message that is due never waits for one that is not due yet. The latency is drawn when the message is sent.
+Messages on one link that are due at the same time keep their order, unless a fault holds some of them back.
 
-All chance comes from streams keyed by link and number (see `_determinism/random_streams.py`),
-and is the same whatever faults there are.
+All random draws are keyed by link and number (see `_determinism/random_streams.py`), so faults do not change them.
 """
 
 from __future__ import annotations
@@ -29,30 +28,30 @@ from .latency_distribution import Latency
 from .links import Effects, LinkFaults
 
 Role: TypeAlias = Literal["nodes", "services", "clients"]
-"""What someone with an id is; also the group that the links of a fault may name."""
+"""The role of a member, which is also the name of its group in the links of a fault."""
 
 COPY_DELAY: Final = 0.1
-"""Seconds after which the copy of a message comes at the latest, or twice the mean latency if that is more."""
+"""The greatest delay of a message's copy, in seconds; twice the mean latency if that is more."""
 
 _decode = msgspec.json.Decoder(Message).decode
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """A message as it is delivered."""
+    """A delivery of a message."""
 
     message: Message
-    """Decoded for this delivery alone: the receiver may change it."""
+    """The message, decoded for this delivery alone, so the receiver may change it."""
     line: bytes
-    """As its sender wrote it."""
+    """The message as its sender wrote it."""
     id: int
-    """The network's number of it; a copy has that of the original."""
+    """The number that the network gave to the message. A copy has the number of its original."""
 
 
 @attrs.define(eq=False)
 class _Member:
     role: Role
     deliver: Callable[[Delivery], object] | None  # None while it is down
-    since: int  # the first message that can reach it: what was sent before it came up is lost
+    since: int  # the first message that can reach it; messages that were sent before it came up are lost
 
 
 @attrs.define(eq=False)
@@ -62,7 +61,7 @@ class _Link:
     latency: Latency
     sent: int = 0
     effects: Effects | None = None
-    effects_of: int = -1  # the version of the faults that `effects` stands for
+    effects_of: int = -1  # the version of the faults that `effects` belongs to
 
 
 class _Flight(msgspec.Struct, gc=False):
@@ -77,9 +76,9 @@ class Network:
     """Carries messages between nodes, services and clients.
 
     Args:
-      streams: Of the run.
-      journal: Where everything is noted.
-      latency: Of all links but those of clients, which have none, as in Maelstrom.
+      streams: The random streams of the run.
+      journal: Records every event.
+      latency: The latency of all links except those of clients, which have none, as in Maelstrom.
       loss: The probability that a message from node to node is lost.
       duplicate: The probability that a message from node to node is duplicated.
     """
@@ -88,11 +87,11 @@ class Network:
         self, streams: Streams, journal: Journal, latency: Latency, *, loss: float = 0.0, duplicate: float = 0.0
     ) -> None:
         self.journal: Final = journal
-        """Everything that happened."""
+        """The record of all events."""
         self.bites: Final[Counter[int]] = Counter()
         """How often each fault took effect, by its index in the schedule."""
         self.faults: Final = LinkFaults(self.role, self.bites, loss, duplicate)
-        """Those in force."""
+        """The active link faults."""
         self._streams = streams
         self._latency = latency
         self._members: dict[str, _Member] = {}
@@ -105,7 +104,7 @@ class Network:
         self._copy_delay = max(COPY_DELAY, 2 * latency.mean / 1000)
 
     def start(self) -> None:
-        """Count time from now on; whatever the journal already has happened at negative times then."""
+        """Make time count from now on. Entries that the journal already has get negative times."""
         self.journal.shift(-self.now())
         self._start = trio.current_time()
 
@@ -115,24 +114,24 @@ class Network:
 
     @property
     def sent(self) -> int:
-        """How many messages were taken so far: the number of the next one."""
+        """The number of messages taken so far, which is also the number of the next one."""
         return self._next_id
 
     def role(self, member_id: str) -> Role | None:
-        """Return what *member_id* is; None if there never was such a member."""
+        """Return the role of *member_id*; None if there never was such a member."""
         member = self._members.get(member_id)
         return None if member is None else member.role
 
     def attach(self, member_id: str, role: Role, deliver: Callable[[Delivery], object]) -> None:
-        """Let *member_id* receive what is sent to it from now on; *deliver* is called with each and must not wait."""
+        """Let *member_id* receive messages sent from now on. *deliver* is called with each and must not wait."""
         self._members[member_id] = _Member(role, deliver, self._next_id)
 
     def detach(self, member_id: str) -> None:
-        """Let *member_id* receive nothing more, nor what is on its way; its id stays known."""
+        """Stop deliveries to *member_id*, also of messages that are on their way. Its id stays known."""
         self._members[member_id].deliver = None
 
     def begin(self, index: int, fault: LinkFault) -> None:
-        """Put *fault*, the one at *index* of the schedule, in force."""
+        """Activate *fault*, the one at *index* of the schedule."""
         self.faults.begin(index, fault)
 
     def end(self, index: int) -> None:
@@ -140,14 +139,14 @@ class Network:
         self.faults.end(index)
 
     def send(self, line: bytes, text: str | None = None) -> None:
-        """Take a message to deliver.
+        """Take a message for delivery.
 
         Args:
-          line: The whole message as JSON, without a newline. It is not checked that its ``src`` sends it.
-          text: More about it, for people; it stands in the journal.
+          line: The whole message as JSON, without a newline. Its ``src`` is not checked against the real sender.
+          text: Details for people; recorded in the journal.
 
         Raises:
-          msgspec.ValidationError, msgspec.DecodeError: if it is no message.
+          msgspec.ValidationError, msgspec.DecodeError: if *line* is not a message.
         """
         message = _decode(line)
         delivery = Delivery(message, line, self._next_id)
@@ -161,10 +160,10 @@ class Network:
         if delay or (self._queue and self._queue[0][0] <= now):
             self._push(now + delay, flight)
         else:
-            self._arrive(flight)  # at once: nobody has to wake up to carry it
+            self._arrive(flight)  # at once, without waking the task of `run`
 
     async def run(self) -> None:
-        """Deliver what is due, until cancelled."""
+        """Deliver messages when they are due, until cancelled."""
         while True:
             due = self._queue[0][0] if self._queue else math.inf
             with trio.CancelScope(deadline=due) as self._nap:
@@ -177,7 +176,7 @@ class Network:
         is_clients = self.role(src) == "clients" or self.role(dest) == "clients"
         link = _Link(src, dest, Latency() if is_clients else self._latency)
         if dest in self._members:
-            self._links[src, dest] = link  # names that do not exist are not collected
+            self._links[src, dest] = link  # do not collect links to ids that do not exist
         return link
 
     def _push(self, due: float, flight: _Flight) -> None:
@@ -189,14 +188,14 @@ class Network:
         return self._streams.draws(flight.link.src, flight.link.dest, flight.n)
 
     def _effects(self, link: _Link) -> Effects | None:
-        """Return what the faults in force do to *link*; None if nothing."""
+        """Return the effects of the active faults on *link*; None if there are none."""
         if link.effects_of != self.faults.version:
             link.effects = self.faults.on(link.src, link.dest)
             link.effects_of = self.faults.version
         return link.effects
 
     def _delay(self, flight: _Flight) -> float:
-        """Return how many seconds a message that is sent now takes."""
+        """Return the delay in seconds of a message that is sent now."""
         latency, effects = flight.link.latency, self._effects(flight.link)
         if effects is None and (latency.mean == 0 or latency.distribution == "constant"):
             return latency.seconds(0.0)
@@ -217,13 +216,13 @@ class Network:
             self._arrive_if(flight, effects, receiver.deliver)
 
     def _arrive_if(self, flight: _Flight, effects: Effects, deliver: Callable[[Delivery], object]) -> None:
-        """Deliver the message, unless a fault is in the way."""
+        """Deliver the message, unless a fault drops it."""
         delivery = flight.delivery
         if effects.partition is not None:
             self.bites[effects.partition] += 1
             self._drop(delivery, "partition", effects.partition)
             return
-        if not flight.is_copy:  # a copy is neither lost nor duplicated: one message, one decision
+        if not flight.is_copy:  # the decision about the original also holds for the copy
             draws = self._draws(flight)
             loss = effects.loss(draws)
             if loss is not None:

@@ -1,11 +1,11 @@
-"""Maelstrom's services, for the nodes of a run to use: pure state machines, one request at a time.
+"""Maelstrom's services for the nodes of a run: pure state machines that serve one request at a time.
 
-They do what Maelstrom's do (its ``service.clj``), except that
+They behave like Maelstrom's services (``service.clj``), except that
 
-- seq-kv has a defect mended, which its module describes;
-- the replicas of lww-kv, which never merge there either, can be made to (`LWW_KV_VARIANTS`);
-- a request of unknown type is answered with error 10, where Maelstrom logs an exception and keeps silent;
-- a request that lacks a field is answered with error 12, where Maelstrom takes the field for null.
+- seq-kv fixes a bug, which its module describes;
+- the replicas of lww-kv never merge, like Maelstrom's, but an option makes them merge (`LWW_KV_VARIANTS`);
+- they answer a request of unknown type with error 10, where Maelstrom logs an exception and sends no reply;
+- they answer a request that lacks a field with error 12, where Maelstrom reads the field as null.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .seq_kv import SeqKv
 
 
 class Service(Protocol):
-    """What a service is: a state, and what it answers."""
+    """The interface of a service: it holds a state and answers requests."""
 
     @property
     def age(self) -> int:
-        """How many changes of the key were unknown to the state that the last request was answered from."""
+        """How stale the last reply was: the number of changes of the key that its state did not include."""
 
     def handle(self, src: str, body: Body) -> Body | None:
         """Serve one request.
 
         Args:
-          src: The id of the node that asks.
-          body: What it asks. It is not changed, nor kept by reference.
+          src: The id of the sender.
+          body: The body of the request. The service neither changes it nor keeps a reference to it.
 
         Returns:
-          The body of the reply, without ``in_reply_to``; None for a request that is not answered. An error is an
-          ``error`` body with ``code`` and ``text``.
+          The body of the reply, without ``in_reply_to``; None if the request gets no reply. An error is an ``error``
+          body with ``code`` and ``text``.
         """
 
 
@@ -49,10 +49,11 @@ SERVICES: Final[dict[str, Callable[[Random], Service]]] = {
     LWW_KV: LwwKv,
     LIN_TSO: lambda _: LinTso(),
 }
-"""What makes each service, by its id. It is given a stream of random numbers of its own; not all of them need one."""
+"""The factory of each service, by id. Its argument is the service's own random stream, which some services ignore."""
 
 LWW_KV_VARIANTS: Final[dict[str, Callable[[Random], Service]]] = {
     "separate": LwwKv,
     "merging": partial(LwwKv, merges=True),
 }
-"""What makes lww-kv, by what its replicas do: keep to themselves, as Maelstrom's do, or merge, as its documents say."""
+"""The factories of lww-kv, by variant: its replicas stay separate, like Maelstrom's, or merge, as Maelstrom's
+documentation says."""

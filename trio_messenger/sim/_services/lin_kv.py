@@ -1,4 +1,4 @@
-"""lin-kv: a linearizable key-value store. One map; each request takes effect at the moment it arrives."""
+"""lin-kv: a linearizable key-value store. It is a single map, and each request takes effect when it arrives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class LinKv(KeyValueService):
     """Maelstrom's ``lin-kv``."""
 
     name: ClassVar[str] = LIN_KV
-    """Its id."""
+    """The id of the service."""
 
     def __init__(self) -> None:
         super().__init__()
         self._values: dict[Json, Json] = {}
 
-    def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - it has one state for all
+    def _serve(self, src: str, request: KvRequest) -> Body:  # noqa: ARG002 - all clients share one state
         reply, stores = request.on(self._values.get(request.key))
         if stores is not None:
             self._values[request.key] = stores

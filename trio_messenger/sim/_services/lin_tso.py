@@ -1,4 +1,4 @@
-"""lin-tso: a source of timestamps, linearizable. It counts."""
+"""lin-tso: a linearizable timestamp oracle. Its timestamps are a counter."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .requests import unsupported
 
 @final
 class LinTso:
-    """Maelstrom's ``lin-tso``: answers ``ts`` with 0, 1, 2, ..., each once and in this order; a `Service`."""
+    """Maelstrom's ``lin-tso``, a `Service`: answers ``ts`` with 0, 1, 2, ..., each once and in this order."""
 
     age: ClassVar[int] = 0
-    """It answers from its newest state; see `Service.age`."""
+    """Always 0, because it answers from its newest state; see `Service.age`."""
 
     def __init__(self) -> None:
         self._timestamps = itertools.count()
 
-    def handle(self, src: str, body: Body) -> Body | None:  # noqa: ARG002 - the form of Service.handle
-        """Serve one request, as `Service.handle`."""
+    def handle(self, src: str, body: Body) -> Body | None:  # noqa: ARG002 - the signature of Service.handle
+        """Serve one request; see `Service.handle`."""
         if body.get("type") != "ts":
             return unsupported(body, LIN_TSO, ("ts",))
         return {"type": "ts_ok", "ts": next(self._timestamps)}

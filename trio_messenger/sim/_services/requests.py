@@ -1,11 +1,11 @@
-"""What may be asked of a key-value service, and what the value of one key answers to it.
+"""The requests of key-value services, and their outcomes.
 
-lin-kv, seq-kv and lww-kv know the same three requests, and each of these concerns one key. So here is all that a
-request makes of what that key holds; a service is left with which state to ask, and what to keep.
+lin-kv, seq-kv and lww-kv accept the same three requests, each for one key. This module computes the outcome of a
+request from the value of its key. Each service then only chooses the state to read, and stores the result.
 
-Keys and values are kept as JSON, and compared in its canonical form (`canonical`): ``1``, ``"1"``, ``true`` and
-``1.0`` are four keys, as for Maelstrom. A value is read back as it was written, but for the order of an object's
-fields. Nothing that is kept is shared with whoever wrote or reads it.
+The services store keys and values as JSON, and compare them in canonical form (`canonical`): ``1``, ``"1"``, ``true``
+and ``1.0`` are four keys, as in Maelstrom. A read returns the value that was written, except that the order of an
+object's fields may differ. Stored values share no objects with requests or replies.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from trio_messenger import Body, ErrorCode, RpcError
 from .._records.canonical import Json, as_json, canonical, from_json
 
 _EXCERPT: Final = 120
-"""Characters of a value that go into the text of an error: enough to recognise it."""
+"""The longest excerpt of a value in an error text, in characters; enough to recognise the value."""
 
 
 class Outcome(NamedTuple):
-    """What a request comes to, given what its key holds."""
+    """The outcome of a request for a given value of its key."""
 
     reply: Body
     """The body of the reply."""
     stores: Json | None = None
-    """What the key is to hold from now on, the same as before perhaps; None if the request writes nothing."""
+    """The new value of the key, possibly equal to the old one; None if the request writes nothing."""
 
 
 @final
 class Read(msgspec.Struct, frozen=True, gc=False):
-    """Asks for the value of a key."""
+    """Reads a key."""
 
     key: Json
-    """The key, in its canonical form."""
+    """The key, in canonical form."""
 
     def on(self, held: Json | None) -> Outcome:
-        """Return the outcome where the key holds *held*, None if it does not exist."""
+        """Return the outcome if the key has the value *held*, or does not exist (None)."""
         return _missing(self.key) if held is None else Outcome({"type": "read_ok", "value": from_json(held)})
 
 
 @final
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """Sets a key."""
+    """Writes a key."""
 
     key: Json
-    """The key, in its canonical form."""
+    """The key, in canonical form."""
     value: Json
-    """What it becomes."""
+    """The new value."""
 
     def on(self, _: Json | None) -> Outcome:
-        """Return the outcome, which is the same whatever the key holds."""
+        """Return the outcome, which does not depend on the current value."""
         return Outcome({"type": "write_ok"}, self.value)
 
 
@@ -64,16 +64,16 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
     """Compares and sets a key."""
 
     key: Json
-    """The key, in its canonical form."""
+    """The key, in canonical form."""
     expected: Json
-    """What it must hold."""
+    """The value that the key must have."""
     value: Json
-    """What it becomes."""
+    """The new value."""
     create: bool
-    """Whether it is also set if it does not exist, whatever is expected."""
+    """Whether a key that does not exist is created, regardless of `expected`."""
 
     def on(self, held: Json | None) -> Outcome:
-        """Return the outcome where the key holds *held*, None if it does not exist."""
+        """Return the outcome if the key has the value *held*, or does not exist (None)."""
         if held is None and not self.create:
             return _missing(self.key)
         if held is not None and not same(held, self.expected):
@@ -83,16 +83,16 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
 
 
 KvRequest: TypeAlias = Read | Write | Cas
-"""What a key-value service can be asked."""
+"""A request to a key-value service."""
 
 
 class KeyValueService(ABC):
-    """A key-value service, but for its states; a `Service`."""
+    """The common part of the key-value services: a `Service` without its states."""
 
     name: ClassVar[str]
-    """Its id, by which nodes send to it."""
+    """The id of the service, to which nodes send requests."""
     creates: ClassVar[bool] = True
-    """Whether it knows ``create_if_not_exists``."""
+    """Whether it supports ``create_if_not_exists``."""
 
     def __init__(self) -> None:
         self._age = 0
@@ -104,7 +104,7 @@ class KeyValueService(ABC):
 
     @final
     def handle(self, src: str, body: Body) -> Body | None:
-        """Serve one request, as `Service.handle`."""
+        """Serve one request; see `Service.handle`."""
         self._age = 0
         try:
             request = self._read(body)
@@ -113,14 +113,14 @@ class KeyValueService(ABC):
             return self._serve(src, request)
         except RpcError as exc:
             return exc.to_body()
-        except RecursionError:  # that of the decoder of messages is met a little earlier, but not from every stack
+        except RecursionError:  # the decoder of messages usually fails first, but not at every depth of the stack
             return _error(ErrorCode.MALFORMED_REQUEST, f"malformed {body['type']!r} request: it is nested too deeply")
 
     @abstractmethod
     def _serve(self, src: str, request: KvRequest) -> Body:
-        """Serve *request* of node *src*. Nothing may be stored before its ``on`` has returned.
+        """Serve *request* of node *src*. Store nothing before its ``on`` has returned.
 
-        Sets ``_age`` if the reply is from an old state, in which the key was another one than it is now.
+        Set ``_age`` if the reply comes from an old state, in which the key had a different value than it has now.
         """
 
     def _read(self, body: Body) -> KvRequest | None:
@@ -130,16 +130,16 @@ class KeyValueService(ABC):
             case "write":
                 return Write(_key(body), _field(body, "value"))
             case "cas":
-                create = body.get("create_if_not_exists")  # Clojure's truth: 0 and "" are true
+                create = body.get("create_if_not_exists")  # as in Clojure, 0 and "" are true
                 values = _key(body), _field(body, "from"), _field(body, "to")
                 return Cas(*values, self.creates and create is not None and create is not False)
         return None
 
 
 def unsupported(body: Body, service: str, types: Collection[str]) -> Body | None:
-    """Return the answer to a body of a type that *service* does not know; it knows *types*.
+    """Return the reply of *service* to a body whose type is not in *types*, the types that it handles.
 
-    None for an error and for any other reply: were those answered, two that do so would never stop.
+    Returns None for an error or any other reply. If services answered those, two of them could do so without end.
     """
     kind = body.get("type")
     if kind == "error" or "in_reply_to" in body:
@@ -150,7 +150,7 @@ def unsupported(body: Body, service: str, types: Collection[str]) -> Body | None
 
 
 def same(some: Json | None, other: Json | None) -> bool:
-    """Tell whether two values are the same, or neither is there."""
+    """Tell whether two values are equal, or both are None."""
     return some == other or (some is not None and other is not None and canonical(some) == canonical(other))
 
 

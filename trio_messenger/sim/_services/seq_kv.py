@@ -1,17 +1,19 @@
-"""seq-kv: a sequentially consistent key-value store. Nobody's view goes back, but reads may be stale.
+"""seq-kv: a sequentially consistent key-value store. Reads may be stale, but no client's view goes back in time.
 
-The service keeps its last `STATES` states, numbered 0, 1, 2, ..., and for each client the number of the state that it
-saw last. A client is served on a state drawn from its own up to the newest:
+The service keeps its last `STATES` states, numbered 0, 1, 2, ..., and for each client the number of the state that the
+client saw last. For each request it draws a state, from the client's last one up to the newest:
 
-- A request that leaves that state as it is - a read, a compare-and-set that fails, a write of what is there already -
-  is answered from it, and that is where the client stands from now on.
-- Any other is done again on the newest state, which makes a new one, where the client stands from now on.
+- If the request does not change this state (a read, a failed compare-and-set, a write of the same value), the service
+  answers from it. This state becomes the client's last one.
+- Otherwise the service executes the request again on the newest state, which creates a new state. The new state becomes
+  the client's last one.
 
-So whoever keeps reading catches up, whoever changes something is up to date at once, and what changes nothing may take
-effect in the past: after ``n1`` has written 1 and ``n2`` 2, a second write of 1 by ``n1`` may leave 2 there.
+So a client that keeps reading catches up, and a client that changes something is up to date at once. A request that
+changes nothing may take effect in the past: after ``n1`` writes 1 and ``n2`` writes 2, a second write of 1 by ``n1``
+may leave the value at 2.
 
-Maelstrom finds a state that it no longer keeps by its number modulo 32, which is a newer one: a client that was far
-behind then goes back with its next read. Here such a client gets the oldest state that is kept, and stands there.
+Maelstrom looks up states by their number modulo 32. For a state that it no longer keeps, it finds a newer one, and the
+client's next read may go back in time. Here such a client gets the oldest kept state, which becomes its last one.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from .._records.canonical import Json
 from .requests import KeyValueService, KvRequest, same
 
 STATES: Final = 32
-"""How many states are kept, the newest among them; as many as Maelstrom does."""
+"""The number of states that are kept, including the newest; the same as Maelstrom's."""
 
 
 class _Version(NamedTuple):
-    """What a key holds from one state on."""
+    """The value of a key from one state on."""
 
     since: int
-    """The number of the first state that has it."""
+    """The number of the first state with this value."""
     value: Json
 
 
@@ -45,21 +47,21 @@ _since: Final = itemgetter(0)
 class SeqKv(KeyValueService):
     """Maelstrom's ``seq-kv``.
 
-    A state is no map of its own: each key has the versions that states which are kept can see, at most as many as there
-    are states.
+    It does not store a map for each state. Instead each key has the versions that the kept states can see, so a key has
+    at most `STATES` versions.
 
     Args:
       random: Draws the states.
     """
 
     name: ClassVar[str] = SEQ_KV
-    """Its id."""
+    """The id of the service."""
 
     def __init__(self, random: Random) -> None:
         super().__init__()
         self._random = random
         self._newest = 0
-        self._seen: dict[str, int] = {}  # for each client, the number of the state it saw last
+        self._seen: dict[str, int] = {}  # for each client, the number of the state that it saw last
         self._versions: dict[Json, list[_Version]] = {}  # in the order of the states
 
     def _serve(self, src: str, request: KvRequest) -> Body:
@@ -73,13 +75,13 @@ class SeqKv(KeyValueService):
         return self._advance(src, request)
 
     def _draw(self, seen: int) -> int:
-        # By random(), the one method whose numbers Python promises never to change.
+        # Uses random(), because Python guarantees that only its numbers never change.
         drawn = seen + int(self._random.random() * (self._newest - seen + 1))
         return max(drawn, self._oldest)
 
     @property
     def _oldest(self) -> int:
-        return self._newest - STATES + 1  # of the first states it is below 0, and all of them are kept
+        return self._newest - STATES + 1  # negative at first, when all states are kept
 
     def _held(self, key: Json, state: int) -> Json | None:
         versions = self._versions.get(key)
@@ -87,20 +89,20 @@ class SeqKv(KeyValueService):
         return versions[place - 1].value if versions and place else None
 
     def _changes_since(self, key: Json, state: int, held: Json | None) -> int:
-        """Return how often *key* changed since *state*, in which it was *held*; 0 if it is that again."""
+        """Return how often *key* changed since *state*, where it had the value *held*; 0 if it has that value again."""
         versions = self._versions.get(key, ())
         if not versions or same(versions[-1].value, held):
             return 0
         return len(versions) - bisect_right(versions, state, key=_since)
 
     def _advance(self, src: str, request: KvRequest) -> Body:
-        """Serve *request* on the newest state. That makes a new one, even if nothing changes; so it does there."""
+        """Serve *request* on the newest state. Creates a new state even if nothing changes, as Maelstrom does."""
         reply, stores = request.on(self._held(request.key, self._newest))
         self._newest += 1
         self._seen[src] = self._newest
         if stores is not None:
             versions = self._versions.setdefault(request.key, [])
             versions.append(_Version(self._newest, stores))
-            # What the oldest state sees is the first that is still needed.
+            # The oldest kept state needs its version; older versions can go.
             del versions[: max(bisect_right(versions, self._oldest, key=_since) - 1, 0)]
         return reply
