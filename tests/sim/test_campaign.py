@@ -64,15 +64,15 @@ def test_campaign_tells_the_warnings_of_its_runs() -> None:
         results=(
             result(3, "fault 0 (loss between n1 and n2) took no effect", "fault 2 (kill n1) took no effect"),
             result(4),
-            result(5, "3 replies came after their clients had given up (n1 3)"),
-            result(6, "fault 1 (kill n3) took no effect", "12 replies came after their clients had given up (n2 9)"),
+            result(5, "3 replies arrived after their clients had given up (n1 3)"),
+            result(6, "fault 1 (kill n3) took no effect", "12 replies arrived after their clients had given up (n2 9)"),
             result(7, "fault 4 (kill n2) took no effect"),
         ),
         planned=5,
     )
     assert report.warnings == [
         "in 3 of 5 runs, for example seed 3: fault 0 (loss between n1 and n2) took no effect",
-        "in 2 of 5 runs, for example seed 5: 3 replies came after their clients had given up (n1 3)",
+        "in 2 of 5 runs, for example seed 5: 3 replies arrived after their clients had given up (n1 3)",
     ]
     assert str(report).splitlines() == ["5 runs: 5 valid", *report.warnings]
 

@@ -82,7 +82,7 @@ def test_what_cannot_be_drawn_is_told(
 def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The error says what folder to give."""
     assert main(["diagram", str(tmp_path)]) == 254
-    assert "give the folder that a run has left" in capsys.readouterr().err
+    assert "give the folder of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

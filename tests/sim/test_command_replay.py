@@ -127,7 +127,7 @@ def test_a_digest_that_is_not_that_of_the_journal_is_told(folder: Path) -> None:
 
 def test_what_is_no_run_is_refused(folder: Path) -> None:
     """One line says what is wrong with the folder, or with what was tested."""
-    message = "nowhere has no schedule.json: give the folder that a run has left, such as store/latest"
+    message = "nowhere has no schedule.json: give the folder of a run, such as store/latest"
     assert [wrong(command, "nowhere") for command in ("replay", "shrink")] == [message] * 2
     failed()
     (folder / "gossip.py").unlink()

@@ -91,8 +91,8 @@ def test_a_failure_that_does_not_come_again_is_told(folder: Path, campaign: Camp
     found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "1", "--seeds", "1", "--no-store")
     assert (found.status, found.output.splitlines()[2]) == (1, "echo, 5 nodes, seed 4: valid")
     assert found.errors == (
-        "made again, to show it, the run of seed 4 is another one, which may not fail: something else than the seed"
-        " decides; --check-determinism may say what\n"
+        "made again, to show it, the run of seed 4 is another one, which may not fail: the run depends on more"
+        " than the seed; --check-determinism may show on what\n"
     )
 
 
@@ -109,7 +109,9 @@ def test_warnings_of_all_runs_are_shown() -> None:
     found = outcome(*calm)
     first, warning = found.output.splitlines()
     assert (found.status, first) == (0, "3 runs: 3 valid")
-    assert warning.startswith("in 3 of 3 runs, for example seed 0: the nemesis (partition) made no fault by this seed")
+    assert warning.startswith(
+        "in 3 of 3 runs, for example seed 0: the nemesis (partition) made no fault with this seed"
+    )
     told = outcome(*calm, "--json").json
     assert told["warnings"] == [warning]
     assert [len(each["warnings"]) for each in told["seeds"]] == [1, 1, 1]

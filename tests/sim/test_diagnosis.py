@@ -127,7 +127,7 @@ def test_nodes_of_this_process_are_looked_at_as_well() -> None:
     assert report.valid is True
     [warning] = report.warnings()
     assert warning.startswith(
-        'a message of n1 to a client replies to nothing that it asked: {"type": "hello", "msg_id": 0}'
+        'a message from n1 to a client replies to none of its requests: {"type": "hello", "msg_id": 0}'
         " without in_reply_to: "
     )
 

@@ -126,8 +126,8 @@ def test_what_the_next_process_does_not_find_has_no_command(here: Path, monkeypa
     with pytest.raises(AssertionError) as caught:
         report.assert_valid()
     assert f"{caught.value}".endswith(
-        "\nrun it again with the same arguments of simulate(), of which seed=5;"
-        " no command line can name what was tested"
+        "\nrun it again with the same arguments of simulate(), with seed=5;"
+        " no command line can name the node under test"
     )
     monkeypatch.chdir(here / "tests")
     assert run(report.command)["digest"] == report.digest
@@ -195,6 +195,6 @@ def test_the_page_of_what_has_no_name_shows_no_command(tmp_path: Path) -> None:
         return echo.build()
 
     page = (save(simulate("echo", build, time_limit=1, seed=8), tmp_path, "8") / "index.html").read_text()
-    assert "no command line can name what was tested" in page
+    assert "no command line can name the node under test" in page
     assert "seed=8" in page
     assert "trio-messenger replay" not in page

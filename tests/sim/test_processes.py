@@ -435,7 +435,7 @@ def test_replies_to_nothing_and_unfinished_lines_are_told(
     assert results["valid?"] is False
     first, second = warnings(results)[-2:]
     assert first.endswith(
-        ' of n1 to clients reply to nothing that they asked, the first: {"type": "echo_ok"} without in_reply_to:'
+        ' from n1 to clients reply to none of their requests; first: {"type": "echo_ok"} without in_reply_to:'
         " a reply repeats the msg_id of its request there, as the integer 1"
     )
     assert second.startswith("node 'n1': when it was killed, it had begun a line on stdout whose end did not come: ")

@@ -79,7 +79,7 @@ def test_a_failed_run_shows_the_smallest_schedule(failed: Report) -> None:
         failed.assert_valid()
     text = str(caught.value)
     assert "broadcast, 3 nodes, seed 1: INVALID" in text
-    assert "it still fails with 1 of its 3 faults:" in text
+    assert "it still fails with 1 of the 3 faults:" in text
     assert "partition" in text.partition("it still fails")[2]
     again = failed.command
     assert again is not None
@@ -99,7 +99,7 @@ def test_a_failure_that_does_not_come_again_is_a_failure() -> None:
     with pytest.raises(AssertionError, match=r"^echo, 1 node, seed 0: INVALID\n") as caught:
         report.assert_valid()
     assert str(caught.value).endswith(
-        "\nrun again, it did not fail: something else than the seed decides; --check-determinism may say what"
+        "\nit did not fail when run again: the run depends on more than the seed; --check-determinism may show on what"
     )
 
 
@@ -161,7 +161,7 @@ def test_faults_that_touch_nothing_are_told() -> None:
     """A schedule without any effect is a warning, and so is a single fault without one."""
     inert = simulate("broadcast", broadcast.build, nodes=3, time_limit=5, faults=[HARMLESS[0]])
     assert inert.warnings() == [
-        "no fault of the schedule took effect: this run has tested nothing that a run without faults has not"
+        "no fault in the schedule took effect: this run tested no more than a run without faults"
     ]
     assert inert.valid is True
     both = simulate("broadcast", broadcast.build, nodes=3, time_limit=15, faults=[HARMLESS[0], CUT])
@@ -174,7 +174,7 @@ def test_a_nemesis_that_did_nothing_is_told() -> None:
     report = simulate("broadcast", broadcast.build, nodes=1, nemesis=["partition"], time_limit=5)
     assert report.options.faults == ()
     [warning] = report.warnings()
-    assert warning == "the nemesis (partition) made no fault by this seed: take another one, or a longer time"
+    assert warning == "the nemesis (partition) made no fault with this seed: use another seed, or a longer time limit"
     assert "--nemesis partition" in (report.command or "")
     without = simulate("broadcast", broadcast.build, nodes=1, time_limit=5)
     assert without.warnings() == []

@@ -131,7 +131,7 @@ def test_a_node_that_cannot_be_read_in_the_end_is_named() -> None:
 
     report = simulate("pn-counter", build, nodes=3, rate=0, time_limit=5)
     assert report.results["audit"]["ok-reads"] == {"n1": 0, "n2": 2, "n3": 0}
-    assert "no final read of n1 and n3 was ok, so nobody knows what is missing there" in report.warnings()
+    assert "no final read of n1 and n3 was ok, so values missing there go unnoticed" in report.warnings()
 
 
 def test_nodes_of_which_nothing_was_seen_are_named() -> None:
@@ -151,7 +151,7 @@ def test_nodes_of_which_nothing_was_seen_are_named() -> None:
     report = simulate("unique-ids", build, nodes=4, concurrency=2, time_limit=10)
     count = report.results["stats"]["by-node"]["n2"]["count"]
     assert report.warnings() == [
-        "no client asked n3 and n4: give more time, or as many clients (concurrency) as nodes",
+        "no client asked n3 and n4: set a longer time limit, or as many clients (concurrency) as nodes",
         f"none of the {count} operations that asked n2 was ok",
     ]
     assert report.results["audit"]["ok-reads"] == {}
@@ -326,8 +326,8 @@ def test_replies_to_clients_that_have_given_up_are_told() -> None:
     assert 0 < late < len(asked) - 1  # after some of them nothing was asked for a while
     assert report.results["clients"]["late-replies"] == {"n2": late}
     assert report.warnings()[1:] == [
-        f"{late} replies came after their clients had given up (n2 {late}); here such replies are ignored, but"
-        " Maelstrom stops listening to a node at the first one, so that all its later operations time out"
+        f"{late} replies arrived after their clients had given up (n2 {late}); the simulator ignores such replies, but"
+        " Maelstrom stops listening to a node after the first one, so all its later operations time out"
     ]
     assert report.valid is True
 
@@ -336,7 +336,7 @@ def test_one_late_reply_is_told() -> None:
     """It is a single one, and a warning all the same."""
     report = simulate("echo", dawdling(5.5), nodes=["n2"], concurrency=1, rate=20, time_limit=6)
     assert report.results["clients"]["late-replies"] == {"n2": 1}
-    assert report.warnings()[1].startswith("1 reply came after its client had given up (n2 1); ")
+    assert report.warnings()[1].startswith("1 reply arrived after its client had given up (n2 1); ")
 
 
 def test_replies_that_come_in_time_are_no_warning() -> None:

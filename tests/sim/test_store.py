@@ -162,19 +162,19 @@ def test_a_save_that_fails_keeps_the_earlier_run(
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (None, r"has no schedule\.json: give the folder that a run has left, such as store/latest$"),
-        ("{", r"schedule\.json is no JSON: "),
-        ("[]", r"schedule\.json has not the format 1, which is the one that is known here$"),
-        ('{"format": 2}', r"schedule\.json has not the format 1, "),
+        (None, r"has no schedule\.json: give the folder of a run, such as store/latest$"),
+        ("{", r"schedule\.json is not JSON: "),
+        ("[]", r"schedule\.json does not have format 1, the only one that this version reads$"),
+        ('{"format": 2}', r"schedule\.json does not have format 1, "),
         ('{"format": 1}', r"schedule\.json cannot be read: it has no 'options'$"),
-        ("[" * 100_000, r"schedule\.json is no JSON: "),
+        ("[" * 100_000, r"schedule\.json is not JSON: "),
         (stored(options={"workload": "ecko"}), r"cannot be read: there is no workload 'ecko'"),
         (stored(options=5), r"schedule\.json cannot be read: "),
         (stored(options={"workload": "echo", "seed": "7"}), r"read: seed is '7': Expected `int`, got `str`$"),
         (stored(options={"workload": "echo", "faults": {}}), r"read: faults is \{\}: Expected `array`, got `object`$"),
         (stored(options={"workload": "echo", "faults": [], "nemesis": ["x"]}), r"read: there is no nemesis 'x'; "),
         *(
-            (stored(node=node), r"read: 'node' is .*; it names a node as the command line does, as in ")
+            (stored(node=node), r"read: 'node' is .*; it must be the arguments that name a node, such as ")
             for node in (
                 5,
                 "--node",

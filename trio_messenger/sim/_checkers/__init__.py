@@ -1,7 +1,7 @@
-"""Checkers: each looks at a history, or a journal, and says what is wrong with it. None knows how it came about.
+"""Checkers: each examines a history or a journal and reports errors. A checker knows nothing of the run behind it.
 
-Results are maps of JSON values with the names that Maelstrom gives them, ``valid?`` among them, so that the two can be
-compared.
+Results are maps of JSON values under Maelstrom's names, such as ``valid?``, so that people can compare them with
+Maelstrom's.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 Valid: TypeAlias = bool | Literal["unknown"]
-"""A verdict. ``unknown``: nothing was found wrong, but too little was seen to call it right."""
+"""A verdict. ``unknown`` means: no error was found, but too little happened to call the run valid."""
 
 Results: TypeAlias = dict[str, Any]
-"""What a checker found: ``valid?``, a `Valid`, and figures under Maelstrom's names."""
+"""The result of a checker: ``valid?``, a `Valid`, and figures under Maelstrom's names."""
 
 
 def worst(verdicts: Iterable[Valid]) -> Valid:

@@ -1,4 +1,4 @@
-"""Whether every node could be looked at in the end; of our own, Jepsen has no such checker."""
+"""The audit checker: which nodes answered a final read. It is our own; Jepsen has no such checker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from . import Results
 def audit(history: History) -> Results:
     """Count the final reads of each node in *history* that were ok. Always valid.
 
-    A node none of whose final reads was ok may lack anything: no other checker can judge it.
+    If no final read of a node was ok, no checker can tell what that node lacks.
 
     Returns:
-      ``ok-reads``: for each node that was audited the number of its final reads that were ok, audits among them; empty
-      if the workload has no final reads.
+      ``ok-reads``: for each audited node, the number of its final reads that were ok, including audits; empty if the
+      workload has no final reads.
     """
     audited = {op.node: 0 for op in history if op.audit and op.node is not None}
     for op in history:

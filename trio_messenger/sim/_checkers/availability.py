@@ -1,4 +1,4 @@
-"""How many operations succeeded, and whether that was enough; Maelstrom's ``--availability``."""
+"""The availability checker: whether enough operations succeeded, as in Maelstrom's ``--availability``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from . import Results
 from .stats import outcomes
 
 Availability: TypeAlias = Literal["total"] | float | None
-"""What is wanted: every operation to be ok (``total``), at least this fraction of them, or (None) nothing."""
+"""The requirement: every operation is ok (``total``), at least this fraction is ok, or no requirement (None)."""
 
 
 def availability(history: History, wanted: Availability = None) -> Results:
-    """Judge whether enough operations of *history*, final ones included but no audits, were ok.
+    """Judge whether enough operations of *history* were ok. Final operations count, audits do not.
 
     Args:
-      history: What happened.
-      wanted: ``total``, a fraction from 0 to 1, or None, with which every history is valid.
+      history: The operations.
+      wanted: ``total``, a fraction from 0 to 1, or None, which accepts every history.
 
     Returns:
-      ``ok-fraction``, the fraction of operations that were ok; 1 if there were none.
+      ``ok-fraction``, the fraction of operations that were ok; 1 if there were no operations.
 
     Raises:
-      ValueError: if *wanted* is something else.
+      ValueError: if *wanted* is anything else.
     """
     counts = outcomes(history.counted())
     fraction = counts["ok-count"] / counts["count"] if counts["count"] else 1.0

@@ -1,8 +1,8 @@
-"""The checker of g-counter and pn-counter: the last reads see the sum of all that was added. Maelstrom's, and stricter.
+"""The checker of g-counter and pn-counter: final reads return the sum of all additions. Stricter than Maelstrom's.
 
-Maelstrom judges each final read by itself: its value must be possible. An ``add`` whose outcome nobody knows makes
-several values possible, and behind it can hide an acknowledged one that a node lacks for good. So here the nodes must
-also agree in the end.
+Maelstrom judges each final read by itself: its value must be possible. An ``add`` with an unknown outcome makes several
+values possible, and can hide that a node permanently lacks an acknowledged ``add``. So this checker also requires that
+all nodes agree at the end.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from . import Results
 from .values import identity, mention
 
 Ranges: TypeAlias = list[tuple[int, int]]
-"""Integers as ranges, ends included: ascending, and none next to another."""
+"""A set of integers as ranges that include both ends: in ascending order, with a gap between any two."""
 
 
 def counters(history: History) -> Results:
-    """Judge whether each final read of *history* that is ok saw a value that is possible.
+    """Judge whether each final read of *history* that is ok returned a possible value, and whether the nodes agree.
 
-    Possible is the sum of all ``add``s that are ok, plus any selection of those of which it is unknown whether they
-    happened, or still will. Other reads are not looked at, so a history without a final read is valid.
-
-    Also judge whether the nodes agree: whether the last final read of each of them saw the same value.
+    A value is possible if it is the sum of all ``add``s that are ok, plus any selection of the ``add``s with an unknown
+    outcome, which may still happen. Other reads are ignored, so a history without a final read is valid. The nodes
+    agree if the last final read of each of them returned the same value.
 
     Returns:
-      ``final-reads``: the values read; ``errors``: those reads whose values are impossible, with the ``value``;
-      ``acceptable``: what is possible, as ranges of integers, ends included. In ours alone ``last-reads``: for each
-      node the value that it read last; left out if the history does not say which node was asked.
+      ``final-reads``: the values read; ``errors``: the reads with impossible values, each with its ``value``;
+      ``acceptable``: the possible values, as ranges of integers that include both ends. Maelstrom does not have
+      ``last-reads``: for each node, the value of its last final read; left out if the history does not name the nodes.
     """
     adds = history.operations("add")
     certain = sum(each.invocation.value for each in adds if each.outcome == "ok")
@@ -50,9 +49,9 @@ def counters(history: History) -> Results:
 
 
 def reachable(start: int, deltas: Iterable[int]) -> Ranges:
-    """Return all sums of *start* and some of *deltas*: none, all, or any selection."""
+    """Return all sums of *start* and any selection of *deltas*, including none and all."""
     sums: Ranges = [(start, start)]
-    # From the smallest on, for these close the gaps between ranges, and the fewer ranges the less work.
+    # Small deltas first: they close the gaps between ranges, and fewer ranges mean less work.
     for delta, count in sorted(Counter(deltas).items(), key=lambda each: abs(each[0])):
         for times in _parts(count):
             sums = _union(sums, [(low + times * delta, high + times * delta) for low, high in sums])
@@ -60,7 +59,7 @@ def reachable(start: int, deltas: Iterable[int]) -> Ranges:
 
 
 def _parts(count: int) -> Iterator[int]:
-    """Yield a few numbers of which some, none or all add up to each number from 0 to *count*, and to no other."""
+    """Yield a few numbers whose subset sums are exactly the numbers from 0 to *count*."""
     part = 1
     while count:
         yield min(part, count)
@@ -79,7 +78,7 @@ def _union(some: Ranges, others: Ranges) -> Ranges:
 
 
 def _final_reads(history: History) -> list[Op]:
-    """Return the completions of those that are ok, in the order in which they came."""
+    """Return the completions of the final reads that are ok, in order of completion."""
     reads = [each for each in history.operations("read") if each.invocation.final and each.outcome == "ok"]
     return sorted((each.completion for each in reads if each.completion is not None), key=lambda op: op.index)
 

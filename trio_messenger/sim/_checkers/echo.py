@@ -1,4 +1,4 @@
-"""The checker of echo: every reply says what the request said. Maelstrom's."""
+"""The checker of echo: every reply has the value of its request, as in Maelstrom."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .values import identity, mention
 
 
 def echo(history: History) -> Results:
-    """Judge whether every ``echo`` of *history* came back as it was sent.
+    """Judge whether every ``echo`` of *history* came back unchanged.
 
-    One that was refused (``fail``) is a mismatch. One whose outcome nobody knows (``info``) is not: a reply that was
-    lost says nothing about the node. One that the end of the run cut off is not either.
+    A refused request (``fail``) is a mismatch. A request with an unknown outcome (``info``) is not: a lost reply says
+    nothing about the node. A request that was unfinished at the end of the run is not a mismatch either.
 
     Returns:
-      ``errors``: for each mismatch its invocation, what was ``sent``, what was ``received`` (null if it was refused),
-      the ``outcome`` and the ``error``.
+      ``errors``: for each mismatch its invocation, the value ``sent``, the value ``received`` (null if the request was
+      refused), the ``outcome`` and the ``error``.
     """
     completed = [(each, each.completion) for each in history.operations("echo") if each.completion is not None]
     errors = [_mismatch(each, end) for each, end in completed if not _is_right(each, end)]

@@ -1,4 +1,4 @@
-"""Replies that came after their client had given up: we ignore them, Maelstrom does not."""
+"""Late replies: they arrive after their client gave up. The simulator ignores them; Maelstrom does not."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .net import ends_of
 
 
 def late_replies(journal: Journal, closed: Mapping[str, int]) -> dict[str, int]:
-    """Count the messages of *journal* to clients that were closed because an operation of theirs ended as ``info``.
+    """Count the messages of *journal* to clients that were closed because one of their operations ended as ``info``.
 
-    In Maelstrom such a client leaves the network when its worker's next operation begins, and a message to somebody who
-    is not there ends the thread that reads what its sender prints: from then on the node is not heard any more.
+    In Maelstrom such a client leaves the network when its worker's next operation begins. A message to a missing client
+    ends the thread that reads the sender's output, so from then on Maelstrom does not hear that node.
 
     Args:
-      journal: What was sent.
-      closed: The ids of these clients, each with the number of messages that had been sent when it was closed.
+      journal: The messages.
+      closed: The ids of these clients, each with the number of messages sent before it was closed.
 
     Returns:
-      How many each node sent before the audit, which Maelstrom does not have: by its id, in alphabetical order; those
-      that sent none are left out.
+      How many such messages each node sent before the audit, by its id, in alphabetical order, without nodes that sent
+      none. (Maelstrom has no audit.)
     """
     late: Counter[str] = Counter()
     for entry in journal if closed else ():

@@ -1,20 +1,22 @@
 """Linearizability: whether each operation could have taken effect at one instant between its beginning and its end.
 
-The search is that of Wing and Gong (*Testing and Verifying Concurrent Objects*, 1993) in the form that Lowe gave it
-(*Testing for Linearizability*, 2017): beginnings and ends stand in a linked list, an operation that takes effect is
-lifted out of it, and a configuration - what has taken effect, and the state - that was met once is not searched again.
-What an operation does is the business of a `Model`, so the search serves registers, queues and locks alike.
+The search is the algorithm of Wing and Gong (*Testing and Verifying Concurrent Objects*, 1993) in Lowe's version
+(*Testing for Linearizability*, 2017). Beginnings and ends of operations form a linked list. The search removes an
+operation from the list when it lets the operation take effect. It searches each configuration only once: a
+configuration is the set of operations that have taken effect, and the state. A `Model` defines what operations do, so
+the same search works for registers, queues and locks.
 
-Theory of operation. The list is read from its head. A beginning may take effect now, if the model says that what came
-of it is possible in this state. An end that is reached before its operation has taken effect contradicts the choices
-made so far, so the last one is taken back. Three rules make the search short, and a proof goes with each:
+Theory of operation. The search reads the list from its head. At a beginning, the operation may take effect now if the
+model says that its outcome is possible in this state. At an end, the operation has not taken effect in time: the
+choices so far are wrong, and the search takes back the last one. Three rules make the search short; each has a proof:
 
-- *A read takes effect as soon as it can.* It changes nothing, so whatever order explains the rest still does. This
-  holds for operations that never change any state. It does not hold for one that only leaves *this* state as it is,
-  such as a write of the value that is there already: that one may be needed later, to overwrite another value.
-- *An operation without a known end, and without effect in this state, is passed over.* It may take effect later or
-  never, so nothing is lost.
-- *The search ends when all operations that are ok have taken effect.* Those without a known end need not.
+- *A read takes effect as soon as it can.* A read changes nothing, so any order that explains the other operations still
+  explains them. This holds only for operations that never change any state. It does not hold for an operation that
+  leaves only *this* state unchanged, such as a write of the current value: the search may need that write later, to
+  overwrite another value.
+- *The search skips an operation without a known end that has no effect in this state.* The operation may take effect
+  later or never, so no order gets lost.
+- *The search ends when all ok operations have taken effect.* Operations without a known end need not take effect.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ from . import Valid
 from .values import identity
 
 BUDGET: Final = 3_000_000
-"""Configurations that a search may meet: some 10 to 20 seconds and less than a gigabyte."""
+"""The number of configurations that a search may visit: about 10 to 20 seconds and less than a gigabyte."""
 
 State: TypeAlias = Hashable
-"""A state of a model; two that are equal are the same state."""
+"""A state of a model; equal values are the same state."""
 
 
 @final
@@ -50,9 +52,9 @@ IMPOSSIBLE: Final = Impossible()
 
 
 class Model(ABC):
-    """What operations do to one object, if they happen one after another.
+    """The effect of operations on one object if they happen one after another.
 
-    A model has no state of its own: it is a function from a state and an operation to the next state.
+    A model stores no state: it is a function from a state and an operation to the next state.
     """
 
     @property
@@ -65,17 +67,18 @@ class Model(ABC):
         """Return the state after *operation* took effect in *state*, or `IMPOSSIBLE`.
 
         Args:
-          state: `initial`, or what an earlier call returned.
-          operation: One that ended as ``ok``, whose result has to be possible in *state*; or as ``info``, whose
-            result nobody knows, so that any will do. One that ended as ``fail`` is never asked about.
+          state: `initial`, or the result of an earlier call.
+          operation: An operation that ended as ``ok`` or ``info``. The result of an ``ok`` operation must be possible
+            in *state*. The result of an ``info`` operation is unknown, so any result is possible. The search never
+            passes an operation that ended as ``fail``.
         """
 
-    def is_read(self, operation: Operation) -> bool:  # noqa: ARG002 - for those that need it
-        """Tell whether *operation* changes no state at all. Reads make the search much shorter."""
+    def is_read(self, operation: Operation) -> bool:  # noqa: ARG002 - for subclasses
+        """Tell whether *operation* never changes any state. Reads make the search much shorter."""
         return False
 
-    def key(self, operation: Operation) -> Hashable:  # noqa: ARG002 - for those that need it
-        """Return which object *operation* is about. Those of different objects are searched one by one."""
+    def key(self, operation: Operation) -> Hashable:  # noqa: ARG002 - for subclasses
+        """Return the key of the object that *operation* uses. Each object is searched separately."""
         return None
 
     def describe(self, state: State) -> str:
@@ -85,10 +88,10 @@ class Model(ABC):
 
 @final
 class CasRegisters(Model):
-    """Registers with ``read``, ``write`` and ``cas``, one for each key, as the lin-kv workload has them.
+    """Registers with ``read``, ``write`` and ``cas``, one for each key, as in the lin-kv workload.
 
-    The value of each operation is a pair: the key, and what is written, ``[from, to]``, or what was read; None for a
-    key that is absent. A register is absent to begin with.
+    The value of each operation is a pair of the key and an argument: the value to write, ``[from, to]`` for ``cas``, or
+    the value read, which is None if the key is absent. At first every key is absent.
     """
 
     @property
@@ -117,12 +120,12 @@ class CasRegisters(Model):
         return identity(operation.invocation.value[0])
 
     def describe(self, state: State) -> str:
-        """Return the value, or that there is none."""
+        """Return the value in words, or ``absent``."""
         return "absent" if state is None else f"{state!r:.80}"
 
 
 def _read_by(operation: Operation) -> State:
-    assert operation.completion is not None  # only what is ok has a result
+    assert operation.completion is not None  # only an ok operation has a result
     value = operation.completion.value[1]
     return None if value is None else identity(value)
 
@@ -130,44 +133,44 @@ def _read_by(operation: Operation) -> State:
 @final
 @attrs.frozen(kw_only=True)
 class Violation:
-    """Why the operations of one object are not linearizable."""
+    """The reason why the operations of one object are not linearizable."""
 
     key: Hashable
-    """The object; None if the model knows only one."""
+    """The key of the object; None if the model has only one."""
     operation: Operation
-    """The first to end that no order explains, knowing what became of all operations, those in flight included. All
-    that ended before it can be ordered; with it nothing can."""
+    """The first operation to end that no order explains, given the outcomes of all operations, even of those in flight.
+    The operations that ended before it can be ordered; together with it they cannot."""
     in_flight: Sequence[Operation]
-    """The others that had begun and not ended when it ended, in the order of their beginnings."""
+    """The other operations that had begun but not ended when it ended, in the order of their beginnings."""
     states: Sequence[str]
-    """In words, the states that were possible just before it ended. In none of them is its outcome possible."""
+    """The states that were possible just before it ended, in words. Its outcome is not possible in any of them."""
     linearization: Sequence[Operation]
-    """An order that explains all that ended before it, in which operations may have taken effect."""
+    """A possible order in which operations took effect that explains all operations that ended before it."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Linearizability:
-    """What the search found."""
+    """The result of the search."""
 
     valid: Valid
-    """True, False, or ``unknown`` if the budget was used up first."""
+    """True, False, or ``unknown`` if the search used up its budget first."""
     violations: Sequence[Violation]
-    """One for each object whose operations are not linearizable, in the order of their first operations."""
+    """One violation for each object whose operations are not linearizable, in the order of their first operations."""
     undecided: Sequence[Hashable]
-    """The objects whose search was given up."""
+    """The keys of the objects whose search used up its budget."""
 
 
 def linearizable(history: History, model: Model, *, budget: int = BUDGET) -> Linearizability:
     """Judge whether *history* is linearizable.
 
-    Operations that failed are left out: they did not happen. Those that ended as ``info``, or not at all, may take
-    effect at any time after their beginning, or never.
+    The search ignores failed operations: they did not happen. An operation that ended as ``info``, or did not end, may
+    take effect at any time after its beginning, or never.
 
     Args:
-      history: What happened.
-      model: What the operations do.
-      budget: Configurations that the search for one object may meet before it is given up.
+      history: The operations.
+      model: The effect of the operations.
+      budget: How many configurations the search may visit for one object before it gives up.
     """
     objects: defaultdict[Hashable, list[Operation]] = defaultdict(list)
     for operation in history.operations():
@@ -189,7 +192,7 @@ def _violation(key: Hashable, operations: Sequence[Operation], model: Model, sea
     failed = operations[search.blocked_by]
     end = _end(failed)
     before = [each for each in operations if each.invocation.index < end.index and each is not failed]
-    # What had not ended by then is as if it were still open: then all of the rest can be explained, and is.
+    # Treat operations that had not ended by then as still open: then the search finds an order for the others.
     cut = [each if _has_ended(each, end) else Operation(each.invocation, None) for each in before]
     again = _Search(cut, model, search.budget)
     again.run()
@@ -203,33 +206,34 @@ def _violation(key: Hashable, operations: Sequence[Operation], model: Model, sea
 
 
 def _end(operation: Operation) -> Op:
-    assert operation.completion is not None  # what may take effect at any time blocks nothing
+    assert operation.completion is not None  # an operation without an end blocks nothing
     return operation.completion
 
 
 def _has_ended(operation: Operation, end: Op) -> bool:
-    """Tell whether *operation* had an end before *end*; one that is ``info`` has none."""
+    """Tell whether *operation* ended before *end*; an ``info`` operation has no end."""
     return operation.outcome == "ok" and _end(operation).index < end.index
 
 
 _HEAD: Final = 0
 
 _Configuration: TypeAlias = tuple[int, int, int, State]
-"""What has taken effect, and the state: of the operations that are ok, all up to a number, and a set of bits for those
-after it; a set of bits for those without a known end. Apart, since one of these that never takes effect would otherwise
-keep the first number from growing, and make each configuration as large as the history."""
+"""The operations that have taken effect, and the state, as four parts: how many ok operations have taken effect without
+a gap from the first one on; a bit set of the ok operations after these; a bit set of the operations without a known
+end; the state. The two kinds are separate because an open operation may never take effect: it would keep the first
+number from growing, and each configuration would become as large as the history."""
 
 
 @final
 class _Search:
-    """The search for an order of the *operations* on one object, which stand in the order of their beginnings."""
+    """The search for an order of the *operations* on one object; they are given in the order of their beginnings."""
 
     def __init__(self, operations: Sequence[Operation], model: Model, budget: int) -> None:
         self.budget = budget
         self.blocked_by = -1
-        """The operation whose end no choice got past, of all ends the last that was reached; -1 for none."""
+        """The operation whose end is the furthest that the search reached and could not pass; -1 for none."""
         self.blocked_states: set[State] = set()
-        """The states in which that end was reached."""
+        """The states in which the search reached that end."""
         self._operations = operations
         self._model = model
         self._is_read = [model.is_read(each) for each in operations]
@@ -238,12 +242,12 @@ class _Search:
         self._build_list()
         self._configuration: _Configuration = (0, 0, 0, model.initial)
         self._seen: set[_Configuration] = set()
-        # What took effect, in this order: the operation, the configuration before it, whether there was a choice.
+        # Operations that took effect, in order: the operation, the configuration before it, whether it was a choice.
         self._stack: list[tuple[int, _Configuration, bool]] = []
-        self._waiting = sum(self._is_ok)  # for taking effect
+        self._waiting = sum(self._is_ok)  # how many ok operations have not taken effect yet
 
     def run(self) -> Valid:
-        """Search, and return what was found; fills `blocked_by` and `blocked_states` if that is False."""
+        """Search, and return the verdict; if it is False, `blocked_by` and `blocked_states` say why."""
         entry = self._settle()
         while self._waiting:
             index = self._operation_of[entry]
@@ -262,7 +266,7 @@ class _Search:
         return True
 
     def order(self) -> list[int]:
-        """Return the operations that have taken effect, in their order."""
+        """Return the operations that have taken effect, in the order in which they did."""
         return [index for index, _, _ in self._stack]
 
     def _build_list(self) -> None:
@@ -285,7 +289,7 @@ class _Search:
             (self._end_of if self._is_end[entry] else self._begin_of)[self._operation_of[entry]] = entry
 
     def _take_effect(self, index: int) -> bool:
-        """Let an operation take effect, by choice; return False if it cannot, or need not be tried."""
+        """Let an operation take effect as a choice; return False if it cannot, or if trying it is useless."""
         before = self._configuration
         state = self._model.step(before[3], self._operations[index])
         if state is IMPOSSIBLE or (state == before[3] and not self._is_ok[index]):
@@ -294,7 +298,7 @@ class _Search:
         return True
 
     def _settle(self) -> int:
-        """Let all reads take effect that can, and return where to go on: the head, or after a choice to take back."""
+        """Let all possible reads take effect; return where to continue: at the head, or after a choice taken back."""
         entry = self._next[_HEAD]
         state = self._configuration[3]
         while entry != _HEAD and not self._is_end[entry]:
@@ -304,7 +308,7 @@ class _Search:
             entry = self._next[entry]
         if self._configuration in self._seen:
             taken_back = self._take_back()
-            assert taken_back is not None  # what was seen before was left by taking back a choice
+            assert taken_back is not None  # a configuration seen before was left by taking back a choice
             return self._next[self._begin_of[taken_back]]
         self._seen.add(self._configuration)
         return self._next[_HEAD]
@@ -324,7 +328,7 @@ class _Search:
             self._lift(self._end_of[index])
 
     def _take_back(self) -> int | None:
-        """Take back the last choice, and what took effect by itself after it; return its operation, or None."""
+        """Take back the last choice and the reads after it; return the operation of the choice, or None."""
         while self._stack:
             index, self._configuration, is_choice = self._stack.pop()
             if self._end_of[index]:
@@ -343,7 +347,7 @@ class _Search:
         self._next[self._previous[entry]] = self._previous[self._next[entry]] = entry
 
     def _note_block(self, entry: int, index: int) -> None:
-        """Note that the end of an operation was reached before it took effect."""
+        """Note that the search reached the end of an operation that has not taken effect."""
         if self.blocked_by >= 0:
             last = self._end_of[self.blocked_by]
             if self._position[entry] < self._position[last]:
@@ -355,7 +359,7 @@ class _Search:
 
 
 def _numbers(is_ok: Iterable[bool]) -> list[int]:
-    """Number the operations that are ok and the others, each kind from 0."""
+    """Number the ok operations and the others separately, each from 0."""
     counts: dict[bool, int] = {True: 0, False: 0}
     numbers = []
     for each in is_ok:

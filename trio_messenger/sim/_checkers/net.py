@@ -1,4 +1,4 @@
-"""Statistics of the network: how many messages the cluster needed. Maelstrom's ``net`` checker."""
+"""Statistics of the network: how many messages the cluster sent, as in Maelstrom's ``net`` checker."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class _Ends(msgspec.Struct, gc=False):
 
 
 ends_of: Final = msgspec.json.Decoder(_Ends).decode
-"""Returns who sent a message, given as JSON, and to whom."""
+"""Returns the sender and the receiver of a message in JSON."""
 
 
 def net(journal: Journal, history: History) -> Results:
     """Count the messages of *journal*. Always valid.
 
     Args:
-      journal: What was sent, and what became of it.
-      history: Whose operations the messages are reckoned against, audits aside.
+      journal: The messages.
+      history: The operations, to compute messages per operation; audits do not count.
 
     Returns:
-      Under ``all``, ``clients`` (to or from a client, which is who has an id that begins with ``c``) and ``servers``
-      (the others; services count as servers): ``send-count``, messages sent; ``recv-count``, deliveries;
-      ``msg-count``, different messages; and, in ours alone, ``drop-count`` and ``duplicate-count``. A copy that the
-      network makes is no message of its own: it is counted where it arrives or is dropped, and by ``duplicate-count``.
-      ``all`` and ``servers`` also have ``msgs-per-op``, messages for each operation that was begun, if there were any.
-      What is sent once the audits have begun is not counted.
+      Three groups: ``all``; ``clients``, messages to or from a client (an id that begins with ``c``); and ``servers``,
+      all other messages (services count as servers). Each has ``send-count``, messages sent; ``recv-count``,
+      deliveries; ``msg-count``, different messages; and ``drop-count`` and ``duplicate-count``, which Maelstrom does
+      not have. A copy that the network makes is not a message: its arrival or loss counts, and ``duplicate-count``
+      counts it. ``all`` and ``servers`` also have ``msgs-per-op``, messages per operation begun, if there were any
+      operations. Messages sent after the audits begin are not counted.
     """
     clients, servers = _counted(journal)
     groups = {"all": clients + servers, "clients": clients, "servers": servers}
@@ -54,14 +54,14 @@ def net(journal: Journal, history: History) -> Results:
 
 
 def _counted(journal: Journal) -> tuple[Counter[str], Counter[str]]:
-    """Return how often each event befell a message to or from a client, and how often one among servers."""
+    """Return how often each event happened to a message to or from a client, and to a message between servers."""
     clients: Counter[str] = Counter()
     servers: Counter[str] = Counter()
     group_of: dict[int, Counter[str]] = {}
     nobody: Counter[str] = Counter()
     is_audit = False
     for entry in journal:
-        if entry.id is None:  # this befell a node, not a message
+        if entry.id is None:  # an event of a node, not of a message
             is_audit = is_audit or entry.event == "audit"
             continue
         if is_audit and entry.message is not None:

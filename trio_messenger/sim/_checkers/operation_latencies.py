@@ -1,4 +1,4 @@
-"""How long operations took; the figures behind Jepsen's ``latency-quantiles`` graph."""
+"""Latencies: how long operations took; the figures behind Jepsen's ``latency-quantiles`` graph."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .quantiles import quantiles
 from .stats import grouped, outcomes
 
 POINTS: Final = (0.5, 0.95, 0.99, 1)
-"""The quantiles that are told; Jepsen's graph has the same."""
+"""The quantiles in the results, the same as in Jepsen's graph."""
 
 
 def latencies(history: History) -> Results:
-    """Tell how long the operations of *history*, audits aside, took, overall and by function. Always valid.
+    """Measure how long the operations of *history* took, without audits, overall and by function. Always valid.
 
-    Only those that are ok count: of the others we know how long their client waited, not how long they took.
+    Only operations that are ok count: for the others, we know how long the client waited, not how long they took.
 
     Returns:
-      ``quantiles``, a map of `POINTS` to milliseconds with a fraction, empty if no operation was ok; ``count``,
+      ``quantiles``, a map from `POINTS` to milliseconds (floats), empty if no operation was ok; ``count``,
       ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function.
     """
     by_f = {f: _told(operations) for f, operations in grouped(history).items()}

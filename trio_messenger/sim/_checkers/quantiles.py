@@ -1,4 +1,4 @@
-"""Quantiles, as Jepsen takes them: each is one of the values, and none lies between two."""
+"""Quantiles as Jepsen computes them: each is one of the values, without interpolation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def quantiles(values: Iterable[_Number], points: Iterable[float]) -> dict[str, _
     """Return the quantiles of *values* at *points*.
 
     Args:
-      values: In any order.
-      points: From 0, the least value, to 1, the greatest.
+      values: The values, in any order.
+      points: Numbers from 0 (the least value) to 1 (the greatest).
 
     Returns:
-      A JSON object, its names the points, such as ``0.95``; empty if there are no values.
+      A JSON object whose names are the points, such as ``0.95``; empty if there are no values.
     """
     ascending = sorted(values)
     last = len(ascending) - 1

@@ -1,28 +1,28 @@
-"""The checker of sets that only grow, for broadcast and g-set: what was added is seen, and stays.
+"""The checker of sets that only grow, for broadcast and g-set: added elements appear in reads, and stay there.
 
-It is Jepsen's set-full, and stricter.
+It is Jepsen's set-full checker, but stricter.
 
-Of each element it finds
+For each element it finds
 
-- when it was *known*: its add was ok, or a read that saw it, whichever came first;
-- the last read that saw it, and the last one that did not. Last means begun last. Only reads that ended after the add
-  began count; the others could not have seen it.
+- when it became *known*: the end of its add (if ok) or of a read that saw it, whichever came first;
+- the last read that saw it, and the last read that did not. "Last" means begun last. Only reads that ended after the
+  add began count; earlier reads could not have seen it.
 
-From these follows what became of it:
+These determine the outcome of the element:
 
 - ``stable``: the last read saw it;
-- ``lost``: the last read did not see it, and began when it was known already;
-- ``never-read``: neither. It was never known, or no read began once it was.
+- ``lost``: the last read did not see it, and began after it was known;
+- ``never-read``: neither. It was never known, or no read began after it was known.
 
-Three things are judged that Jepsen lets pass.
+The checker finds three errors that Jepsen accepts:
 
-- An element is also lost if the last final read of *any* node does not see it, and began when it was known already.
-  Jepsen looks at one read only, the one that began last. All final reads begin at the same instant, so chance says
-  which node that is, and a node that lacks half of all elements for good passes most of the time. Here the second of
-  two rounds of final reads decides: an element that a node lacks in the first round only is stale.
-- An element more than once in one read makes a history invalid, as Jepsen's source intends (its comparison is the wrong
-  way round): what is read is a set, broadcast's messages as well.
-- So does an element that nobody had begun to add when the read was over: it cannot have come from anywhere.
+- An element is also lost if the last final read of *any* node does not see it, and began after it was known. Jepsen
+  looks only at the one read that began last. All final reads begin at the same instant, so chance decides which node
+  answers that read, and a node that permanently lacks half of all elements usually passes. Here the second of two
+  rounds of final reads decides: an element that a node lacks only in the first round is stale.
+- A history is invalid if one read has an element more than once. Jepsen's source intends this too (but its comparison
+  is the wrong way round): a read returns a set, also in broadcast.
+- A history is invalid if a read has an element that no client had begun to add before the read ended.
 """
 
 from __future__ import annotations
@@ -39,40 +39,42 @@ from .quantiles import quantiles
 from .values import Identity, identities, identity, in_order, mention, original
 
 POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
-"""The quantiles of latencies that are told."""
+"""The quantiles of latencies in the results."""
 
 WORST: Final = 8
-"""Stale elements that are described, those with the greatest latencies; and lost ones, the first that were added."""
+"""The number of stale elements that are described, with the greatest latencies first; and of lost ones, the first that
+were added."""
 
 _Outcome: TypeAlias = Literal["stable", "lost", "never-read"]
 
 
 def set_full(history: History, *, add: str = "add", read: str = "read") -> Results:
-    """Judge whether what was added in *history* was read from some time on.
+    """Judge whether the elements added in *history* appear in reads from some time on.
 
     Args:
-      history: What happened.
+      history: The operations.
       add: The function that adds its value to the set.
       read: The function that reads the whole set, as a list.
 
     Returns:
       ``valid?``: False if an element was lost, duplicated or unexpected; ``unknown`` if none was stable; else True.
 
-      ``attempt-count``: how many elements were added, successfully or not. How many were stable, lost, never read, and
-      stale (stable, but a read that began a millisecond or more after they were known did not see them):
-      ``stable-count``, ``lost-count``, ``never-read-count``, ``stale-count``. Which ones: ``lost``, ``never-read``,
-      ``stale``. ``worst-stale`` describes up to `WORST` of the stale ones.
+      ``attempt-count``: the number of elements added, successfully or not. ``stable-count``, ``lost-count``,
+      ``never-read-count`` and ``stale-count``: the number of elements with this outcome. ``lost``, ``never-read`` and
+      ``stale``: these elements. An element is stale if it is stable, but a read that began a millisecond or more after
+      it was known did not see it. ``worst-stale`` describes up to `WORST` stale elements.
 
-      In ours alone, ``missing``: for each node the elements that make it lose, those that its last final read lacks;
-      ``late``: for each node those that an earlier final read of it lacks, but not the last one; ``worst-lost``:
-      describes up to `WORST` of the lost ones, with the nodes that they are ``missing-from``. Each is left out
-      if it is empty, as ``missing`` and ``late`` are if the history does not say which node was asked.
+      Jepsen does not have the next three. ``missing``: for each node, the known elements that its last final read
+      lacks. ``late``: for each node, those that an earlier final read lacks, but not the last one. ``worst-lost``
+      describes up to `WORST` lost elements, with the nodes that they are ``missing-from``. Empty ones are left out;
+      ``missing`` and ``late`` also if the history does not name the nodes.
 
-      ``stable-latencies`` and ``lost-latencies``: quantiles (`POINTS`) of the milliseconds from the time an element
-      was known to the last read that did not see it, and to the last one that did; left out if there are none.
+      ``stable-latencies`` and ``lost-latencies``: quantiles (`POINTS`) of the milliseconds from the time when an
+      element was known to the last read that did not see it (stable) or that did (lost); left out if there are none.
 
-      ``duplicated-count`` and ``duplicated``: elements that some read had more than once, each in a pair with how often
-      at the most. ``unexpected-count`` and ``unexpected``: elements of reads that were over before their add began.
+      ``duplicated-count`` and ``duplicated``: elements that occur more than once in a read, each in a pair with its
+      greatest number of occurrences. ``unexpected-count`` and ``unexpected``: elements in reads that ended before the
+      element's add began.
     """
     walk = _Walk(add, read)
     for op in history:
@@ -86,9 +88,9 @@ def set_full(history: History, *, add: str = "add", read: str = "read") -> Resul
 @attrs.define(eq=False)
 class _Element:
     value: Any
-    added: int  # the index of the invocation of its (first) add
+    added: int  # the index of the invocation of its first add
     known: Op | None = None  # a completion
-    last_present: Op | None = None  # these two are invocations
+    last_present: Op | None = None  # this and the next are invocations
     last_absent: Op | None = None
     missing_from: list[str] = attrs.Factory(list)  # the nodes whose last final read lacks it
 
@@ -106,7 +108,7 @@ class _Element:
         return self.known is not None and self.known.index < op.index
 
     def latency_to(self, last: Op | None) -> int:
-        """Return whole milliseconds from when it was known to right after *last*; 0 if there is none."""
+        """Return the whole milliseconds from when the element was known to just after *last*; 0 if either is None."""
         if last is None or self.known is None:
             return 0
         return max(0, last.time + 1 - self.known.time) // 1_000_000
@@ -114,15 +116,15 @@ class _Element:
 
 @final
 class _Walk:
-    """One pass through the history, in its order, to find when elements were known and what reads had too much."""
+    """One pass through the history, to find when elements were known, and wrong elements in reads."""
 
     def __init__(self, add: str, read: str) -> None:
         self.elements: dict[Identity, _Element] = {}  # in the order of their adds
-        self.reads: list[tuple[Op, Op]] = []  # those that are ok: beginning and end
+        self.reads: list[tuple[Op, Op]] = []  # the ok reads: invocation and completion
         self.duplicated: dict[Identity, int] = {}
         self.unexpected: set[Identity] = set()
-        self.missing: dict[str, set[Identity]] = {}  # by node; the elements that its last final read lacks
-        self.late: dict[str, set[Identity]] = {}  # and those that only an earlier one lacks
+        self.missing: dict[str, set[Identity]] = {}  # by node: the elements that its last final read lacks
+        self.late: dict[str, set[Identity]] = {}  # by node: those that only an earlier final read lacks
         self._add = add
         self._read = read
         self._begun: dict[int, Op] = {}
@@ -164,10 +166,10 @@ class _Walk:
 
 
 def _find_last_reads(walk: _Walk) -> None:
-    """Find the last read with each element and the last one without it, from the last read backwards.
+    """Find the last read with each element and the last read without it, going backwards from the last read.
 
-    Elements drop out when both are found, or when no earlier read ended after their add began. So this costs a few set
-    operations for each read, and not a step for each element of each read.
+    The search for an element stops when both are found, or when no earlier read ended after its add began. So each read
+    costs a few set operations, not a step for each of its elements.
     """
     reads = sorted(walk.reads, key=lambda read: read[0].index)
     latest_ends = list(accumulate((end.index for _, end in reads), max))  # of this read and those before it
@@ -191,7 +193,7 @@ def _find_last_reads(walk: _Walk) -> None:
 
 
 def _find_what_nodes_lack(walk: _Walk) -> None:
-    """Find what each node's final reads lack of what was known when they began."""
+    """Find the elements that each node's final reads lack although they were known when the read began."""
     final: dict[str, list[set[Identity]]] = {}
     for begun, end in sorted(walk.reads, key=lambda read: read[0].index):
         if begun.final and begun.node is not None:
@@ -256,7 +258,7 @@ def _worst(stale: list[_Element]) -> list[_Element]:
 
 
 def _described(element: _Element, latency: str) -> Results:
-    """Describe an element, in Jepsen's words but without what the reads mentioned had read."""
+    """Describe an element in Jepsen's terms, but without the values of the reads it mentions."""
     ops = {"known": element.known, "last-present": element.last_present, "last-absent": element.last_absent}
     if element.outcome == "stable":
         del ops["last-present"]

@@ -1,4 +1,4 @@
-"""Statistics of how operations ended; Jepsen's ``stats`` checker."""
+"""Statistics of how operations ended, as in Jepsen's ``stats`` checker."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from . import Results, worst
 
 
 def stats(history: History) -> Results:
-    """Count how the operations of *history*, audits aside, ended: overall, by function, and by node.
+    """Count how the operations of *history* ended, without audits: overall, by function, and by node.
 
     Valid if each function was ok at least once: a cluster that refuses every read may look right to all other checkers.
-    An operation that the run's end cut off counts as ``info``.
+    An operation that was unfinished at the end of the run counts as ``info``.
 
     Returns:
-      ``count``, ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function, with a
-      ``valid?`` of its own; and, in ours alone, under ``by-node`` the same for each node that was asked, without a
-      verdict; left out if the history does not say which.
+      ``count``, ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function, and its
+      ``valid?``. Maelstrom does not have ``by-node``: the same counts for each node that was asked, without a verdict;
+      left out if the history does not name the nodes.
     """
     by_node = _by_node(history)
     by_f = {f: _judged(operations) for f, operations in grouped(history).items()}
@@ -37,7 +37,7 @@ def outcomes(operations: Iterable[Operation]) -> dict[str, int]:
 
 
 def grouped(history: History) -> dict[str, list[Operation]]:
-    """Return the operations of *history*, audits aside, by their functions, these in alphabetical order."""
+    """Return the operations of *history*, without audits, grouped by function in alphabetical order."""
     groups: dict[str, list[Operation]] = {}
     for operation in history.counted():
         groups.setdefault(operation.f, []).append(operation)

@@ -1,4 +1,4 @@
-"""The checker of unique-ids: no id is given out twice. Jepsen's ``unique-ids``."""
+"""The checker of unique-ids: each id is generated only once, as in Jepsen's ``unique-ids``."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from . import Results
 from .values import identities, original
 
 WORST: Final = 48
-"""Duplicated ids that are named, the most frequent ones; as many as Jepsen names."""
+"""The number of duplicated ids that are listed, the most frequent ones; the same as in Jepsen."""
 
 
 def unique_ids(history: History) -> Results:
     """Judge whether all ids that ``generate`` returned in *history* differ.
 
-    Ids may be any JSON values; they are the same if they are the same JSON text, so ``1``, ``1.0``, ``"1"`` and
-    ``true`` are four.
+    An id may be any JSON value. Two ids are equal if their JSON texts are equal, so ``1``, ``1.0``, ``"1"`` and
+    ``true`` are four different ids.
 
     Returns:
-      ``attempted-count`` and ``acknowledged-count``: how many ids were asked for, and how many came;
-      ``duplicated-count``: how many came more than once; ``duplicated``: up to `WORST` of these, with the number of
-      times, as pairs (Jepsen has a map here, but the names of a JSON object cannot be any JSON values); ``range``: the
-      least id and the greatest, or null if they are not all numbers or all strings.
+      ``attempted-count`` and ``acknowledged-count``: how many ids were requested, and how many were returned;
+      ``duplicated-count``: how many were returned more than once; ``duplicated``: up to `WORST` of these, in pairs with
+      the number of times (Jepsen uses a map, but JSON allows only strings as names); ``range``: the least and the
+      greatest id, or null if they are neither all numbers nor all strings.
     """
     operations = history.operations("generate")
     ids = [each.completion.value for each in operations if each.completion is not None and each.outcome == "ok"]
-    # most_common is a stable sort: those that came equally often stay in the order in which they were asked for.
+    # most_common is a stable sort: equally frequent ids stay in the order of their requests.
     duplicated = [(each, times) for each, times in Counter(identities(ids)).most_common() if times > 1]
     return {
         "valid?": not duplicated,

@@ -1,7 +1,7 @@
-"""JSON values and operations as checkers handle them: told apart, put in order, mentioned in results.
+"""JSON values and operations in checkers: how to compare them, sort them, and mention them in results.
 
-Which values are the same, says `canonical`. To Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an
-element of a set, so checkers compare what stands for a value here.
+In Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an element of a set. So checkers compare the
+`identity` of values, which is based on `canonical`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from .._records.canonical import as_json, canonical, from_json
 from .._records.history import Op
 
 Identity: TypeAlias = int | str | bytes
-"""What stands for a value in sets and dicts: integers and strings are themselves, for all else it is the JSON text."""
+"""Represents a value in sets and dicts: an integer or string represents itself, any other value is its JSON text."""
 
 _PLAIN: Final[set[type]] = {int, str}
 
 
 def identity(value: Any) -> Identity:
-    """Return what stands for *value*."""
+    """Return the identity of *value*."""
     if type(value) in _PLAIN:  # not isinstance: True is an int
         return value  # type: ignore[no-any-return]
     return canonical(as_json(value))
 
 
 def identities(values: Sequence[Any]) -> Sequence[Identity]:
-    """Return what stands for each of *values*; for integers and strings, which most are, without a copy."""
+    """Return the identity of each of *values*; without a copy if all are integers and strings, which is usual."""
     return values if _PLAIN.issuperset(map(type, values)) else [identity(value) for value in values]
 
 
 def original(of: Identity) -> Any:
-    """Return the value that `identity` made *of* from."""
+    """Return the value whose `identity` is *of*."""
     return from_json(of) if isinstance(of, bytes) else of
 
 
 def in_order(values: Iterable[Any]) -> list[Any]:
-    """Return *values* sorted: numbers, then all others by their JSON text."""
+    """Return *values* sorted: first numbers, then all other values by their JSON text."""
     return sorted(values, key=_rank)
 
 
@@ -47,6 +47,6 @@ def _rank(value: Any) -> tuple[float, bytes]:
 
 
 def mention(op: Op, **more: Any) -> dict[str, Any]:
-    """Return a JSON object that says which *op* of the history is meant; *more* is added to it."""
+    """Return a JSON object that identifies *op* in the history, with the fields of *more*."""
     place = {} if op.node is None else {"node": op.node}
     return {"index": op.index, "time": op.time, "process": op.process, **place, "type": op.type, "f": op.f, **more}

@@ -1,1 +1,1 @@
-"""What is said of a run, and what is left of it: judgement, report, the folder in the store."""
+"""The outcome of a run: the judgement, the report, and the run's folder in the store."""

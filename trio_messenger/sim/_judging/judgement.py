@@ -1,4 +1,4 @@
-"""The judgement of a run: what all checkers together say of it."""
+"""The judgement of a run: the results of all checkers, and their meaning in sentences."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ from .._runs.run import Run
 from .._workloads import Workload
 
 _EXCERPT: Final = 160
-"""Characters of a line that stand in a problem: enough to recognise it."""
+"""The number of characters of a line that a problem quotes: enough to recognise it."""
 
 _SHOWN: Final = 8
-"""Problems of one kind that are told one by one."""
+"""The number of problems of one kind that are listed one by one."""
 
 
 def judge(run: Run) -> Results:
-    """Return the results of *run*, which has ended, as Maelstrom's ``results.edn`` has them, and some of our own.
+    """Return the results of *run*, which has ended: those of Maelstrom's ``results.edn``, and some of our own.
 
-    ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. Of our own are ``latencies``;
-    ``audit``, with how many final reads of each node were ok; ``clients``, with what they ``asked`` before the final
-    operations, when the workload ``ran-out`` of operations (in seconds of the main phase; null if it did not), and the
-    ``late-replies`` of each node to clients that were gone, and its ``unmatched-replies`` to clients that had asked no
-    such thing; ``nodes``, with the ``problems`` that nodes have whatever their clients saw, such as messages to nobody,
-    ``remarks`` on what need not be a problem, those that are ``unasked``, why they are ``stuck``, if they are, and the
-    ``daemons`` that outlived them; and ``faults``, with how often each ``took-effect``.
+    ``workload``, ``stats``, ``availability``, ``net`` and ``valid?`` are Maelstrom's. The others are our own:
+
+    - ``latencies``
+    - ``audit``: how many final reads of each node were ok
+    - ``clients``: how many operations they ``asked`` before the final ones; when the workload ``ran-out`` of operations
+      (in seconds of the main phase; null if it did not); each node's ``late-replies`` to clients that had given up, and
+      its ``unmatched-replies``, which reply to no request of their client
+    - ``nodes``: their ``problems``, whether or not a client noticed them, such as messages to nodes that do not exist;
+      ``remarks`` on things that may be harmless; the nodes that were ``unasked``; why the run is ``stuck`` (or null);
+      and the ``daemons`` that still ran after the nodes ended
+    - ``faults``: the schedule, and how often each fault ``took-effect``
     """
     history = run.history
     results: dict[str, Any] = {
@@ -57,37 +61,37 @@ def judge(run: Run) -> Results:
 
 
 def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
-    """Return what *results* mean, in sentences: why the run is not valid, if it is not, and remarks.
+    """Return the meaning of *results* in sentences: reasons why the run is not valid, if it is not, and remarks.
 
     Args:
-      results: What `judge` returned.
-      workload: That of the run.
+      results: The result of `judge`.
+      workload: The run's workload.
       scene: The run.
     """
     of_workload = workload.explain(results["workload"], scene)
     if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in of_workload):
         of_workload = [*generic.explain(results["workload"]), *of_workload]
     stuck = results["nodes"]["stuck"]
-    first = [] if stuck is None else [Finding(stuck)]  # all else is then a consequence, as a rule
+    first = [] if stuck is None else [Finding(stuck)]  # everything else usually follows from that
     return [*first, *of_workload, *map(Finding, _other_reasons(results)), *services.explain(scene)]
 
 
 def _other_reasons(results: Results) -> list[str]:
-    """Return why *results* are not valid, whatever the workload's checker says."""
+    """Return the reasons why *results* are not valid, apart from those of the workload's checker."""
     found = [*results["nodes"]["problems"]]
     found += _left_unasked(results["clients"])
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
             found.append(f"no {f!r} of {part['count']} was ok")
     if results["availability"]["valid?"] is not True:
-        found.append(f"availability is {results['availability']['ok-fraction']}, which is less than was asked for")
+        found.append(f"availability is {results['availability']['ok-fraction']}, below the required fraction")
     return found
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what makes *results* say less than they seem to: unseen nodes, faults without effect, late replies.
+    """Return the limits of what *results* prove: unseen nodes, faults without effect, late and unmatched replies.
 
-    And what is odd with nodes, and what outlived the run.
+    Also return odd behaviour of nodes, and processes that outlived the run.
     """
     is_cut_off = results["nodes"]["stuck"] is not None
     unseen = [] if is_cut_off else _unseen_nodes(results)
@@ -99,10 +103,12 @@ def _unseen_nodes(results: Results) -> list[str]:
     found = []
     unread = [node for node, count in results["audit"]["ok-reads"].items() if not count]
     if unread:
-        found.append(f"no final read of {in_words(unread)} was ok, so nobody knows what is missing there")
+        found.append(f"no final read of {in_words(unread)} was ok, so values missing there go unnoticed")
     unasked = results["nodes"]["unasked"]
     if unasked:
-        found.append(f"no client asked {in_words(unasked)}: give more time, or as many clients (concurrency) as nodes")
+        found.append(
+            f"no client asked {in_words(unasked)}: set a longer time limit, or as many clients (concurrency) as nodes"
+        )
     return found + [
         f"none of the {counts['count']} operations that asked {node} was ok"
         for node, counts in results["stats"].get("by-node", {}).items()
@@ -113,10 +119,12 @@ def _unseen_nodes(results: Results) -> list[str]:
 def _untested(results: Results) -> list[str]:
     nemesis, schedule = results["faults"]["nemesis"], results["faults"]["schedule"]
     if nemesis and not schedule:
-        return [f"the nemesis ({', '.join(nemesis)}) made no fault by this seed: take another one, or a longer time"]
+        return [
+            f"the nemesis ({', '.join(nemesis)}) made no fault with this seed: use another seed, or a longer time limit"
+        ]
     inert = [entry for entry in schedule if not entry["took-effect"]]
     if inert and len(inert) == len(schedule):
-        return ["no fault of the schedule took effect: this run has tested nothing that a run without faults has not"]
+        return ["no fault in the schedule took effect: this run tested no more than a run without faults"]
     return [f"fault {entry['index']} ({entry['text']}) took no effect" for entry in inert]
 
 
@@ -125,32 +133,32 @@ def _too_late(results: Results) -> list[str]:
     if not late:
         return []
     count = sum(late.values())
-    came = "1 reply came after its client" if count == 1 else f"{count} replies came after their clients"
+    came = "1 reply arrived after its client" if count == 1 else f"{count} replies arrived after their clients"
     nodes = ", ".join(f"{node_id} {number}" for node_id, number in late.items())
     return [
-        f"{came} had given up ({nodes}); here such replies are ignored, but Maelstrom stops listening to a node at the"
-        " first one, so that all its later operations time out"
+        f"{came} had given up ({nodes}); the simulator ignores such replies, but Maelstrom stops listening to a node"
+        " after the first one, so all its later operations time out"
     ]
 
 
 def _unmatched(results: Results) -> list[str]:
     return [
-        f"{told['count']} messages of {node_id} to clients reply to nothing that they asked, the first: {told['first']}"
+        f"{told['count']} messages from {node_id} to clients reply to none of their requests; first: {told['first']}"
         if told["count"] > 1
-        else f"a message of {node_id} to a client replies to nothing that it asked: {told['first']}"
+        else f"a message from {node_id} to a client replies to none of its requests: {told['first']}"
         for node_id, told in results["clients"]["unmatched-replies"].items()
     ]
 
 
 def _left_unasked(clients: Results) -> list[str]:
-    """Return why the clients asked less than they should have."""
+    """Return the reasons why the clients asked less than they should."""
     if not clients["asked"]:
-        return ["clients asked nothing: this run has tested only that nodes start; give a longer time, or a rate"]
+        return ["clients asked nothing: this run tested only that nodes start; set a longer time limit, or a rate"]
     if clients["ran-out"] is None:
         return []
     return [
         f"the workload ran out of operations {clients['ran-out']:.3g} s into the main phase, after {clients['asked']};"
-        " nothing was asked from then on: its invocations() must yield without end"
+        " nothing was asked after that: its invocations() must never end"
     ]
 
 
@@ -191,7 +199,7 @@ def _misdirected(journal: Journal) -> list[str]:
 
 
 def _counted(lines: list[str]) -> list[str]:
-    """Return each of *lines* once, with how often it was there."""
+    """Return each of *lines* once, with the number of times it occurs."""
     return [f"{line}, {count} times" if count > 1 else line for line, count in Counter(lines).items()]
 
 

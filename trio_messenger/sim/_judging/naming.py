@@ -1,4 +1,4 @@
-"""Names of nodes: how a command line would name what a function makes, and whether it really could."""
+"""Names of nodes: the command-line name of a function that makes nodes, and whether a command finds it by that name."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Final
 from .._cluster.durable import Build
 
 PATIENCE: Final = 10.0
-"""Seconds, by the clock of the machine, that a module may take to be executed when a name is tried."""
+"""Seconds of real time that a module may take to import when a name is tried."""
 
 _READY_MADE: Final = "trio_messenger.nodes."
 
 _TRYING: Final = "TRIO_MESSENGER_TRIES_A_NAME"
-"""Set in the environment of a process that tries a name: a module that makes runs when it is imported must not have its
-name tried again there, and so on for ever."""
+"""Set in the environment of a process that tries a name. A module may make runs when it is imported; without this mark,
+its name would be tried again in that process, and so on forever."""
 
 _TRY: Final = "import sys; from trio_messenger._cli.finding import find_build; find_build(sys.argv[1])"
 
 
 def name_of(build: Build) -> tuple[str, ...]:
-    """Return how the command line might name the nodes that *build* makes; nothing, if it cannot.
+    """Return the command-line arguments that may name the nodes that *build* makes; empty if there are none.
 
-    It cannot name what is in the main program, in another function, or no longer under its name in its module. Whether
-    it finds the module is for `can_be_found` to say.
+    There are none for a function of the main program, a function inside another function, or a function that its
+    module no longer has under its name. `can_be_found` tells whether a command line finds the module.
     """
     module, name = getattr(build, "__module__", None), getattr(build, "__qualname__", "")
     if not module or module == "__main__" or getattr(sys.modules.get(module), name, None) is not build:
@@ -39,15 +39,15 @@ def name_of(build: Build) -> tuple[str, ...]:
 
 
 def can_be_found(node: Sequence[str]) -> bool:
-    """Tell whether a command line with *node* finds it, if it is typed in the current folder.
+    """Tell whether a command with the arguments *node* finds the node, if someone runs it in the current folder.
 
-    Looked for in a process of its own, once, which takes as long as to import the module: this one may have found that
-    in places where the next one does not look, such as the folder of a test.
+    The search happens once, in a new process, and takes as long as the import of the module. The current process may
+    have imported the module from a place where a new command does not look, such as the folder of a test.
     """
     name = node[1]
     try:
         return ":" not in name or (_TRYING not in environ and _is_found(name, Path.cwd()))
-    except FileNotFoundError:  # there is no current folder any more
+    except FileNotFoundError:  # the current folder has been deleted
         return False
 
 

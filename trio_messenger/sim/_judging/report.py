@@ -1,4 +1,4 @@
-"""The report of a run: its verdict, what it rests on, and how to see it again."""
+"""The report of a run: its verdict, the reasons, and how to run it again."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .command_lines import command_line
 from .judgement import explain, warnings
 from .naming import can_be_found
 
-NOT_THE_SEED: Final = "something else than the seed decides; --check-determinism may say what"
-"""What there is to say of a run that was another one when it was made again."""
+NOT_THE_SEED: Final = "the run depends on more than the seed; --check-determinism may show on what"
+"""The explanation if the same run, made again, is different."""
 
 SHRINK_SECONDS: Final = 20.0
-"""Seconds, by the clock of the machine, that `Report.assert_valid` seeks a smaller schedule for before it fails."""
+"""Seconds of real time that `Report.assert_valid` spends on a search for a smaller schedule, before it raises."""
 
 SHOWN_WARNINGS: Final = 5
-"""Warnings that a summary shows."""
+"""The number of warnings that a summary shows."""
 
 VERDICTS: Final[dict[Valid, str]] = {True: "valid", False: "INVALID", "unknown": "unknown"}
 """Verdicts in words."""
@@ -37,26 +37,26 @@ VERDICTS: Final[dict[Valid, str]] = {True: "valid", False: "INVALID", "unknown":
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Report:
-    """What came of a run."""
+    """The outcome of a run."""
 
     options: Options
-    """What was run."""
+    """The options of the run."""
     node: tuple[str, ...]
-    """How the command line names what was tested: ``("--node", "broadcast")``; empty if it cannot."""
+    """The command-line arguments that name the node: ``("--node", "broadcast")``; empty if there are none."""
     results: Results
-    """What the checkers found, as ``results.json`` has it."""
+    """The results of the checkers, the same as in ``results.json``."""
     history: History
-    """What clients did."""
+    """The operations of the clients."""
     journal: Journal
     """Every message."""
     logs: dict[str, list[str]]
-    """What each node said, by its id."""
+    """The log lines of each node, by its id."""
     rerun: Callable[[Sequence[Fault]], Report] | None = attrs.field(default=None, repr=False)
-    """Runs the same with another schedule of faults; None where that would not be the same, in real time."""
+    """Makes the same run with another schedule of faults; None if a run cannot be repeated, as in real time."""
     is_guess: bool = attrs.field(default=False, repr=False)
-    """Whether `node` was concluded from the function that makes the nodes, and nobody has typed it yet."""
+    """Whether `node` was derived from the function that makes the nodes, and no command line has used it yet."""
 
-    _explained: list[list[Finding]] = attrs.field(factory=list, init=False, repr=False)  # once it was asked for
+    _explained: list[list[Finding]] = attrs.field(factory=list, init=False, repr=False)  # set by findings()
 
     @property
     def valid(self) -> Valid:
@@ -66,15 +66,15 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """That of the journal: two runs with the same one exchanged the same messages at the same times."""
+        """The digest of the journal: runs with the same digest exchanged the same messages at the same times."""
         return self.journal.digest()
 
     @property
     def command(self) -> str | None:
-        """The command that runs this again, in the current folder; None if no command line can name what was tested.
+        """The command that repeats this run, in the current folder; None if no command line can name the node.
 
-        If that was the argument of `simulate`, it is first tried whether the command finds it: once, in a new process,
-        which takes as long as it takes to import its module.
+        If the node came from an argument of `simulate`, the first access checks whether the command finds it. The check
+        happens once, in a new process, and takes as long as the import of the node's module.
         """
         if not self.node or (self.is_guess and not can_be_found(self.node)):
             return None
@@ -82,34 +82,34 @@ class Report:
 
     @property
     def can_shrink(self) -> bool:
-        """Whether the run fails, has faults to take away, and can be run again without some of them."""
+        """Whether the run fails, has faults, and can be run again with fewer of them."""
         return self.valid is False and bool(self.options.faults) and self.rerun is not None
 
     def findings(self) -> list[Finding]:
-        """Return what there is to say of the run, in sentences that know which messages show it."""
+        """Return the explanation of the run: sentences, each with the messages that show it."""
         if not self._explained:
             scene = Scene(self.history, self.journal)
             self._explained.append(explain(self.results, WORKLOADS[self.options.workload](), scene))
         return self._explained[0]
 
     def reasons(self) -> list[str]:
-        """Return why the run is not valid, a sentence for each reason."""
+        """Return the reasons why the run is not valid, one sentence each."""
         return [finding.text for finding in self.findings() if finding.is_reason]
 
     def remarks(self) -> list[str]:
-        """Return what is worth knowing whatever the verdict, such as how stale a value was, a sentence each."""
+        """Return facts worth knowing whatever the verdict, such as how stale a value was, one sentence each."""
         return [finding.text for finding in self.findings() if not finding.is_reason]
 
     def warnings(self) -> list[str]:
-        """Return what makes the verdict say less than it seems to, a line for each."""
+        """Return the limits of what the verdict proves, one line each."""
         return warnings(self.results)
 
     def assert_valid(self) -> None:
         """Do nothing if the run is valid.
 
         Raises:
-          AssertionError: if it is not, or nobody knows: with the reasons, the seed, how to run it again, and the
-            smallest schedule of faults that still fails, which is sought for up to 20 s.
+          AssertionError: if the verdict is False or ``unknown``. The text has the reasons, the seed, the way to run it
+            again, and the smallest schedule of faults that still fails; the search for that takes at most about 20 s.
         """
         __tracebackhide__ = True  # pytest shows the caller's line, not this one
         if self.valid is not True:
@@ -120,7 +120,7 @@ class Report:
 
 
 def summary(report: Report) -> str:
-    """Return what a person wants to know of a run, in some twenty lines."""
+    """Return the summary of a run for people, about twenty lines."""
     sections = [
         ("because", report.reasons()),
         *((name, [text]) for name, text in figures(report.results)),
@@ -135,7 +135,7 @@ def summary(report: Report) -> str:
 
 
 def headline(options: Options) -> str:
-    """Return what is run, in a few words."""
+    """Return the workload and the number of nodes, in a few words."""
     count = len(options.nodes)
     return f"{options.workload}, {count} node{'s' * (count > 1)}"
 
@@ -150,7 +150,7 @@ def _few(texts: list[str]) -> list[str]:
 
 
 def figures(results: Results) -> list[tuple[str, str]]:
-    """Return the key figures of a run, each with its name."""
+    """Return the key figures of a run as pairs of name and text."""
     counts, net = results["stats"], results["net"]
     quantiles = in_milliseconds(results["latencies"]["quantiles"])
     stable = in_milliseconds(stable_latencies(results))
@@ -172,22 +172,22 @@ def figures(results: Results) -> list[tuple[str, str]]:
 
 
 def stable_latencies(results: Results) -> dict[str, float]:
-    """Return quantiles of how long, in milliseconds, a set's values took to be in all reads; none for other workloads.
+    """Return quantiles, in milliseconds, of how long a set's values took to be in all reads; empty for other workloads.
 
-    The least of all says nothing, so it is left out.
+    The minimum (quantile 0) is left out: it says nothing.
     """
     found: dict[str, float] = results["workload"].get("stable-latencies", {})
     return {q: ms for q, ms in found.items() if float(q) > 0}
 
 
 def in_milliseconds(quantiles: Mapping[str, float]) -> str:
-    """Return *quantiles* of milliseconds in words, such as ``p50 12, p100 40 ms``; nothing if there are none."""
+    """Return *quantiles* of milliseconds in words, such as ``p50 12, p100 40 ms``; an empty text if there are none."""
     told = ", ".join(f"p{float(q) * 100:g} {figure(ms)}" for q, ms in quantiles.items())
     return told and f"{told} ms"
 
 
 def figure(value: float) -> str:
-    """Return *value* with three digits that count, written out: 2470, and not 2.47e+03."""
+    """Return *value* with three significant digits and without an exponent: 2470, not 2.47e+03."""
     return f"{float(f'{value:.3g}'):g}"
 
 
@@ -201,19 +201,19 @@ def _fault_lines(results: Results) -> list[str]:
 
 
 def _explanation(report: Report) -> str:
-    """Return why *report* is not valid, and what to do about it."""
+    """Return why *report* is not valid, and how to run it again."""
     command = report.command
     again = f"run it again with: {command}" if command else f"run it again with {same_arguments(report.options)}"
     return "\n".join([summary(report), again, *_smallest(report)])
 
 
 def same_arguments(options: Options) -> str:
-    """Return how to run again what no command line can name, to go on after: run it again with."""
-    return f"the same arguments of simulate(), of which seed={options.seed}; no command line can name what was tested"
+    """Return how to run a node again that no command line can name, to follow the words: run it again with."""
+    return f"the same arguments of simulate(), with seed={options.seed}; no command line can name the node under test"
 
 
 def _smallest(report: Report) -> list[str]:
-    """Return the smallest schedule found that fails, and how to run that."""
+    """Return lines with the smallest schedule found that still fails, and how to run it."""
     rerun = report.rerun
     if rerun is None or not report.can_shrink:
         return []
@@ -225,9 +225,9 @@ def _smallest(report: Report) -> list[str]:
     try:
         found = shrink(report.options.faults, fails, nodes=report.options.nodes)
     except DoesNotFail:
-        return [f"run again, it did not fail: {NOT_THE_SEED}"]
+        return [f"it did not fail when run again: {NOT_THE_SEED}"]
     again = rerun(found.faults)
-    lines = [f"it still fails with {len(found.faults)} of its {len(report.options.faults)} faults:"]
+    lines = [f"it still fails with {len(found.faults)} of the {len(report.options.faults)} faults:"]
     lines += [f"  {when(fault)}: {describe(fault)}" for fault in found.faults]
     command = again.command
     return [*lines, f"run that with: {command}" if command else f"run that with faults={in_python(found.faults)}"]

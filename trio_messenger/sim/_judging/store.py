@@ -1,16 +1,16 @@
-"""The store: the folder that a run leaves, for people to look at and for `replay` and `shrink` to run again.
+"""The store: the folders in which runs are saved, for people to read and for `replay` and `shrink` to run again.
 
-store/latest                     a link to the folder of the latest run of all
-store/WORKLOAD/latest            and to that of the workload's
-store/WORKLOAD/SEED or TIME/   complete, or not there
-  index.html                     the verdict, and links to all of these
-  results.json                   what the checkers found
-  history.jsonl                  what clients did, an `Op` a line
-  journal.jsonl                  every message, an `Entry` a line
+store/latest                     a link to the folder of the latest run
+store/WORKLOAD/latest            a link to the folder of the workload's latest run
+store/WORKLOAD/SEED or TIME/     the folder of a run: complete, or not there
+  index.html                     the verdict, and links to all other files
+  results.json                   the results of the checkers
+  history.jsonl                  the operations of the clients, one `Op` per line
+  journal.jsonl                  every message, one `Entry` per line
   schedule.json                  what was run: options, faults and seed
-  messages.svg                   who sent what to whom, over time
+  messages.svg                   the messages over time, with sender and receiver
   latency.svg                    how long operations took
-  rate.svg                       how many were completed in a second
+  rate.svg                       completed operations per second
   node-logs/NODE.log             what each node logged and printed
 """
 
@@ -34,45 +34,45 @@ from .command_lines import folder_command
 from .report import Report, figure, headline, in_milliseconds, stable_latencies
 
 FORMAT: Final = 1
-"""The version of the files' format; a file of another one is refused."""
+"""The version of the file format; `load` refuses files of another version."""
 
 SCHEDULE: Final = "schedule.json"
-"""The file that says what was run; a folder without it is none of ours."""
+"""The file that says what was run; a folder without it is not the folder of a run."""
 
 
 @final
 @attrs.frozen
 class Stored:
-    """What was run, as the store has it."""
+    """A saved run, as `load` reads it."""
 
     options: Options
-    """What was run."""
+    """The options of the run."""
     node: tuple[str, ...]
-    """How the command line names what was tested."""
+    """The command-line arguments that name the node under test."""
     digest: str
-    """That of the journal."""
+    """The digest of the journal."""
     valid: Any
     """The verdict."""
 
 
 def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Path:
-    """Write all files of a run, and let ``latest`` point to them.
+    """Write all files of a run into a folder, and let the ``latest`` links point to it.
 
-    The folder is complete or not there: if this fails or is interrupted, no part of it is left. An earlier run of the
-    same name is replaced once the new one is complete.
+    The folder is complete or not there: if this function fails or is interrupted, it leaves no part of the folder. It
+    replaces an earlier run of the same name only when the new one is complete.
 
     Args:
-      report: Of the run.
-      store: The folder of all runs; made if it is not there.
-      name: What to call this run among those of its workload: its seed, or the time. If there is something of that
-        name that is not replaced, a number is added: ``NAME-2``.
-      replace: Whether to replace an earlier run of that name. What no run has left is never replaced.
+      report: The report of the run.
+      store: The folder of all runs; created if it does not exist.
+      name: The name of this run among the runs of its workload: its seed, or the time. If the name is taken and cannot
+        be replaced, a number is added: ``NAME-2``.
+      replace: Whether to replace an earlier run with that name. Anything that is not a run is never replaced.
 
     Returns:
-      The run's own folder.
+      The run's folder.
 
     Raises:
-      OSError: if that cannot be done.
+      OSError: if a file or folder cannot be written.
     """
     workload = store / report.options.workload
 
@@ -88,29 +88,27 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
 
 
 def _is_replaceable(place: Path) -> bool:
-    """Tell whether a run may take *place*: there is another run, or nothing.
+    """Tell whether a run may take *place*: it holds another run, or nothing.
 
-    Another process may be about to replace the one by the other, so it is asked twice.
+    The first test is repeated, because another process may put a complete run there between the tests.
     """
     return (place / SCHEDULE).exists() or not (place.exists() or place.is_symlink()) or (place / SCHEDULE).exists()
 
 
 def load(folder: Path) -> Stored:
-    """Read what was run from the folder that it left.
+    """Read the options of a run from its folder.
 
     Raises:
-      ValueError: if *folder* is not one that `save` has written, or a later version has.
+      ValueError: if `save` did not write *folder*, or another version of it did.
     """
     try:
         content = json.loads((folder / SCHEDULE).read_bytes())
     except FileNotFoundError:
-        raise ValueError(
-            f"{folder} has no {SCHEDULE}: give the folder that a run has left, such as store/latest"
-        ) from None
+        raise ValueError(f"{folder} has no {SCHEDULE}: give the folder of a run, such as store/latest") from None
     except (ValueError, RecursionError) as exc:
-        raise ValueError(f"{folder / SCHEDULE} is no JSON: {exc}") from None
+        raise ValueError(f"{folder / SCHEDULE} is not JSON: {exc}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{folder / SCHEDULE} has not the format {FORMAT}, which is the one that is known here")
+        raise ValueError(f"{folder / SCHEDULE} does not have format {FORMAT}, the only one that this version reads")
     try:
         options = Options.from_json(content["options"])
         return Stored(options, _checked_node(content["node"]), content["digest"], content["valid?"])
@@ -121,16 +119,21 @@ def load(folder: Path) -> Stored:
 
 
 def _checked_node(value: Any) -> tuple[str, ...]:
-    """Return how the command line names what was tested, if *value* may be that; see `Report.node`."""
+    """Return *value* as a tuple if it can be a `Report.node`; raise ValueError if not."""
     is_list = isinstance(value, list) and all(isinstance(word, str) and "\0" not in word for word in value)
     match value if is_list else None:
         case [] | ["--node", _] | ["--bin", _] | ["--bin", _, "--", *_]:
             return tuple(value)
-    raise ValueError(f"'node' is {value!r:.80}; it names a node as the command line does, as in ['--node', 'echo']")
+    raise ValueError(f"'node' is {value!r:.80}; it must be the arguments that name a node, such as ['--node', 'echo']")
 
 
 def load_journal(folder: Path) -> Journal:
-    """Read the journal of a run. Raises OSError or ValueError if there is none."""
+    """Read the journal of a run.
+
+    Raises:
+      OSError: if the file cannot be read.
+      ValueError: if its content is not a journal.
+    """
     path = folder / "journal.jsonl"
     try:
         journal = Journal.load(path)
@@ -141,7 +144,12 @@ def load_journal(folder: Path) -> Journal:
 
 
 def load_history(folder: Path) -> History:
-    """Read the history of a run. Raises OSError or ValueError if there is none."""
+    """Read the history of a run.
+
+    Raises:
+      OSError: if the file cannot be read.
+      ValueError: if its content is not a history.
+    """
     decode = msgspec.json.Decoder(Op).decode
     with (folder / "history.jsonl").open("rb") as file:
         return History(decode(line) for line in file)
@@ -170,14 +178,14 @@ def _write_data(report: Report, folder: Path) -> None:
 
 
 def _line(op: Op) -> dict[str, Any]:
-    """Return *op* as it stands in the file: its fields in their order, without those that say nothing."""
+    """Return *op* as a line of the file: its fields in order, but, except ``value``, none that is None or False."""
     return attrs.asdict(
         op, recurse=False, filter=lambda field, value: field.name == "value" or not (value is None or value is False)
     )
 
 
 def _write_pictures(report: Report, folder: Path, place: Path) -> None:
-    """Write the pictures into *folder*, which will be at *place*."""
+    """Write the pictures and the page into *folder*, which will be moved to *place*."""
     title = f"{headline(report.options)}, seed {report.options.seed}"
     diagram = space_time(report.journal, title=title, command=folder_command("diagram", place))
     _write_text(folder / "messages.svg", diagram)
@@ -203,19 +211,19 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
 
 
 def _commands(report: Report, place: Path) -> list[tuple[str, str]]:
-    """Return what one may type to see the run again, each with what it does."""
+    """Return commands that repeat the run, each after a short description."""
     command = report.command
     if command is None:
-        unnamed = "no command line can name what was tested: call simulate with the same arguments, of which"
+        unnamed = "no command line can name the node under test: call simulate with the same arguments, with"
         return [(unnamed, f"seed={report.options.seed}")]
-    ways = [("the same again", folder_command("replay", place))]
+    ways = [("run it again", folder_command("replay", place))]
     if report.can_shrink:
-        ways.append(("the fewest faults that still fail", folder_command("shrink", place)))
-    return [*ways, ("from its options", command)]
+        ways.append(("find the fewest faults that still fail", folder_command("shrink", place)))
+    return [*ways, ("run it again from its options", command)]
 
 
 def _figures(results: Results) -> list[tuple[str, str | float]]:
-    """Return the key figures, each short enough for a tile."""
+    """Return the key figures, each short enough for a tile of the page."""
     counts, net = results["stats"], results["net"]
     told: list[tuple[str, str | float]] = [
         (name, counts[key]) for name, key in (("operations", "count"), ("ok", "ok-count"), ("fail", "fail-count"))
@@ -225,12 +233,12 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
         (f"p{float(q) * 100:g} latency", f"{figure(ms)} ms") for q, ms in results["latencies"]["quantiles"].items()
     ]
     told += [(f"p{float(q) * 100:g} stable latency", f"{figure(ms)} ms") for q, ms in stable_latencies(results).items()]
-    told += [("messages", net["all"]["msg-count"]), ("among nodes and services", net["servers"]["msg-count"])]
-    return [*told, ("of these an operation", figure(net["servers"].get("msgs-per-op", 0)))]
+    told += [("messages", net["all"]["msg-count"]), ("server messages", net["servers"]["msg-count"])]
+    return [*told, ("server messages per operation", figure(net["servers"].get("msgs-per-op", 0)))]
 
 
 def _for_people(results: Results) -> Results:
-    """Return what the page shows of a workload's results: latencies with their unit, and not what sentences tell."""
+    """Return a workload's results for the page: latencies with their unit, without the parts that sentences explain."""
     return {
         name: in_milliseconds(value) if name in ("stable-latencies", "lost-latencies") else value
         for name, value in results.items()
@@ -243,5 +251,5 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Write *text*. What is no text in it, such as a byte of a file's name, is written as JSON escapes it."""
+    """Write *text* in UTF-8. Characters that cannot be encoded, such as stray bytes of a file name, are escaped."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,7 +1,7 @@
-"""Workloads: what clients ask of the nodes, and how the outcome is judged.
+"""Workloads: the operations of the clients, and the judgement of their outcome.
 
-Each is a class in a module of its own, derived from `base.Workload` and entered here; nothing else has to know of it.
-lin-kv, kafka and the two transaction workloads of Maelstrom are not here yet.
+Each workload is a subclass of `base.Workload` in its own module. `WORKLOADS` lists it; no other module needs to know
+it. Maelstrom's lin-kv, kafka and transaction workloads are not available yet.
 """
 
 from __future__ import annotations
@@ -19,4 +19,4 @@ from .unique_ids import UniqueIds
 WORKLOADS: Final[dict[str, type[Workload]]] = {
     workload.name: workload for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter)
 }
-"""All of them, by Maelstrom's names."""
+"""All workloads, by Maelstrom's names."""

@@ -1,4 +1,4 @@
-"""What the workloads have in common whose clients add something, or read all that was added."""
+"""The common part of workloads whose clients add values and read everything that was added."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .base import Invocation, Workload
 
 
 class Adding(Workload):
-    """Each operation is an addition or a ``read``, equally likely; in the end each worker reads once more.
+    """Each operation is an addition or a ``read``, with equal probability; at the end each worker reads once.
 
-    The request of an addition has its value as *field*; the reply to a read has what was read as *read_field*.
+    The request to add has the value in `field`; the reply to a read has the result in `read_field`.
     """
 
     idempotent: ClassVar[frozenset[str]] = frozenset({"read"})
     """Reads change nothing."""
     add: ClassVar[str] = "add"
-    """The function that adds."""
+    """The name of the function that adds."""
     field: ClassVar[str]
-    """Where its request has what is added."""
+    """The field of its request that has the value to add."""
     read_field: ClassVar[str] = "value"
-    """Where the reply to ``read`` has what was read."""
+    """The field of the reply to ``read`` that has the result."""
 
     @abstractmethod
     def values(self, random: Random) -> Iterator[Any]:
-        """Yield what is added, without end. All chance comes from *random*, which others draw from in between."""
+        """Yield the values to add, endlessly. Take random numbers only from *random*, which others also draw from."""
 
     def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do; see `Workload.invocations`."""
+        """Yield the operations; see `Workload.invocations`."""
         values = self.values(random)
         while True:
             yield (self.add, next(values)) if random.random() < 0.5 else ("read", None)  # noqa: PLR2004 - even odds
@@ -46,8 +46,8 @@ class Adding(Workload):
         return {"type": f, self.field: value} if f == self.add else {"type": f}
 
     def completed(self, f: str, value: Any, reply: Any) -> Any:
-        """Return what was read, or was added; see `Workload.completed`."""
+        """Return the value that was read or added; see `Workload.completed`."""
         if f != "read":
             return value
         found = getattr(reply, self.read_field)
-        return [] if found is None else found  # null: so Go writes a slice that nothing was ever added to
+        return [] if found is None else found  # null: Go encodes an empty (nil) slice like this

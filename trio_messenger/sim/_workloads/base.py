@@ -1,4 +1,4 @@
-"""What a workload is: operations, the requests they make, the replies they take, and the judgement of it all."""
+"""The base class of workloads: operations, their requests, the expected replies, and the judgement of the history."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .._records.history import History
 from .topologies import Topology
 
 Invocation: TypeAlias = tuple[str, Any]
-"""What a client is to do: the name of the function, such as ``read``, and its value."""
+"""An operation for a client: the name of a function, such as ``read``, and its value."""
 
 
 class Reply(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The schema of a reply: these fields, those of the subclass, and no others."""
+    """The schema of a reply: these fields and those of the subclass, no others."""
 
     type: str
     in_reply_to: int
@@ -30,57 +30,59 @@ class Reply(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Workload(ABC):
-    """One kind of test: operations, the requests they make, the replies they take, and the checker of the history.
+    """One kind of test: operations, their requests, the expected replies, and the checker of the history.
 
-    Made anew for each run.
+    Each run makes a new instance.
     """
 
     name: ClassVar[str]
-    """As the command line has it."""
+    """The name on the command line."""
     summary: ClassVar[str]
-    """What it tests, in one line."""
+    """The purpose of the test, in one line."""
     replies: ClassVar[dict[str, type[Reply]]]
     """The schema of the reply to each function's request."""
     idempotent: ClassVar[frozenset[str]] = frozenset()
-    """Functions that change nothing, such as reads. A timeout or indefinite error leaves them without effect: they end
-    as ``fail``. A final operation of one of them is an audit as well: the simulator asks it of every node, twice."""
+    """The read-only functions. After a timeout or an indefinite error they had no effect, so the operation ends as
+    ``fail``. If the final operation uses one of them, the simulator also runs it as an audit, so that it asks every
+    node twice."""
     errors_are_indefinite: ClassVar[bool] = False
-    """Whether every error ends as ``info``, definite or not, as Maelstrom has it for g-set and the counters."""
+    """Whether every error ends the operation as ``info``, even a definite one, as Maelstrom does for g-set and the
+    counters."""
 
     reuses_clients: ClassVar[bool] = False
-    """Whether a client whose operation ended as ``info`` goes on, as Maelstrom's of unique-ids do; else a new one takes
-    its place."""
+    """Whether a client stays in use after an operation that ended as ``info``, as in Maelstrom's unique-ids. If not, a
+    new client replaces it."""
 
     @abstractmethod
     def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do in the main phase, without end. All chance comes from *random*."""
+        """Yield the operations of the main phase, endlessly. Take random numbers only from *random*."""
 
     def final_invocation(self) -> Invocation | None:
-        """Return what each worker does once, after all faults are healed and a pause; None for nothing.
+        """Return the operation that each worker does once, after all faults are healed and a pause; None for none.
 
-        If its function is one of `idempotent`, every node is asked once more, and before that the nodes that no worker
-        asks. These are audits: the history has them, marked as `Op.audit`, but no figure counts them.
+        If its function is in `idempotent`, the simulator then asks the nodes that no worker asks, and after that every
+        node once. These are audits: the history has them, marked with `Op.audit`, but no figure counts them.
         """
         return None
 
-    def setup(self, node_ids: Sequence[str], topology: Topology) -> Body | None:  # noqa: ARG002 - for those that need it
-        """Return a request that each node is sent after ``init``, and has to acknowledge; None for none.
+    def setup(self, node_ids: Sequence[str], topology: Topology) -> Body | None:  # noqa: ARG002 - for subclasses
+        """Return a request for each node after ``init``, which each node must acknowledge; None for no request.
 
         Args:
-          node_ids: Of all nodes, in their order.
-          topology: Makes of them who is whose neighbour.
+          node_ids: The ids of all nodes, in order.
+          topology: Returns the neighbours of each node, given these ids.
         """
         return None
 
     @abstractmethod
     def request(self, f: str, value: Any) -> Body:
-        """Return the request that function *f* with *value* makes."""
+        """Return the request for function *f* with *value*."""
 
     def parse(self, f: str, reply: Body) -> Reply:
         """Return the reply to *f*'s request as an instance of its schema.
 
         Raises:
-          msgspec.ValidationError: if it does not have the form that the workload demands, and no other fields.
+          msgspec.ValidationError: if the reply has another type, or does not match the schema, or has extra fields.
         """
         wanted = f"{f}_ok"
         if reply.get("type") != wanted:
@@ -89,16 +91,16 @@ class Workload(ABC):
 
     @abstractmethod
     def completed(self, f: str, value: Any, reply: Any) -> Any:
-        """Return the value of an operation that is ok.
+        """Return the value of an operation that ended as ``ok``.
 
         Args:
-          f: Its function.
-          value: What it was begun with.
+          f: The function of the operation.
+          value: The value of its invocation.
           reply: The reply, an instance of ``replies[f]``.
         """
 
     def outcome(self, f: str, error: RpcError) -> Literal["fail", "info"]:
-        """Tell how an operation of *f* ends that met *error*, a timeout or an ``error`` body."""
+        """Return how an operation of *f* ends after *error*, a timeout or an ``error`` body."""
         if self.errors_are_indefinite:
             return "info"
         is_without_effect = f in self.idempotent or (error.definite and not isinstance(error, RpcTimeout))
@@ -108,11 +110,11 @@ class Workload(ABC):
     def check(self, history: History) -> Results:
         """Judge the history."""
 
-    def explain(self, results: Results, scene: Scene) -> list[Finding]:  # noqa: ARG002 - for those that look further
-        """Return what `check` found, in sentences for people; by default its figures, unless they are valid.
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:  # noqa: ARG002 - for subclasses
+        """Return the findings of `check` in sentences for people; by default its figures, if they are not valid.
 
         Args:
-          results: What `check` returned.
+          results: The result of `check`.
           scene: The run.
         """
         return generic.explain(results)

@@ -1,4 +1,4 @@
-"""The broadcast workload: what one node is told, all nodes know before long."""
+"""The broadcast workload: every message sent to one node soon reaches all nodes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class _ReadOk(Reply, kw_only=True):
 
 @final
 class Broadcast(Adding):
-    """``broadcast`` with a number, answered by ``broadcast_ok``; ``read``, answered with all ``messages``.
+    """``broadcast`` with a number, answered with ``broadcast_ok``; ``read``, answered with all ``messages``.
 
-    First of all each node is told the ``topology``: the neighbours of each node, which it may heed or not.
+    Before that, each node gets the ``topology``: the neighbours of every node. A node may ignore it.
     """
 
     name = "broadcast"
-    summary = "what one node is told, all nodes know before long"
+    summary = "every message sent to one node soon reaches all nodes"
     replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
     add = "broadcast"
     field = "message"
@@ -42,7 +42,7 @@ class Broadcast(Adding):
         """Return the topology; see `Workload.setup`."""
         return {"type": "topology", "topology": topology(node_ids)}
 
-    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is left to chance
+    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is random
         """Yield 0, 1, 2 and so on; see `Adding.values`."""
         return itertools.count()
 
@@ -51,5 +51,5 @@ class Broadcast(Adding):
         return set_full(history, add="broadcast", read="read")
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
-        """Say who and what; see `Workload.explain`."""
+        """Name the nodes, values and messages; see `Workload.explain`."""
         return explain_sets(results, scene, add="broadcast", read="read")

@@ -1,4 +1,4 @@
-"""The counter workloads: g-counter, which only grows, and pn-counter, which goes both ways."""
+"""The counter workloads: g-counter, which only grows, and pn-counter, which goes up and down."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class _ReadOk(Reply, kw_only=True):
 
 
 class _Counter(Adding):
-    """``add`` with a ``delta``, answered by ``add_ok``; ``read``, answered with the ``value``.
+    """``add`` with a ``delta``, answered with ``add_ok``; ``read``, answered with the ``value``.
 
-    Every error ends as ``info``, also of reads, as Maelstrom has it.
+    Every error ends the operation as ``info``, even a read, as in Maelstrom.
     """
 
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
@@ -31,7 +31,7 @@ class _Counter(Adding):
     field = "delta"
 
     def values(self, random: Random) -> Iterator[Any]:
-        """Yield deltas, evenly distributed from -5 to 4; see `Adding.values`."""
+        """Yield deltas, uniformly distributed from -5 to 4; see `Adding.values`."""
         while True:
             yield random.randint(-5, 4)
 
@@ -40,7 +40,7 @@ class _Counter(Adding):
         return counters(history)
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
-        """Say who and what; see `Workload.explain`."""
+        """Name the nodes, values and messages; see `Workload.explain`."""
         return explain_counters(results, scene)
 
 
@@ -48,7 +48,7 @@ class _Counter(Adding):
 class GCounter(_Counter):
     """A counter that only grows: deltas from 0 to 4.
 
-    Clients do what those of pn-counter do, but for additions of negative numbers. So one operation in three is an
+    The operations are those of pn-counter without additions of negative numbers. So one operation in three is an
     addition.
     """
 
@@ -56,13 +56,13 @@ class GCounter(_Counter):
     summary = "a counter that only grows"
 
     def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do; see `Workload.invocations`."""
+        """Yield the operations; see `Workload.invocations`."""
         return (each for each in super().invocations(random) if each[0] == "read" or each[1] >= 0)
 
 
 @final
 class PnCounter(_Counter):
-    """A counter that goes both ways: deltas from -5 to 4."""
+    """A counter that goes up and down: deltas from -5 to 4."""
 
     name = "pn-counter"
     summary = "a counter that goes up and down"

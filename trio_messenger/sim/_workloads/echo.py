@@ -1,4 +1,4 @@
-"""The echo workload: nodes give back what they are given."""
+"""The echo workload: nodes send back the text they receive."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _EchoOk(Reply, kw_only=True):
 
 @final
 class Echo(Workload):
-    """``echo`` with a text, answered by ``echo_ok`` with the same."""
+    """``echo`` with a text, answered with ``echo_ok`` and the same text."""
 
     name = "echo"
-    summary = "nodes give back what they are given"
+    summary = "nodes send back the text they receive"
     replies: ClassVar[dict[str, type[Reply]]] = {"echo": _EchoOk}
 
     def invocations(self, random: Random) -> Iterator[Invocation]:
-        """Yield what clients do; see `Workload.invocations`."""
+        """Yield the operations; see `Workload.invocations`."""
         while True:
             yield "echo", f"Please echo {random.randrange(128)}"
 
@@ -38,8 +38,8 @@ class Echo(Workload):
         """Return the request; see `Workload.request`."""
         return {"type": f, "echo": value}
 
-    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - what came back is all
-        """Return what came back; see `Workload.completed`."""
+    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - only the reply counts
+        """Return the echoed value; see `Workload.completed`."""
         return reply.echo
 
     def check(self, history: History) -> Results:
@@ -47,5 +47,5 @@ class Echo(Workload):
         return echo(history)
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
-        """Say who and what; see `Workload.explain`."""
+        """Name the nodes, values and messages; see `Workload.explain`."""
         return explain_echo(results, scene)

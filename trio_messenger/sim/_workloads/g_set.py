@@ -23,9 +23,9 @@ class _ReadOk(Reply, kw_only=True):
 
 @final
 class GSet(Adding):
-    """``add`` with an ``element``, answered by ``add_ok``; ``read``, answered with the set as a list, ``value``.
+    """``add`` with an ``element``, answered with ``add_ok``; ``read``, answered with the set as a list in ``value``.
 
-    No element is added twice. Every error ends as ``info``, also of reads, as Maelstrom has it.
+    Each element is added only once. Every error ends the operation as ``info``, even a read, as in Maelstrom.
     """
 
     name = "g-set"
@@ -34,7 +34,7 @@ class GSet(Adding):
     errors_are_indefinite = True
     field = "element"
 
-    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is left to chance
+    def values(self, random: Random) -> Iterator[Any]:  # noqa: ARG002 - nothing is random
         """Yield 0, 1, 2 and so on; see `Adding.values`."""
         return itertools.count()
 
@@ -43,5 +43,5 @@ class GSet(Adding):
         return set_full(history, add="add", read="read")
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
-        """Say who and what; see `Workload.explain`."""
+        """Name the nodes, values and messages; see `Workload.explain`."""
         return explain_sets(results, scene, add="add", read="read")

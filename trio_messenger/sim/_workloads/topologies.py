@@ -1,4 +1,4 @@
-"""Topologies: who is whose neighbour, as the broadcast workload tells the nodes. Maelstrom's, by its names."""
+"""Topologies: the neighbours of each node, which the broadcast workload sends to the nodes. They are Maelstrom's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import partial
 from typing import Final, TypeAlias
 
 Topology: TypeAlias = Callable[[Sequence[str]], dict[str, list[str]]]
-"""Makes of the ids of all nodes the ids of each one's neighbours."""
+"""Returns the ids of each node's neighbours, given the ids of all nodes."""
 
 
 def grid(node_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Lay the nodes row by row into a square; neighbours are those below, above, to the right and to the left."""
+    """Arrange the nodes row by row in a square; the neighbours are below, above, to the right and to the left."""
     side = math.isqrt(len(node_ids) - 1) + 1
 
     def at(row: int, column: int) -> list[str]:
@@ -27,7 +27,7 @@ def grid(node_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def line(node_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Put the nodes in a row; neighbours are those before and behind. A single node is left out, as in Maelstrom."""
+    """Put the nodes in a row; the neighbours are before and after. A single node is left out, as in Maelstrom."""
     if len(node_ids) < 2:  # noqa: PLR2004 - a pair has neighbours
         return {}
     return {
@@ -37,12 +37,12 @@ def line(node_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def total(node_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Make everyone a neighbour of everyone else."""
+    """Make all nodes neighbours of each other."""
     return {node_id: [other for other in node_ids if other != node_id] for node_id in node_ids}
 
 
 def tree(branches: int, node_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Make a tree, filled level by level, in which each node has up to *branches* children; the first is the root."""
+    """Make a tree, filled level by level: the first node is the root, and each node has at most *branches* children."""
     neighbours: dict[str, list[str]] = {node_id: [] for node_id in node_ids}
     for index, node_id in enumerate(node_ids[1:], 1):
         parent = node_ids[(index - 1) // branches]
@@ -60,4 +60,4 @@ TOPOLOGIES: Final[dict[str, Topology]] = {
     "tree3": partial(tree, 3),
     "tree4": partial(tree, 4),
 }
-"""All of them, by Maelstrom's names."""
+"""All topologies, by Maelstrom's names."""

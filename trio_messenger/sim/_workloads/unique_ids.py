@@ -1,4 +1,4 @@
-"""The unique-ids workload: nodes give ids, none of them twice."""
+"""The unique-ids workload: nodes generate ids, each only once."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class _GenerateOk(Reply, kw_only=True):
 
 @final
 class UniqueIds(Workload):
-    """``generate``, answered by ``generate_ok`` with an ``id`` that is any JSON value."""
+    """``generate``, answered with ``generate_ok`` and an ``id``, which may be any JSON value."""
 
     name = "unique-ids"
-    summary = "nodes give ids, none of them twice"
+    summary = "nodes generate ids, each only once"
     replies: ClassVar[dict[str, type[Reply]]] = {"generate": _GenerateOk}
     reuses_clients = True
 
-    def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is left to chance
-        """Yield what clients do; see `Workload.invocations`."""
+    def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is random
+        """Yield the operations; see `Workload.invocations`."""
         while True:
             yield "generate", None
 
-    def request(self, f: str, value: Any) -> Body:  # noqa: ARG002 - there is none
+    def request(self, f: str, value: Any) -> Body:  # noqa: ARG002 - there is no value
         """Return the request; see `Workload.request`."""
         return {"type": f}
 
-    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - the id is all
+    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - only the reply counts
         """Return the id; see `Workload.completed`."""
         return reply.id
 
@@ -48,5 +48,5 @@ class UniqueIds(Workload):
         return unique_ids(history)
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
-        """Say who and what; see `Workload.explain`."""
+        """Name the ids and messages; see `Workload.explain`."""
         return explain_unique_ids(results, scene)
