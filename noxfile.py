@@ -28,19 +28,23 @@ PARALLEL = ("-n", "4")
 
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.
-EXAMPLES = ("test_tutorial", "test_how_to", "test_explanation", "test_docs_pictures")
+EXAMPLES = tuple(f"docs/test_{name}" for name in ("tutorial", "how_to", "explanation", "pictures"))
 
-# Tests of the simulator that every Python runs: those of its processes, and `test_determinism`, whose pinned digests
-# hold that a seed gives the same run on each.
-ON_EACH = ("campaign", "command_processes", "determinism", "guardian", "processes", "store", "virtual")
+# Tests of the simulator that every Python runs: those of its processes, and `test_determinism_check`, whose pinned
+# digests hold that a seed gives the same run on each.
+ON_EACH = (
+    *("sim/campaigns/test_campaign", "sim/campaigns/test_determinism_check", "sim/cluster/test_processes"),
+    *("sim/determinism/test_scheduler", "sim/judging/test_store", "sim/system/test_guardian"),
+)
 
-# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere.
+# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere. The
+# commands among them are those of the simulator.
 ONCE = (
-    *("test_soak", "test_structure", "test_pages", "test_reference"),
+    *("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure"),
+    *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test")),
     *sorted(
-        f"sim/{path.stem}"
-        for path in Path("tests/sim").glob("test_*.py")
-        if path.stem.removeprefix("test_") not in ON_EACH
+        {path.relative_to("tests").with_suffix("").as_posix() for path in Path("tests/sim").rglob("test_*.py")}
+        - {*ON_EACH}
     ),
 )
 

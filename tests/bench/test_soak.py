@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SOAK = Path(__file__).parent / "bench" / "soak.py"
+SOAK = Path(__file__).with_name("soak.py")
 
 LIMIT = 300
 """Seconds that it never takes: requests come for 20, and a slow machine needs a while to answer the last of them."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from harness_cli import README, in_folder, outcome, wrong
+from support.command_line import README, in_folder, outcome, wrong
+from support.paths import DOCS
 
 from trio_messenger import _cli
 from trio_messenger._cli.arguments import make_options, read_faults
@@ -20,7 +21,7 @@ from trio_messenger.sim._faults.schedules import NEMESES
 NODE_NAMES = ", ".join(NODES)
 WORKLOAD_NAMES = ", ".join(WORKLOADS)
 KILL = '[{"kind":"kill","nodes":["n1"],"at":5,"until":10}]'
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+PAGE = DOCS / "reference" / "cli.md"
 USAGE = "usage: trio-messenger test -w WORKLOAD [--node NAME | --bin FILE] [options] [-- ARGUMENTS]\n"
 
 

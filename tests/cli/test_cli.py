@@ -12,9 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from harness import INIT, line
-from harness_cli import OWN, in_folder
-from harness_process import INIT_OK, MODULE, NODE, SCRIPTS, bodies, run
+from support.command_line import OWN, in_folder
+from support.lines import INIT, line
+from support.paths import DOCS
+from support.processes import INIT_OK, MODULE, NODE, SCRIPTS, bodies, run
 
 from trio_messenger import Node, _cli
 from trio_messenger._cli.finding import find_node
@@ -196,7 +197,7 @@ def test_nodes_are_all_there_and_all_listed() -> None:
 
 def test_nodes_are_in_the_reference_as_they_are_listed() -> None:
     """The page on the command line says the same of each ready-made node as ``nodes`` does."""
-    page = (Path(__file__).parents[1] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     assert [name for name, summary in NODES.items() if f"\n| `{name}` | {summary} | " not in page] == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from harness_cli import OWN, README, in_folder
+from support.command_line import OWN, README, in_folder
 
 from trio_messenger import Node
 from trio_messenger._cli.finding import NoSuchNodeError, find_build, find_node

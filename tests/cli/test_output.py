@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from harness_cli import ERASE, Terminal
+from support.command_line import ERASE, Terminal
 
 from trio_messenger._cli import output
 from trio_messenger._cli.output import REDRAWN_EVERY, TOLD_EVERY, Console, Ticker, coloured, put

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_cli import GOSSIP, README, in_folder, outcome
-from harness_process import MODULE, SCRIPTS, child, run, until
+from support.command_line import GOSSIP, README, in_folder, outcome
+from support.processes import MODULE, SCRIPTS, child, run, until
 
 from trio_messenger._cli import seeds as seeds_command
 from trio_messenger._cli.seeds import make_and_keep_run, make_run

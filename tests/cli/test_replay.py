@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness_cli import GOSSIP, Outcome, in_folder, outcome, wrong
+from support.command_line import GOSSIP, Outcome, in_folder, outcome, wrong
 
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Loss, Options, Partition, simulate

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from harness_cli import ERASE, GOSSIP, README, Terminal, in_folder, outcome
+from support.command_line import ERASE, GOSSIP, README, Terminal, in_folder, outcome
 
 from trio_messenger._cli import seeds as seeds_command
 from trio_messenger._cli.output import Console

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
-from harness_process import MODULE, run
+from support.processes import MODULE, run
 
 from trio_messenger._cli import output
 from trio_messenger.sim._system.standard_streams import Forgiving

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_cli import GOSSIP, OWN, README, Outcome, in_folder, outcome, wrong
+from support.command_line import GOSSIP, OWN, README, Outcome, in_folder, outcome, wrong
 
 from trio_messenger._cli import outcome as outcome_module, test as test_command
 from trio_messenger.sim import Options, simulate

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness_pages import inherited
+from support.page_runner import inherited
+from support.paths import DOCS
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "docs" / "explanation"
+FOLDER = DOCS / "explanation"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index")
 
 

@@ -1,7 +1,7 @@
 """The how-to pages are true: what they have their reader type and run prints what they show.
 
 A page is of one of two kinds. It has one program, beside it and under its name, which runs in the clone; or it is a
-session: files to type, from the folder with its name, and commands to run (see `harness_pages`).
+session: files to type, from the folder with its name, and commands to run (see `support.page_runner`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness_pages import fences, follow, included, inherited
-from harness_process import run
+from support.page_runner import fences, follow, included, inherited
+from support.paths import DOCS
+from support.processes import run
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "docs" / "how-to"
+FOLDER = DOCS / "how-to"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index")
 PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
 SESSIONS = [page for page in PAGES if page not in PROGRAMS]

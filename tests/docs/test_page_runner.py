@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness_pages import NOT_THE_READERS, Command, TypedFile, difference, follow, included, is_shown_by, steps
+from support.page_runner import NOT_THE_READERS, Command, TypedFile, difference, follow, included, is_shown_by, steps
 
 FOLDER = Path("/docs")
 

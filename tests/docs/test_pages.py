@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from support.paths import DOCS, ROOT
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
 PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 
 
@@ -49,9 +48,7 @@ def test_the_tests_that_a_page_names_are_there(page: str) -> None:
     """A claim that a page gives a test for is held by a test of that name, in a file that the page names as well."""
     files = files_of(page, r"tests/[\w/*]+(?:\.py)?")
     there = frozenset[str]().union(*(functions_of(path) for path in files if path.suffix == ".py"))
-    named = {
-        name for name in re.findall(r"`(test_\w+)`", text_of(page)) if (ROOT / "tests" / f"{name}.py") not in files
-    }
+    named = set(re.findall(r"`(test_\w+)`", text_of(page))) - {path.stem for path in files}
     assert named - there == set()
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from support.paths import DOCS
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "docs" / "pictures"
+FOLDER = DOCS / "pictures"
 MAKE = FOLDER / "make.py"
 KEPT = sorted(path.name for path in FOLDER.glob("*.svg"))
 
@@ -65,7 +65,7 @@ def test_a_picture_is_whole_and_says_what_it_shows(name: str) -> None:
 @pytest.mark.parametrize("name", KEPT)
 def test_a_picture_stands_on_a_page_with_words_for_it(name: str) -> None:
     """Some page shows the picture, with a text in its place."""
-    pages = (path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
+    pages = (path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))
     assert any(
         re.search(rf"!\[[^\]]+\]\([^)]*pictures/{re.escape(name)}\)", text)
         or re.search(rf"{{(?:image|figure)}} [^\n]*pictures/{re.escape(name)}\n:alt: ", text)
@@ -80,7 +80,7 @@ def test_a_wide_picture_scrolls_on_a_phone(tmp_path: Path) -> None:
     (tmp_path / "_static").mkdir()
     for name in ("conf.py", "_static/pictures.css", "pictures/asking.svg", "pictures/leak.svg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "docs" / name, tmp_path / name)
+        shutil.copy(DOCS / name, tmp_path / name)
     figures = (f"```{{figure}} pictures/{name}.svg\n:alt: {name}\n\nWords.\n```\n" for name in ("asking", "leak"))
     (tmp_path / "index.md").write_text("# Pictures\n\n" + "\n".join(figures))
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(tmp_path), str(tmp_path / "built")]

@@ -9,15 +9,16 @@ import sys
 from pathlib import Path
 
 import msgspec
-from harness import INIT, line
-from harness_pages import environment
-from harness_process import INIT_OK, ROOT, SCRIPTS, bodies, run
+from support.lines import INIT, line
+from support.page_runner import environment
+from support.paths import DOCS, ROOT
+from support.processes import INIT_OK, SCRIPTS, bodies, run
 
 from trio_messenger import MalformedMessage
 from trio_messenger._protocol.lines import LineDecoder
 
 README = (ROOT / "README.md").read_text()
-DEMO = ROOT / "docs" / "demo"
+DEMO = DOCS / "demo"
 
 
 def block(language: str) -> str:

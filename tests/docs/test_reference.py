@@ -7,12 +7,12 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
+from support.paths import DOCS
 
 import trio_messenger
 import trio_messenger.sim
@@ -23,7 +23,7 @@ from trio_messenger._cli import _COMMANDS
 from trio_messenger.nodes import NODES, messenger
 from trio_messenger.sim import NEMESES, TOPOLOGIES, WORKLOADS
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+FOLDER = DOCS / "reference"
 MODULES = {"api": trio_messenger, "simulator": trio_messenger.sim}
 
 

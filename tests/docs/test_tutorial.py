@@ -1,6 +1,6 @@
 """The tutorial is true: who types each chapter's files and runs its commands sees, at every step, what its page shows.
 
-How a page is read and followed says `harness_pages`.
+How a page is read and followed says `support.page_runner`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from harness_pages import TypedFile, fences, follow, included, steps
+from support.page_runner import TypedFile, fences, follow, included, steps
+from support.paths import DOCS
 
-FOLDER: Final = Path(__file__).parents[1] / "docs" / "tutorial"
+FOLDER: Final = DOCS / "tutorial"
 PAGES: Final = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]-*.md"))
 
 COLUMNS: Final = 120

@@ -11,8 +11,8 @@ from typing import Final, NoReturn, TypeAlias
 import attrs
 import pytest
 import trio
-from harness import INIT, line
-from harness_process import INIT_OK, child, own_node
+from support.lines import INIT, line
+from support.processes import INIT_OK, child, own_node
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import KeyValue, Message, Node, Request, TimestampOracle

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 import pytest
 import trio
-from harness import INIT, line
-from harness_stage import Stage, staged
+from support.lines import INIT, line
+from support.stage import Stage, staged
 from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Backoff, Body, KeyValue, Node, Request, RpcError

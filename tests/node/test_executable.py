@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from harness import INIT, line
-from harness_process import (
+from support.lines import INIT, line
+from support.processes import (
     INIT_OK,
     NODE,
     SCRIPTS,

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import trio
-from harness import INIT, line
-from harness_clock import FarAway
+from support.far_away import FarAway
+from support.lines import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Identity, Message, Node, Request, RpcError, RpcTimeout

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from harness import INIT
-from harness_clock import FarAway
-from harness_process import NODE, bodies, echo, run
+from support.far_away import FarAway
+from support.lines import INIT
+from support.processes import NODE, bodies, echo, run
 from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Body, KeyValue, Node, Request, RpcError, Transport

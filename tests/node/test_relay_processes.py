@@ -9,8 +9,8 @@ from typing import Any, final
 
 import msgspec
 import trio
-from harness import line
-from harness_process import NODE, Child, child
+from support.lines import line
+from support.processes import NODE, Child, child
 
 RELAYS = range(12)
 DROP_RATE = 0.25

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from harness import line
+from support.lines import line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message, Request

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from harness import INIT, line
+from support.lines import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message, Node

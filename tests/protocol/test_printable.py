@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import INIT, line
-from harness_process import bodies, own_node, run
 from hypothesis import given, strategies as st
+from support.lines import INIT, line
+from support.processes import bodies, own_node, run
 
 from trio_messenger import printable
 from trio_messenger._protocol.printable import OneLineFormatter, format_exception

@@ -10,7 +10,7 @@ from random import Random
 import attrs
 import pytest
 import trio
-from harness import line
+from support.lines import line
 from trio.testing import MockClock
 
 from trio_messenger import Body, LocalProtocolError, Message, Node, RpcError, Stats

@@ -13,7 +13,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, cancel_at_each_checkpoint, line
+from support.lines import INIT, line
+from support.steps import cancel_at_each_checkpoint
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout

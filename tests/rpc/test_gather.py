@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from harness import INIT
-from harness_script import OK, error, scripted
+from support.lines import INIT
+from support.scripted_peers import OK, error, scripted
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Gathered, LocalProtocolError, Node, QuorumNotReached, RpcError, RpcTimeout

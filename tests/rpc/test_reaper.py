@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from harness import StepCounter
+from support.steps import StepCounter
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import PendingRpc, RpcTimeout, Stats

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, line
-from harness_script import OK, Replies, error, scripted
+from support.lines import INIT, line
+from support.scripted_peers import OK, Replies, error, scripted
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import (

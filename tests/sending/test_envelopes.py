@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 import trio
-from harness import line
-from harness_clock import FarAway
+from support.far_away import FarAway
+from support.lines import line
 from trio.testing import MockClock
 
 from trio_messenger import Body, Envelope, EnvelopeLog, MessageLoss, Node, Request, Transport

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, line
+from support.lines import INIT, line
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import AtMostOnce, Body, ErrorCode, Node, Request, RpcError

@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from harness import INIT, StepCounter, line
+from support.lines import INIT, line
+from support.steps import StepCounter
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout

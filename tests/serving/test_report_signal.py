@@ -6,8 +6,8 @@ import os
 import signal
 
 import pytest
-from harness import INIT
-from harness_process import INIT_OK, MODULE, NODE, Child, bodies, child, echo, needs_proc, run, until
+from support.lines import INIT
+from support.processes import INIT_OK, MODULE, NODE, Child, bodies, child, echo, needs_proc, run, until
 
 INFO = (*NODE, "--log-level", "info")
 

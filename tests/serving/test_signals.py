@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import INIT
-from harness_process import INIT_OK, bodies, child, echo, needs_proc, own_node, run, until
+from support.lines import INIT
+from support.processes import INIT_OK, bodies, child, echo, needs_proc, own_node, run, until
 
 CLOSING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ANY = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the harness is found even under PYTHONSAFEPATH
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
-from harness_wrong_nodes import CASES, Case, run_named
+from support.wrong_nodes import CASES, Case, run_named
 
 from trio_messenger.sim._campaigns.campaign import CampaignReport, run_campaign
 

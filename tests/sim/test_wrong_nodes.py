@@ -6,8 +6,8 @@ from collections import Counter
 
 import attrs
 import pytest
-from harness_wrong_nodes import CASES, Case, run_named
 from sim import campaign_run
+from support.wrong_nodes import CASES, Case, run_named
 
 from trio_messenger.sim import WORKLOADS
 from trio_messenger.sim._campaigns.campaign import with_seed
@@ -44,7 +44,7 @@ def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     assert campaign_run.main(["--seeds", "2", "--first", "5", "--jobs", "1", "echo"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("echo echo:cuts_short  0 of 2 passed")
-    command = "trio-messenger test -w echo --node harness_wrong_nodes.echo:cuts_short --seed"
+    command = "trio-messenger test -w echo --node support.wrong_nodes.echo:cuts_short --seed"
     for line, seed in zip(lines[1:3], (5, 6), strict=True):
         assert line.startswith(f"  MISS: {command} {seed} --rate 20 --time-limit 10: False n")
     assert lines[3].startswith("echo echo:cuts_short  2 of 2 caught")

@@ -23,12 +23,14 @@ from typing import Final, TypeAlias
 
 import attrs
 import pytest
-from harness_process import run
+
+from support.paths import TESTS
+from support.processes import run
 
 HOME: Final = "/home/you/board"
 """What a page shows where the output names the directory that the reader works in."""
 
-BINS: Final = Path(__file__).parent / "bins"
+COMMANDS: Final = TESTS / "support" / "page_commands"
 """Commands that replace the system's while a page is followed."""
 
 TYPED_WHOLE: Final = {"caption", "emphasize-lines", "language"}
@@ -142,7 +144,7 @@ def environment(columns: int) -> dict[str, str]:
     ``sleep`` is a stand-in that begins when the next command of the pipe has started and read what there is.
     """
     return inherited() | {
-        "PATH": os.pathsep.join([str(BINS), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(COMMANDS), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONUNBUFFERED": "1",  # on a terminal each line is seen as it is written
         "NO_COLOR": "1",
         "COLUMNS": f"{columns}",

@@ -14,7 +14,8 @@ from typing import Any
 
 import attrs
 import pytest
-from harness_process import LIMIT
+
+from support.processes import LIMIT
 
 _open = os.open  # which a test may have replaced by `refuse_proc`
 

@@ -15,9 +15,8 @@ from typing import IO, Any, Final, final
 import msgspec
 import pytest
 import trio
-from harness import INIT, line
 
-ROOT = Path(__file__).parents[1]
+from support.lines import INIT, line
 
 SCRIPTS = Path(sys.executable).parent
 """Where the console scripts of the environment that runs the tests are."""

@@ -7,8 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness_wrong_nodes import run_named
-
+from support.wrong_nodes import run_named
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Options, Report
 from trio_messenger.sim._campaigns.simulation import run_simulation
@@ -20,7 +19,7 @@ def run_as_told(options: Options, node: tuple[str, ...]) -> Report:
         seed, _, what = word.partition(":")
         if int(seed) == options.seed:
             if what == "fails":
-                return run_named(options, ("--node", "harness_wrong_nodes.echo:cuts_short"))
+                return run_named(options, ("--node", "support.wrong_nodes.echo:cuts_short"))
             _do(what)
     return run_simulation(options, echo.build, node=("--node", "echo"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness_process import run
+from support.processes import run
 
 CONFTEST = 'pytest_plugins = ["trio_messenger.testing.fixtures"]\n'
 

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 import trio
-from harness import line
-from harness_clock import FarAway
+from support.far_away import FarAway
+from support.lines import line
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import Body, LocalProtocolError, MessageLoss, Node, Request, Transport

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import trio
-from harness import line
+from support.lines import line
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage, Message, Transport

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import trio
-from harness_pipes import Pipes, open_pipes, refuse_proc
-from harness_process import LIMIT
+from support.pipes import Pipes, open_pipes, refuse_proc
+from support.processes import LIMIT
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger.transports import _stderr

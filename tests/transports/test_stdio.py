@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import attrs
 import pytest
 import trio
-from harness import INIT
-from harness_pipes import Pipes, open_pipes, refuse_proc
-from harness_process import LIMIT, echo, needs_proc
 from hypothesis import given, strategies as st
+from support.lines import INIT
+from support.pipes import Pipes, open_pipes, refuse_proc
+from support.processes import LIMIT, echo, needs_proc
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage

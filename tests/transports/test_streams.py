@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from harness_pipes import Pipes, open_pipes
+from support.pipes import Pipes, open_pipes
 
 from trio_messenger.transports._python_streams import LogOutput, NoInput, borrow
 from trio_messenger.transports._stderr import LogWriter

@@ -19,8 +19,9 @@ import attrs
 import msgspec
 import pytest
 import trio
-from harness_runs import run_as_told
-from harness_wrong_nodes import run_named
+from support.paths import TESTS
+from support.runs import run_as_told
+from support.wrong_nodes import run_named
 
 from trio_messenger.sim import Loss, Options, Report
 from trio_messenger.sim._campaigns import interpreters
@@ -175,7 +176,7 @@ def test_verdict_is_the_worst() -> None:
 
 def test_a_node_that_does_not_come_up_is_told_without_a_traceback() -> None:
     """The text of a `SetUpError` is all there is to say."""
-    result = run_campaign(OPTIONS, ("--node", "harness_chancy_nodes:refuses"), [7], make_run=run_named).results[0]
+    result = run_campaign(OPTIONS, ("--node", "support.chancy_nodes:refuses"), [7], make_run=run_named).results[0]
     assert (result.error or "").splitlines()[0] == "node 'n1' did not answer 'init': crash (13): no, thanks"
     assert result.seed == 7
 
@@ -247,7 +248,7 @@ Running: TypeAlias = tuple["subprocess.Popen[bytes]", int]
 PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
-from harness_runs import run_for_ever
+from support.runs import run_for_ever
 from trio_messenger.sim import Options
 from trio_messenger.sim._campaigns.campaign import run_campaign
 options = Options(workload="echo")
@@ -262,7 +263,7 @@ except KeyboardInterrupt:
 def running(tmp_path: Path) -> Iterator[Running]:
     """A program that is in the midst of a campaign, and the id of the process that it has started."""
     notes = tmp_path / "notes"
-    code = PROGRAM.format(path=[str(Path(__file__).parents[1])], notes=str(notes))
+    code = PROGRAM.format(path=[str(TESTS)], notes=str(notes))
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         try:
             give_up_at = time.monotonic() + 60
@@ -422,7 +423,7 @@ async def test_a_child_has_the_hash_seed_that_it_is_given(tmp_path: Path) -> Non
     wanted = await trio.run_process([sys.executable, "-c", code], capture_stdout=True, env={"PYTHONHASHSEED": "5"})
     options = Options(workload="unique-ids", nodes=["n1"], time_limit=1.0)
     async with open_interpreter(hash_seed=5) as interpreter:
-        node = ("--node", "harness_chancy_nodes:shows_a_hash")
+        node = ("--node", "support.chancy_nodes:shows_a_hash")
         result = await interpreter.make(run_named, options, node, tmp_path / "journal.jsonl")
     assert result.error is None
     assert f'"id": ["n1", 0, {wanted.stdout.decode().strip()}]' in (tmp_path / "journal.jsonl").read_text()

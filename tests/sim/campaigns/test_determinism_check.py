@@ -7,10 +7,10 @@ import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import harness_busy_node
 import msgspec
 import pytest
-from harness_wrong_nodes import ALL, run_named
+from support import busy_node
+from support.wrong_nodes import ALL, run_named
 
 from trio_messenger.sim import Journal, Latency, Options, Report
 from trio_messenger.sim._campaigns.determinism_check import (
@@ -49,7 +49,7 @@ CALM = Options(workload="pn-counter", seed=-2, rate=10.0, time_limit=5.0, latenc
 
 
 def run_busy(options: Options) -> Report:
-    return run_simulation(options, harness_busy_node.build)
+    return run_simulation(options, busy_node.build)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def checks() -> Checks:
     with ThreadPoolExecutor(max_workers=4) as threads:
         check = functools.partial(check_determinism, make_run=run_named)
         found = {name: threads.submit(check, options, _arguments(name)) for name in [*NODES, "exits"]}
-        found["busy"] = threads.submit(check, EVERYTHING, ("--node", "harness_busy_node:build"))
+        found["busy"] = threads.submit(check, EVERYTHING, ("--node", "support.busy_node:build"))
     return found
 
 
 def _arguments(name: str) -> tuple[str, str]:
-    return "--node", f"harness_chancy_nodes:{name}"
+    return "--node", f"support.chancy_nodes:{name}"
 
 
 @pytest.mark.parametrize("name", ["sound", "busy"])

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from harness_transports import node_and_transport
+from support.kept_transport import node_and_transport
 
 from trio_messenger import LWW_KV, Body, ErrorCode, KeyValue, Node, Request, RpcError
 from trio_messenger.nodes import broadcast, echo, g_counter

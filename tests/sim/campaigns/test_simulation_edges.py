@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 import trio
-from harness_transports import node_and_transport
+from support.kept_transport import node_and_transport
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from harness_histories import (
+from support.histories import (
     MS,
     Events,
     add,

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from harness_histories import begin, fail, history, info, ok, random_history, system_history
+from support.histories import begin, fail, history, info, ok, random_history, system_history
 
 from trio_messenger.sim._checkers.linearizability import (
     IMPOSSIBLE,

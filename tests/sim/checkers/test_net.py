@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 import pytest
-from harness_histories import add, audits, begin, checked, history, read
+from support.histories import add, audits, begin, checked, history, read
 
 from trio_messenger.sim._checkers import Results
 from trio_messenger.sim._checkers.net import net

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from harness_histories import (
+from support.histories import (
     MS,
     add,
     audits,

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from harness_histories import (
+from support.histories import (
     Events,
     begin,
     checked,

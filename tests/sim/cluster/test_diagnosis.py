@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from harness_pictures import Events
+from support.pictures import Events
 
 from trio_messenger import Body, Node
 from trio_messenger.nodes import echo

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from harness_stage import Script, Stage, staged
+from support.stage import Script, Stage, staged
 
 from trio_messenger import Node, Request
 from trio_messenger.sim._cluster.hosts import Host, NodeLog

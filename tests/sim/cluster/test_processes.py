@@ -17,7 +17,8 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from harness_process import LIMIT, NODE, child, needs_proc, until
+from support.paths import EXECUTABLES
+from support.processes import LIMIT, NODE, child, needs_proc, until
 
 from trio_messenger import Body, Message
 from trio_messenger.sim import (
@@ -47,13 +48,12 @@ from trio_messenger.sim._system.executables import check_executable
 
 pytestmark = needs_proc
 
-BINS = Path(__file__).parent / "bins"
 
 PYTHON = (sys.executable, "-I", "-S")
 """A Python that starts fast: without the environment that the tests have."""
 
-FOREIGN = (*PYTHON, str(BINS / "broadcast.py"))
-WRONG = (*PYTHON, str(BINS / "wrong.py"))
+FOREIGN = (*PYTHON, str(EXECUTABLES / "broadcast.py"))
+WRONG = (*PYTHON, str(EXECUTABLES / "wrong.py"))
 NOTHING_SAID = "the last it said on stderr:\n  (nothing)"
 
 
@@ -279,7 +279,7 @@ def test_what_a_script_starts_dies_with_it(folder: Path) -> None:
         if run.phase == "main":
             seen.append(len(processes_in(folder)))
 
-    run = make_run(folder, "echo", (str(BINS / "wrapper.sh"), *FOREIGN), watch=watch)
+    run = make_run(folder, "echo", (str(EXECUTABLES / "wrapper.sh"), *FOREIGN), watch=watch)
     run_real(run)
     assert_valid(run)
     assert max(seen) == 3
@@ -468,14 +468,14 @@ def test_what_cannot_be_started_is_named(folder: Path) -> None:
 
 def test_an_argument_that_was_a_relative_path_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is where the simulator runs is not where the node does, as the message says."""
-    monkeypatch.chdir(BINS)
-    error = set_up_error(folder, *PYTHON, "wrong.py", "dies", "x" * 5000, str(BINS / "wrong.py"))
+    monkeypatch.chdir(EXECUTABLES)
+    error = set_up_error(folder, *PYTHON, "wrong.py", "dies", "x" * 5000, str(EXECUTABLES / "wrong.py"))
     assert error.startswith(
         "node 'n1' did not answer 'init': it exited with status 2; it runs in a folder of its own: give the absolute"
         " path of 'wrong.py'\nthe last it said on stderr:\n  "
     )
     assert "No such file" in error
-    (folder / "n1" / "wrong.py").write_bytes((BINS / "wrong.py").read_bytes())
+    (folder / "n1" / "wrong.py").write_bytes((EXECUTABLES / "wrong.py").read_bytes())
     error = set_up_error(folder, *PYTHON, "wrong.py", "dies")
     assert error.startswith("node 'n1' did not answer 'init': it exited with status 3\nthe last")
 
@@ -722,7 +722,7 @@ def test_lines_are_cut_wherever_the_stream_is() -> None:
 
 async def test_pausing_stops_the_whole_group(folder: Path) -> None:
     """A paused node's processes stand still, what is for it waits, and all of it goes on afterwards."""
-    async with staged(folder, str(BINS / "wrapper.sh"), *FOREIGN) as stage:
+    async with staged(folder, str(EXECUTABLES / "wrapper.sh"), *FOREIGN) as stage:
         await stage.init()
         assert len(states(folder)) == 3
         assert "T" not in states(folder)
@@ -951,7 +951,7 @@ def test_an_exception_leaves_nothing(folder: Path) -> None:
         if run.phase == "main":
             raise RuntimeError("of the simulator")
 
-    run = make_run(folder, "echo", (str(BINS / "wrapper.sh"), *FOREIGN), nodes=["n1", "n2"], watch=watch)
+    run = make_run(folder, "echo", (str(EXECUTABLES / "wrapper.sh"), *FOREIGN), nodes=["n1", "n2"], watch=watch)
     with pytest.raises(ExceptionGroup) as caught:
         run_real(run)
     assert caught.group_contains(RuntimeError, match=r"^of the simulator$")
@@ -977,7 +977,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     """Ctrl-C, and the signals by which others end a run, kill all nodes before the simulator ends."""
-    command = (sys.executable, "-c", REAL_RUN, folder, "60", BINS / "wrapper.sh", *FOREIGN)
+    command = (sys.executable, "-c", REAL_RUN, folder, "60", EXECUTABLES / "wrapper.sh", *FOREIGN)
     async with child(*command) as simulator:
         assert [await simulator.read_line() for _ in range(2)] == [b"set-up\n", b"main\n"]
         assert len(processes_in(folder)) == 6

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness_histories import add, audits, begin, fail, history, info, ok, read
-from harness_wrong_nodes import broadcast as wrong_broadcast
+from support.histories import add, audits, begin, fail, history, info, ok, read
+from support.wrong_nodes import broadcast as wrong_broadcast
 
 from trio_messenger import SEQ_KV, Body, KeyValue, Node, Request
 from trio_messenger.sim import WORKLOADS, Fault, Kill, Loss, Partition, Report, simulate

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_process import SCRIPTS
+from support.processes import SCRIPTS
 
 from trio_messenger import Node
 from trio_messenger.nodes import broadcast, echo, pn_counter

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from harness_stage import Script, Stage, staged
 from hypothesis import assume, given, settings, strategies as st
+from support.stage import Script, Stage, staged
 
 from trio_messenger.sim._determinism.random_streams import Draws, Streams
 from trio_messenger.sim._faults.faults import (

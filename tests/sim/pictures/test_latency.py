@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from harness_pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
+from support.pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
 
 from trio_messenger.sim.pictures import latency
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from harness_pictures import MS, NASTY, S
+from support.pictures import MS, NASTY, S
 
 from trio_messenger.sim._explanation import Finding
 from trio_messenger.sim.pictures import PageSummary, page

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import attrs
 import pytest
-from harness_pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
+from support.pictures import NASTY, Events, having, level, ops, panels, parse, texts, title
 
 from trio_messenger.sim._records.history import History, OpType
 from trio_messenger.sim.pictures import rate

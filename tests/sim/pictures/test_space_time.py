@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness_pictures import NASTY, Events, ends, having, messages, parse, texts, title
+from support.pictures import NASTY, Events, ends, having, messages, parse, texts, title
 
 from trio_messenger.sim._records.journal import Journal
 from trio_messenger.sim.pictures import _arrows, _grid, _labels, _space_time, space_time

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import trio
-from harness_cli import in_folder, outcome
+from support.command_line import in_folder, outcome
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from support.paths import EXECUTABLES
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
@@ -174,7 +175,7 @@ def test_clocks_of_the_day_do_not_jump_when_the_main_phase_begins() -> None:
 @pytest.mark.parametrize("spread", [0.0, 0.125])
 def test_executables_are_spread_as_well(spread: float, tmp_path: Path) -> None:
     """In real time, too, nodes are initialised one after another, and times count from the main phase."""
-    script = Path(__file__).parent / "bins" / "broadcast.py"
+    script = EXECUTABLES / "broadcast.py"
     options = Options(workload="broadcast", nodes=["n1", "n2", "n3"], rate=0, time_limit=0)
     run = Run(options, process_hosts([str(script)], tmp_path), recovery=0, spread=spread)
     run_real(run)

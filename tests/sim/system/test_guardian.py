@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import trio
-from harness_process import MODULE, child, needs_proc, run, until
+from support.processes import MODULE, child, needs_proc, run, until
 
 from trio_messenger._cli.subject import Executables
 from trio_messenger.sim import Options

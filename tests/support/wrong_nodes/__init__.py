@@ -74,7 +74,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.options.workload} {self.node.removeprefix('harness_wrong_nodes.')}"
+        return f"{self.options.workload} {self.node.removeprefix('support.wrong_nodes.')}"
 
     def is_as_expected(self, valid: object, reasons: Sequence[str]) -> bool:
         """Whether a run ended as it must: a right node passes, and a wrong one is caught for what it does wrong."""
@@ -95,7 +95,7 @@ def run_named(options: Options, node: tuple[str, ...]) -> Report:
 def _wrong(workload: str, node: str, because: str, **options: Any) -> Case:
     usual: dict[str, Any] = {"rate": 20.0, "time_limit": 10.0}
     return Case(
-        node=f"harness_wrong_nodes.{node}",
+        node=f"support.wrong_nodes.{node}",
         options=Options(workload=workload, **usual | options),
         because=because,
     )
