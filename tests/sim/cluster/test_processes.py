@@ -324,7 +324,7 @@ def test_a_node_that_does_not_come_up_is_named(
     folder: Path, wrong: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever keeps a node from coming up is told at once, with the node's name and what it said last."""
-    monkeypatch.setattr("trio_messenger.sim.cluster.INIT_TIMEOUT", 2 * LIMIT)  # is not waited for
+    monkeypatch.setattr("trio_messenger.sim._cluster.cluster.INIT_TIMEOUT", 2 * LIMIT)  # is not waited for
     start = time.monotonic()
     assert set_up_error(folder, *WRONG, *wrong) == f"node 'n1' did not answer 'init': {said}"
     assert time.monotonic() - start < LIMIT
