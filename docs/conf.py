@@ -35,7 +35,7 @@ others = {*sys.stdlib_module_names, "attr", "attrs", "hypothesis", "msgspec", "o
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(others)})\..*"),
     (r"py:.*", "|".join(dir(builtins))),
-    (r"py:class", r"trio_messenger\.\w+\._[A-Z]\w*"),  # type variables in signatures
+    (r"py:class", r"trio_messenger(\.\w+)+\._[A-Z]\w*"),  # type variables in signatures
     (r"py:class", r"trio_messenger\.transports\._\w+\.\w+"),  # what only Node.run gives to a transport
 ]
 # The built-in `type` in a signature could be any attribute of that name; Sphinx has no other warning of this kind.
