@@ -18,10 +18,10 @@ from trio_messenger.testing import Network, running
 Leave: TypeAlias = Callable[[list[Any]], object]
 """Leaves something open that would cancel or shield the task; puts what must stay in memory for that into the list."""
 
-ADVICE: Final = "enter it by 'with', and do not yield inside it in a generator"
+ADVICE: Final = "enter it using 'with', and do not yield inside it in a generator"
 STRAY: Final = (
     "trio_messenger._user_code.failures.StrayCancellation: cancelled by a cancel scope that it left open itself; enter"
-    " cancel scopes and nurseries by 'with', and do not yield inside them in a generator"
+    " cancel scopes and nurseries using 'with', and do not yield inside them in a generator"
 )
 
 
@@ -48,7 +48,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def left_open(whose: str, count: int = 1) -> str:
-    return f"{whose} left a cancel scope or a nursery open, which is closed now ({count} so far); {ADVICE}"
+    return f"{whose} left a cancel scope or a nursery open, and the node closed it ({count} so far); {ADVICE}"
 
 
 # What can be left open

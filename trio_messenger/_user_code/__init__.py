@@ -1,1 +1,1 @@
-"""Code that the author of a node wrote: what it takes, how it fails, and what it must not leave open."""
+"""Helpers for calling code that the author of a node wrote: its parameters, its failures, and scopes it leaves open."""

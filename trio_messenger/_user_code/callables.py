@@ -1,4 +1,4 @@
-"""What can be known of a function before it is called."""
+"""Inspect functions before they are called."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def is_async_callable(function: object) -> bool:
-    """Tell whether calling *function* gives a coroutine; an object with an async ``__call__`` does, too."""
+    """Tell whether calling *function* returns a coroutine. An object with an async ``__call__`` counts as well."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def globals_of(function: Any) -> dict[str, Any]:
-    """Return the module-level names that the code of *function* sees, whatever it is wrapped in."""
+    """Return the module-level names that the code of *function* sees; look through partials and wrappers."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -35,6 +35,6 @@ def check_no_arguments(function: object, taker: str) -> None:
     try:
         inspect.signature(function).bind()
     except ValueError:
-        pass  # it tells nothing of its parameters
+        pass  # it has no signature to inspect
     except TypeError as exc:
         raise TypeError(f"{taker}() takes a function without arguments, not {function!r:.80}: {exc}") from None

@@ -1,14 +1,14 @@
-"""Enclosures: what somebody else's code does to the cancel scopes of a task of ours stays inside.
+"""An enclosure closes the cancel scopes and nurseries that user code leaves open in a task of the node.
 
-Code that enters a cancel scope and does not leave it, as an async generator does that holds a timeout and is not run
-to its end, leaves it on the task. If the task then does something else, the scope cancels that, or shields it from
-being cancelled. So a task that runs the code of others, one function after another, looks after each whether something
-is open, and closes it.
+Code may enter a cancel scope and not leave it: for example, an async generator that holds a timeout and does not run to
+its end. The scope then stays on the task. If the task does something else later, the scope cancels it, or shields it
+from cancellation. So a task that runs one user function after another checks after each whether something is open, and
+closes it.
 
-This takes names that are private to Trio. `Task._cancel_status` and `CancelStatus._scope` show what is open. Where they
-are missing, each enclosure enters a cancel scope of its own, which closes what is open inside when it is left; this
-takes longer, and a task serves one handler only. A task that ends with an open nursery fails, and with it everything
-around it, so such nurseries are taken off `Task._child_nurseries`.
+This uses private names of Trio. `Task._cancel_status` and `CancelStatus._scope` show the open scopes. If a version of
+Trio lacks them, each enclosure enters a cancel scope; leaving that scope closes everything inside it. This is slower,
+and a task then serves only one handler. A task that ends with an open nursery fails, together with everything around
+it, so the enclosure removes such nurseries from `Task._child_nurseries`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _log = logging.getLogger("trio_messenger")
 
 
 _TELLS: Final = hasattr(trio.lowlevel.Task, "_cancel_status")
-"""Whether this Trio tells what is open in a task."""
+"""True if this version of Trio shows which scopes are open in a task."""
 
 
 @final
 class Enclosure:
-    """A place for the code of others in the current task: a context manager.
+    """A context manager for user code in the current task.
 
     Args:
-      stats: Counts what is left open.
-      whose: Says whose code it was, for the log.
+      stats: Counts scopes that user code leaves open.
+      whose: Returns a description of the code, for the log.
     """
 
     def __init__(self, stats: Stats, whose: Callable[[], str]) -> None:
@@ -57,24 +57,24 @@ class Enclosure:
             self._stats.scopes_left_open += 1
             if worth_a_line(self._stats.scopes_left_open):
                 _log.warning(
-                    "%s left a cancel scope or a nursery open, which is closed now (%d so far); enter it by 'with', and"
-                    " do not yield inside it in a generator",
+                    "%s left a cancel scope or a nursery open, and the node closed it (%d so far); enter it using"
+                    " 'with', and do not yield inside it in a generator",
                     self._whose(),
                     self._stats.scopes_left_open,
                 )
 
     def is_intact(self) -> bool:
-        """Tell whether no cancel scope is open inside; where nobody can tell, say that one may be."""
+        """Return True if no cancel scope is open inside, and False if one is open or this Trio does not show it."""
         return _TELLS and self._task._cancel_status is self._status
 
     def mend(self) -> None:
-        """Close what is open inside, if anything is. Call it before the next checkpoint after the code of others."""
+        """Close everything that is open inside. Call this after user code, before the next checkpoint."""
         if not self.is_intact():
             self.__exit__()
             self.__enter__()
 
     def _close_open(self) -> bool:
-        """Close what is open inside, the innermost first; tell whether anything was."""
+        """Close everything that is open inside, the innermost first. Return True if something was open."""
         if self.is_intact():
             return False
         status: Any = self._task._cancel_status
@@ -85,10 +85,10 @@ class Enclosure:
 
 
 def _leave(scope: trio.CancelScope) -> bool:
-    """Leave *scope*, cancelling tasks that are still inside; tell whether nothing was open in it."""
+    """Cancel and leave *scope*. Return True if nothing was open inside it."""
     scope.cancel()
     try:
         scope.__exit__(None, None, None)
-    except RuntimeError:  # Trio has closed what was open
+    except RuntimeError:  # something was open, and Trio has closed it
         return False
     return True

@@ -1,4 +1,4 @@
-"""What to do with an exception that ends somebody else's code: which part is a failure, and which must go on."""
+"""Handle exceptions that leave user code: which part is a failure, and which part must be raised again."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import trio
 
 
 def is_only(error: Exception, *kinds: type[Exception]) -> bool:
-    """Tell whether *error* is of one of *kinds*, or a group of nothing else."""
+    """Tell whether *error* is of one of *kinds*, or a group that contains only these."""
     return error.split(kinds)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kinds)
 
 
 def split_failure(error: BaseException) -> tuple[Exception | None, BaseException | None]:
-    """Split *error*, which left somebody's code, into what failed, to be handled, and what has to be raised again.
+    """Split *error*, which left user code, into a failure to handle and an exception to raise again.
 
-    KeyboardInterrupt and their like are never a failure, and neither is a cancellation from outside. But when a nursery
-    is cancelled and one of its tasks fails on the way out, both come in one group. And a Cancelled that comes although
-    nobody outside has cancelled the current task is a failure: it comes from a scope that the code has left open.
+    KeyboardInterrupt and similar exceptions are never failures, and neither is a cancellation from outside. If a
+    nursery is cancelled and one of its tasks fails while it ends, both come in one group. If nothing outside has
+    cancelled the current task, a Cancelled is a failure: it comes from a scope that the code left open.
 
     Returns:
-      What failed, or None; and what to raise, or None.
+      The failure, or None; and the exception to raise, or None.
     """
     if isinstance(error, Exception):
         return error, None
@@ -47,7 +47,7 @@ def split_failure(error: BaseException) -> tuple[Exception | None, BaseException
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell whether *error* is a cancellation, or a group of nothing else."""
+    """Tell whether *error* is a cancellation, or a group that contains only cancellations."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1] is None
     return isinstance(error, trio.Cancelled)
@@ -55,7 +55,7 @@ def is_cancellation(error: BaseException) -> bool:
 
 @final
 class OnFailure:
-    """A context manager that calls *function* as soon as what is inside fails, be it cancelled or not."""
+    """A context manager that calls *function* as soon as the code inside fails, whether or not it is cancelled."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
@@ -69,20 +69,21 @@ class OnFailure:
 
 
 def let_go(error: BaseException) -> None:
-    """Take the traceback from *error*, with which everything that can be done was done.
+    """Remove the traceback from *error*, after the error has been handled.
 
-    It holds the frames of all functions that the error has passed, and whatever they hold, such as a request. If one of
-    them keeps the error in a variable, none of it would go before the garbage collector finds the cycle.
+    A traceback refers to the frames of all functions that the error has left, and so to their variables, such as a
+    request. If one of these variables is the error, all of them stay in memory until the garbage collector finds the
+    cycle.
     """
     error.__traceback__ = None
 
 
 @final
 class StrayCancellation(RuntimeError):
-    """Something was cancelled, and not by the node."""
+    """User code was cancelled, and not by the node."""
 
     def __str__(self) -> str:
         return (
-            "cancelled by a cancel scope that it left open itself; enter cancel scopes and nurseries by 'with', and do"
-            " not yield inside them in a generator"
+            "cancelled by a cancel scope that it left open itself; enter cancel scopes and nurseries using 'with', and"
+            " do not yield inside them in a generator"
         )

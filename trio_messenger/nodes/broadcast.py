@@ -1,11 +1,11 @@
-"""broadcast: each node tells its neighbours what they have not acknowledged yet, in batches, until they do.
+"""broadcast: each node sends messages in batches to its neighbours until they acknowledge them.
 
-What a node is told, by a client or a neighbour, it tells all other neighbours, so that it gets through any network
-that is connected, sooner or later. Nothing is ever sent to a neighbour that is known to have it. Partitions and losses
-only delay what goes round, and duplicates do nothing.
+A node that receives a message from a client or a neighbour sends it to its other neighbours. So every message
+eventually reaches every node of a connected network. A node never sends a message to a neighbour that is known to have
+it. Partitions and losses only delay messages, and duplicates have no effect.
 
-A message is acknowledged, to clients and neighbours, once it is in the store. Without one, a node that is killed
-forgets everything, and its neighbours do not tell it again.
+A node acknowledges a message, to clients and neighbours, when it is in the store. Without a store, a node that is
+killed forgets all messages, and its neighbours do not send them again.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ import trio
 from trio_messenger import Body, Node, Request
 
 PERIOD: Final = 0.25
-"""Seconds between batches. What goes round waits half of that at each node, and costs two messages a link each time."""
+"""Seconds between batches. A message waits half of that on average at each node; a batch costs two messages a link."""
 
 PATIENCE: Final = 1.0
-"""Seconds for an acknowledgement to come before everything is sent again."""
+"""Seconds to wait for an acknowledgement before the node sends everything again."""
 
 ACKNOWLEDGED_WITHIN: Final = 10.0
-"""Seconds for an acknowledgement to count: on slow links it is late, and to send everything for ever does not help."""
+"""Seconds for which an acknowledgement counts. On slow links it comes late, and sending everything forever does not
+help."""
 
 
 @attrs.frozen
 class Broadcast:
-    """A message for all."""
+    """A message for all nodes."""
 
     message: int
 
 
 @attrs.frozen
 class Gossip:
-    """Messages for all that a neighbour has."""
+    """Messages for all nodes, from a neighbour."""
 
     messages: list[int]
 
@@ -52,19 +53,19 @@ class Topology:
 
 
 class Link:
-    """What one neighbour has not acknowledged yet."""
+    """The messages that one neighbour has not acknowledged yet."""
 
     def __init__(self, messages: Iterable[int]) -> None:
         self.unacknowledged: dict[int, None] = dict.fromkeys(messages)
         self.silent_until: float = -math.inf  # on Trio's clock
 
     def acknowledge(self, messages: Iterable[int]) -> None:
-        """Take note that the neighbour has *messages*."""
+        """Note that the neighbour has *messages*."""
         for message in messages:
             self.unacknowledged.pop(message, None)
 
     def hear(self, messages: Iterable[int], outcome: Body | Exception) -> None:
-        """Take note of what became of *messages*, which were sent."""
+        """Note the outcome of sending *messages*."""
         if not isinstance(outcome, Exception):
             self.acknowledge(messages)
             self.silent_until = -math.inf

@@ -1,4 +1,4 @@
-"""echo: gives back what it is given."""
+"""echo: replies with the value it receives."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""g-counter: a counter that only grows: the sum of what each node has counted, which the nodes keep telling each other.
+"""g-counter: a counter that only grows. Its value is the sum of all nodes' counts, which the nodes tell each other.
 
-Only a node itself adds to its own count, so of two counts of one node the greater is the later one. To hear of a count
-twice, or of an old one after a newer one, changes nothing; and one that is lost is told again.
+Each node adds only to its own count, so the larger of two values of one count is the later one. Duplicates and old
+values have no effect, and a lost value is sent again.
 
-An addition is acknowledged once it is in the store. Without one, a node that is killed begins a new count under a new
-name, so that it never mistakes what it counts for what others still know of its life before; of that, only the
-additions that it had told nobody yet are lost.
+A node acknowledges an addition when it is in the store. Without a store, a node that is killed begins a new count under
+a new name. So it never confuses the new count with the old one that other nodes still know. Only additions that it had
+not told any other node are lost.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import trio
 from trio_messenger import Body, Node
 
 LAP: Final = 4.0
-"""Seconds in which a node tells each other node once; within as many, an addition is known everywhere."""
+"""Seconds in which a node sends its counts to each other node once. After that time, all nodes know an addition."""
 
 GAP: Final = 0.5
-"""Seconds between two messages at the most, so that few nodes have tries enough where many messages are lost."""
+"""The longest time between two messages, in seconds. It gives small clusters enough tries if many messages are lost."""
 
 
 @attrs.frozen
 class Add:
-    """What to add; 0 or more."""
+    """The number to add, 0 or more."""
 
     delta: Annotated[int, msgspec.Meta(ge=0)]
 
 
 @attrs.frozen
 class Gossip:
-    """What the sender knows each node to have counted, in each of its lives."""
+    """The sender's knowledge of each node's count, one for each of its lives."""
 
     counts: dict[str, int]
 

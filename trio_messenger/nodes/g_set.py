@@ -1,11 +1,11 @@
-"""g-set: a set that only grows; each node keeps asking the others, in turn, for what it lacks.
+"""g-set: a set that only grows. Each node asks the others, in turn, for missing elements.
 
-What clients add to a node is its log. A node has copies of all logs, up to where it knows them, and asks for the rest
-by saying how long its copies are. So only what is missing is sent; a node that was cut off, or whose messages were
-lost, asks like any other; and nobody has to remember what others know.
+Each node has a log of the elements that clients added to it. A node also keeps copies of the other nodes' logs, as far
+as it knows them. It sends the lengths of its copies to ask for the rest. So nodes send missing elements only, and no
+node has to remember what the others know. A node asks in the same way after a partition or lost messages.
 
-An element is acknowledged once it is in the store. Without one, a node that is killed begins a new log, and of its old
-one only that is left which others had asked for.
+A node acknowledges an element when it is in the store. Without a store, a node that is killed begins a new log. Of its
+old log, only the elements remain that other nodes had asked for.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import trio
 from trio_messenger import Body, Node
 
 LAP: Final = 4.0
-"""Seconds in which a node asks each other node once; within as many, what is added is everywhere."""
+"""Seconds in which a node asks each other node once. After that time, all nodes have a new element."""
 
 GAP: Final = 0.5
-"""Seconds between two messages at the most, so that few nodes have tries enough where many messages are lost."""
+"""The longest time between two messages, in seconds. It gives small clusters enough tries if many messages are lost."""
 
 ANSWERED_WITHIN: Final = 10.0
-"""Seconds for an answer to come: on slow links it is late, but as good as ever."""
+"""Seconds to wait for an answer. On slow links it comes late, but is still useful."""
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class Add:
 
 @attrs.frozen
 class Ask:
-    """How long the copies of the logs are that the asker has."""
+    """The lengths of the copies of logs that the sender has."""
 
     lengths: dict[str, int]
 
@@ -76,10 +76,10 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
 
     def learn(lengths: Mapping[str, int], outcome: Body | Exception) -> None:
         if isinstance(outcome, Exception):
-            return  # asked again in the next lap
+            return  # the node asks again in the next lap
         for name, news in outcome["news"].items():
             log = logs.setdefault(name, [])
-            fresh = news[len(log) - lengths.get(name, 0) :]  # others may have told some of it meanwhile
+            fresh = news[len(log) - lengths.get(name, 0) :]  # other nodes may have sent a part of it meanwhile
             log += fresh
             elements.update(dict.fromkeys(fresh))
 

@@ -1,4 +1,4 @@
-"""The messenger: a node whose messages show what becomes of RPCs, the leaked ones above all."""
+"""The messenger: a node whose messages show how RPCs end, especially the leaked ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trio_messenger import (
 
 @attrs.frozen
 class ToTarget:
-    """``payload`` is sent to ``target`` as an RPC."""
+    """Send ``payload`` to ``target`` as an RPC."""
 
     target: str
     payload: Body = attrs.field(validator=can_be_sent)
@@ -36,7 +36,7 @@ class ToTarget:
 
 @attrs.frozen
 class Proxy:
-    """The same, under another name."""
+    """Send ``inner`` to ``target`` as an RPC."""
 
     target: str
     inner: Body = attrs.field(validator=can_be_sent)
@@ -44,14 +44,14 @@ class Proxy:
 
 @attrs.frozen
 class BatchEcho:
-    """Each of ``values`` is echoed by this node through the network."""
+    """Send each of ``values`` to this node itself through the network, and collect the echoes."""
 
     values: list[Any]
 
 
 @attrs.frozen
 class ComputeBackoff:
-    """A backoff to look at."""
+    """The parameters of a backoff to show."""
 
     max_retries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
     base_delay: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.1
@@ -60,14 +60,14 @@ class ComputeBackoff:
 
 @attrs.frozen
 class Validate:
-    """``payload`` is a string that may hold a message as JSON."""
+    """A string that may contain a message as JSON."""
 
     payload: str
 
 
 @attrs.frozen
 class GetLog:
-    """How many envelopes to show."""
+    """The number of envelopes to show."""
 
     count: Annotated[int, msgspec.Meta(ge=0)]
 
@@ -92,7 +92,7 @@ def build() -> Node:
 
 
 def add_echoes(node: Node) -> None:
-    """Add the messages that give back what they were given."""
+    """Add the messages that reply with the value they receive."""
     dedup = AtMostOnce(capacity=1000, mark="was_duplicate")
     latencies = Latencies()
     began = ended = 0.0
@@ -131,7 +131,7 @@ def add_echoes(node: Node) -> None:
 
 
 def add_rpcs(node: Node) -> None:
-    """Add RPCs: leaked, awaited, and many at a time; and what is known of them."""
+    """Add RPCs: leaked, awaited, and many at a time; and their statistics."""
 
     @node.on("pending_count")
     def pending_count() -> Body:
@@ -175,7 +175,7 @@ def add_rpcs(node: Node) -> None:
 
 
 def add_retries(node: Node) -> None:
-    """Add RPCs that are tried again, and what their backoff looks like."""
+    """Add RPCs with retries, and the schedule of a backoff."""
 
     @node.on("relay")
     async def relay(body: ToTarget) -> Body:
@@ -201,7 +201,7 @@ def add_retries(node: Node) -> None:
 
 
 def add_inspection(node: Node) -> None:
-    """Add looks at messages: what a string holds, and what went in and out lately."""
+    """Add messages that inspect: the contents of a string, and the latest messages received and sent."""
 
     @node.on("validate")
     def validate(body: Validate) -> Body:
@@ -218,7 +218,7 @@ def add_inspection(node: Node) -> None:
 
 
 def add_chaos(node: Node, chaos: MessageLoss) -> None:
-    """Add the loss of messages on purpose."""
+    """Add messages that turn deliberate message loss on and off."""
 
     @node.on("chaos_on")
     def chaos_on(body: ChaosOn) -> Body:

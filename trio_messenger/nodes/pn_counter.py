@@ -1,6 +1,7 @@
-"""pn-counter: a counter that goes up and down: two that only grow, of what was added and of what was taken away.
+"""pn-counter: a counter that goes up and down. It consists of two counters that only grow: additions and subtractions.
 
-Each works as in the g-counter node, which says more of it; were the two one number, the greater would not be the later.
+Each of them works as in the g-counter node, which describes it. With a single number, the larger of two values would
+not have to be the later one.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ import trio
 from trio_messenger import Body, Node
 
 LAP: Final = 4.0
-"""Seconds in which a node tells each other node once; within as many, an addition is known everywhere."""
+"""Seconds in which a node sends its counts to each other node once. After that time, all nodes know an addition."""
 
 GAP: Final = 0.5
-"""Seconds between two messages at the most, so that few nodes have tries enough where many messages are lost."""
+"""The longest time between two messages, in seconds. It gives small clusters enough tries if many messages are lost."""
 
 
 @attrs.frozen
 class Add:
-    """What to add; if negative, to take away."""
+    """The number to add; a negative number is subtracted."""
 
     delta: int
 
 
 @attrs.frozen
 class Gossip:
-    """What the sender knows each node to have counted up and down, in each of its lives."""
+    """The sender's knowledge of each node's two counts, up and down, one pair for each of its lives."""
 
     counts: dict[str, tuple[int, int]]
 

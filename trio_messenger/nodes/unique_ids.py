@@ -1,7 +1,7 @@
-"""unique-ids: makes ids that no node makes twice, without asking anybody, through partitions and restarts.
+"""unique-ids: makes ids that are unique in the cluster, despite partitions and restarts, without asking anybody.
 
-An id says which node made it, in which of its lives, and as which of that life. A life is told from those before by 64
-random bits that are drawn when it begins, so nothing has to be kept, and no clock has to be right.
+An id consists of the node's id, 64 random bits for the node's life, and a number that counts the ids of this life. The
+node draws the random bits when it starts, so it needs neither a store nor a correct clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Helpers for tests of nodes: a network in memory with one node on it, all others on it played by the test.
+"""Helpers for tests of nodes: a network in memory with one node. The test plays all other nodes and clients.
 
-For tests of whole clusters there is the simulator, ``trio_messenger.sim``, and ``trio_messenger.testing.fixtures``.
+To test whole clusters, use the simulator, ``trio_messenger.sim``, and ``trio_messenger.testing.fixtures``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @final
 class Network:
-    """The network as the one node on it sees it; made by `running`.
+    """The network around one node; made by `running`.
 
-    What is async here is a checkpoint. What is cancelled while it sends has sent nothing, and while it receives has
-    taken nothing. To send after `send_eof`, or when the node has closed, raises `trio.ClosedResourceError` or
+    Each async method is a checkpoint. A cancelled send has sent nothing, and a cancelled receive has taken nothing. A
+    send after `send_eof`, or after the node has closed, raises `trio.ClosedResourceError` or
     `trio.BrokenResourceError`.
     """
 
@@ -38,60 +38,61 @@ class Network:
         self._next_msg_id = 1
 
     async def send(self, src: str, body: Body, dest: str | None = None) -> None:
-        """Send *body* to the node as *src*; with another *dest*, as one that the network has led astray."""
+        """Send *body* to the node as *src*. With another *dest*, it is a message that the network misdirected."""
         await self.send_bytes(_encode({"src": src, "dest": dest or self._node_id, "body": body}) + b"\n")
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send any bytes to the node: half a line, many, or rubbish."""
+        """Send any bytes to the node: half a line, many lines, or garbage."""
         await self._transport.send_bytes(data)
 
     async def receive(self) -> Message:
-        """Wait for the next message that the node sends; `trio.EndOfChannel` once it has closed.
+        """Wait for the next message that the node sends.
 
         Raises:
-          AssertionError: if the node sent something that is no message.
+          AssertionError: if the node sent a line that is not a message.
+          trio.EndOfChannel: if the node has closed.
         """
         message = await self._received.receive()
         if isinstance(message, MalformedMessage):
-            raise AssertionError(f"the node sent what is no message: {message.reason}: {message.excerpt}")
+            raise AssertionError(f"the node sent a line that is not a message: {message.reason}: {message.excerpt}")
         return message
 
     async def request(self, type_: str, **fields: Any) -> Body:
-        """Send a request as client ``c1`` and return the body of the reply, an ``error`` body or another.
+        """Send a request as client ``c1`` and return the body of the reply, which may be an ``error`` body.
 
         Raises:
-          AssertionError: if the next message that the node sends is no reply to it. Where the node is to ask others
-            first, use `send` and `receive`.
+          AssertionError: if the next message that the node sends is not the reply. If the node must ask others first,
+            use `send` and `receive`.
         """
         msg_id = self._next_msg_id
         self._next_msg_id += 1
         await self.send("c1", {"type": type_, **fields, "msg_id": msg_id})
         reply = await self.receive()
         if (reply.src, reply.dest, reply.body.get("in_reply_to")) != (self._node_id, "c1", msg_id):
-            raise AssertionError(f"{reply!r} is no reply to the {type_!r} request with msg_id {msg_id} of 'c1'")
+            raise AssertionError(f"{reply!r} is not the reply to the {type_!r} request with msg_id {msg_id} of 'c1'")
         return reply.body
 
     async def reply(self, request: Message, body: Body | RpcError) -> None:
-        """Answer *request*, which the node sent, as the one that it was sent to."""
+        """Answer *request*, which the node sent, in the name of its receiver."""
         answer = body.to_body() if isinstance(body, RpcError) else body
         await self.send(request.dest, {**answer, "in_reply_to": request.body["msg_id"]})
 
     async def receive_nothing(self) -> None:
-        """Wait until every task waits, and see that the node has sent nothing more.
+        """Wait until every task waits, and check that the node has sent nothing more.
 
         Raises:
-          AssertionError: if it has.
+          AssertionError: if it has sent something.
         """
         await trio.testing.wait_all_tasks_blocked()
         if self._received.statistics().current_buffer_used:
-            raise AssertionError(f"the node was to send nothing, and sent {self._received.receive_nowait()!r}")
+            raise AssertionError(f"the node must send nothing, but it sent {self._received.receive_nowait()!r}")
 
     def send_eof(self) -> None:
-        """Tell the node that no message will ever come again."""
+        """End the input of the node: no more messages come."""
         self._transport.send_eof()
 
     async def _collect(self) -> None:
-        """Take whatever the node sends, until it closes."""
+        """Take all messages that the node sends, until it closes."""
         with self._sent_by_node:
             async for batch in self._transport:
                 for message in batch:
@@ -111,19 +112,20 @@ async def running(
     init: bool = True,
     line_limit: int | None = None,
 ) -> AsyncIterator[Network]:
-    """Serve *node* while inside; on leaving, end its input and wait for it to end.
+    """Serve *node* while inside. On leaving, end its input and wait until it has ended.
 
-    An exception or a cancellation inside cancels the node. Either way, everything that it opened is closed in the end.
+    An exception or a cancellation inside cancels the node. In every case, everything that was opened is closed at the
+    end.
 
     Args:
-      node: One that has not served yet.
-      node_id: Who it is.
-      node_ids: Who is there, the node among them, as far as it knows.
+      node: A node that has not served yet.
+      node_id: The node's id.
+      node_ids: The ids of all nodes in the ``init`` message, this one included.
       init: Whether to send ``init``, as ``c0``, and to wait for ``init_ok``.
-      line_limit: Bytes of the longest line that is taken, either way; by default what a node on stdin takes.
+      line_limit: Bytes of the longest accepted line, in both directions; by default the limit of a node on stdin.
 
     Raises:
-      AssertionError: if the answer to ``init`` is another one.
+      AssertionError: if the answer to ``init`` is not ``init_ok``.
     """
     there, here = memory_transport_pair() if line_limit is None else memory_transport_pair(line_limit=line_limit)
     network = Network(node, here, node_id)
@@ -140,14 +142,14 @@ async def running(
             yield network
             network.send_eof()
     finally:
-        network._close()  # however it was left
+        network._close()
 
 
 def assert_no_rpc_leaked(node: Node) -> None:
-    """See that no RPC of *node* is pending, and that each is counted among those that ended, once.
+    """Check that no RPC of *node* is pending, and that the counters count the end of each RPC once.
 
     Raises:
-      AssertionError: if one is, or is not.
+      AssertionError: if an RPC is pending, or the counters do not add up.
     """
     stats = node.stats
     ended = stats.answered + stats.reaped + stats.abandoned + stats.closed

@@ -1,7 +1,7 @@
-"""Fixtures for pytest. To have them, say in ``conftest.py``: ``pytest_plugins = ["trio_messenger.testing.fixtures"]``.
+"""Fixtures for pytest. To use them: ``pytest_plugins = ["trio_messenger.testing.fixtures"]`` in ``conftest.py``.
 
-They add two options to pytest: ``--sim-seed N`` runs every simulation with that seed instead of its own, and
-``--sim-store DIR`` says where the files of those that fail go, by default into the temporary folder of the test.
+They add two options to pytest. ``--sim-seed N`` runs every simulation with that seed instead of its own.
+``--sim-store DIR`` sets the folder for the files of failed simulations; the default is the test's temporary folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HELP: Final = {
 
 
 class Simulation(Protocol):
-    """What the fixture ``simulation`` is."""
+    """The type of the fixture ``simulation``."""
 
     def __call__(self, workload: str, build: Build, **options: Any) -> Report:
         """Run `~trio_messenger.sim.simulate` with these arguments."""
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def simulation(request: pytest.FixtureRequest, tmp_path: Path) -> Simulation:
-    """`~trio_messenger.sim.simulate`, whose runs leave their files if not valid; the test's report says where."""
+    """Run `~trio_messenger.sim.simulate`. If a run is not valid, save its files; the test's report says where."""
 
     def run(workload: str, build: Build, **options: Any) -> Report:
         seed = request.config.getoption("--sim-seed")

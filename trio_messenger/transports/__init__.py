@@ -1,8 +1,8 @@
-"""Transports: what carries a node's messages.
+"""Transports carry a node's messages.
 
-Coming in, a transport gives batches of decoded messages; going out, it takes batches of encoded lines. Batches,
-because one pass of the scheduler costs more than handling one message does; a lone message is a batch of one.
-Encoded, because what cannot be encoded is to fail where it was sent.
+A transport receives batches of decoded messages, and sends batches of encoded lines. It works in batches because one
+pass of the scheduler costs more than handling one message; a single message is a batch of one. Outgoing messages are
+already encoded, so that a message that cannot be encoded raises its error at the call that sends it.
 """
 
 from __future__ import annotations
@@ -17,50 +17,51 @@ import trio
 from .._protocol.messages import Message
 
 Admits: TypeAlias = Callable[[str, str], bool]
-"""``admits(dest, msg_type)``: whether the network takes a message that is being sent."""
+"""``admits(dest, msg_type)`` returns False if the network loses this message."""
 
 
 class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[Message]]):
     """A channel to the network, with one reader and one writer.
 
-    ``receive`` raises `trio.EndOfChannel` when no message can ever come again, and
-    `trio.BrokenResourceError` when the way in broke. ``send`` raises `trio.BrokenResourceError` when nobody
-    receives any more; the text of either says what broke.
+    ``receive`` raises `trio.EndOfChannel` when no message can ever come again, and `trio.BrokenResourceError` when
+    the input is broken. ``send`` raises `trio.BrokenResourceError` when nobody receives any more. The text of a
+    `trio.BrokenResourceError` says what broke.
     """
 
     admits: Admits | None = None
-    """Called, where it is set, with each message at the moment it is sent; one that it refuses is lost."""
+    """If set, the node calls it with each message that it sends. If it returns False, the message is lost."""
 
     def send_now(self, value: list[bytes]) -> list[bytes]:
-        """Send as much of *value* as can be sent without waiting; called only while no `send` is under way.
+        """Send as much of *value* as possible without waiting. The node calls it only while no `send` is running.
 
-        Never raises: what is broken, the next `send` will find.
+        Never raises: the next `send` reports a broken transport. This implementation sends nothing.
 
         Returns:
-          The lines that are left, the first perhaps in part; *value* itself, if nothing was sent, as always here.
+          The lines that are left, perhaps with only a part of the first; *value* itself if nothing was sent.
         """
         return value
 
     def wall_time(self) -> float:
         """Return the time of day in the world that the transport leads to, in seconds since the epoch.
 
-        By default this machine's. Not monotonic: it jumps when somebody sets the clock, and a simulator may have it
-        wrong on purpose. Asked also after the transport is closed. One that is around another passes the question on.
+        The default is this machine's clock. It is not monotonic: it jumps when somebody sets it, and a simulator may
+        skew it on purpose. The node may also call this after the transport is closed. A transport that wraps another
+        one must return the other one's time.
         """
         return time.time()
 
     @abstractmethod
     async def receive(self) -> list[Message]:
-        """Wait for messages and return those there are, in their order; `MalformedMessage` ones among them.
+        """Wait for messages and return all that have arrived, in their order, `MalformedMessage` included.
 
         Always a checkpoint. A cancelled call has taken nothing.
         """
 
     @abstractmethod
     async def send(self, value: list[bytes]) -> None:
-        """Send the lines of *value*, each without its newline, whole and in their order.
+        """Send the lines of *value*, which come without newlines, completely and in their order.
 
-        Sees a cancellation, but lets other tasks run only if it has to wait: the one writer waits for lines between
-        calls, and a pass of the scheduler for each would be a fifth of what a lone message takes. A cancelled call may
-        have sent some, all or none of them, the last one in part.
+        Checks for cancellation, but lets other tasks run only if it has to wait. There is one writer, and it waits for
+        lines between calls. A pass of the scheduler for each call would cost a fifth of the time of a single message. A
+        cancelled call may have sent some, all or none of the lines, and only a part of the last one.
         """

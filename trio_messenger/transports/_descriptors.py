@@ -1,14 +1,14 @@
-"""Standard descriptors, read and written without ever waiting, and without anybody else noticing.
+"""Read and write standard descriptors without waiting, and without side effects on other processes.
 
 O_NONBLOCK belongs to the open file description, which 0, 1 and 2 may share with each other (on a terminal, under
-``2>&1``) and with other processes. Set there, it would make other writers fail. So it is never set on a description
-that was handed to this process. What is done instead depends on what the descriptor is:
+``2>&1``) and with other processes. If this module set it there, other writers would fail. So it never sets the flag on
+a description that this process inherited. Instead, the method depends on the kind of descriptor:
 
-- a pipe or a terminal is opened anew through ``/proc/self/fd``, which gives a description of our own;
-- a socket takes the flag MSG_DONTWAIT with each call;
-- a regular file never makes anybody wait, and opened anew it would start from its beginning;
-- anything else, and everything where there is no ``/proc``, is asked by poll() before each call. A pipe that poll()
-  calls writable takes PIPE_BUF bytes, so no more is written to it at a time.
+- The module opens a pipe or a terminal again through ``/proc/self/fd``, which gives a description of its own.
+- For a socket, each call has the flag MSG_DONTWAIT.
+- A regular file never blocks, and a newly opened one would start from its beginning. It is used as it is.
+- For anything else, and for everything if there is no ``/proc``, the module calls poll() before each call. If poll()
+  says that a pipe is writable, the pipe takes PIPE_BUF bytes, so the module writes no more than that at a time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Final, final
 import trio
 
 _FIRST_PRIVATE: Final = 3
-"""The least number of a descriptor of ours: 0 to 2, if they were closed, must not become something private."""
+"""The smallest number of a private descriptor: even if 0, 1 or 2 is closed, a private file must not take its number."""
 
 
 def duplicate(fd: int) -> int:
-    """Return a new descriptor for what *fd* is, which child processes do not inherit and which is none of 0, 1 and 2.
+    """Return a duplicate of *fd*. Child processes do not inherit it, and its number is not 0, 1 or 2.
 
     Raises:
       OSError: if *fd* is closed.
@@ -48,7 +48,7 @@ def is_open(fd: int) -> bool:
 
 
 def redirect(number: int, target: int | None) -> None:
-    """Make the descriptor *number*, for everybody, what *target* is; the null device for None."""
+    """Redirect the descriptor *number*, for all code, to *target*, or to the null device if *target* is None."""
     if target is not None:
         os.dup2(target, number)
         return
@@ -61,10 +61,10 @@ def redirect(number: int, target: int | None) -> None:
 
 @final
 class Descriptor:
-    """What the descriptor *number* is now, to be read or written without waiting, whatever becomes of the number.
+    """Reads or writes the file that the descriptor *number* refers to now, without waiting.
 
     Args:
-      number: A descriptor. It is duplicated, and may be closed or redirected afterwards.
+      number: A descriptor. It is duplicated, so it may be closed or redirected afterwards.
       access: `os.O_RDONLY` or `os.O_WRONLY`.
 
     Raises:
@@ -72,9 +72,11 @@ class Descriptor:
     """
 
     read: Callable[[int], bytes]
-    """Read up to so many bytes, none at the end. Raises `BlockingIOError` if it would have to wait, or `OSError`."""
+    """Read up to the given number of bytes; no bytes mean the end. Raises `BlockingIOError` if it would have to wait,
+    or another `OSError`."""
     write: Callable[[bytes | memoryview], int]
-    """Write some or all, and return how many bytes. Raises `BlockingIOError` if it would have to wait, or `OSError`."""
+    """Write some or all bytes, and return how many. Raises `BlockingIOError` if it would have to wait, or another
+    `OSError`."""
     wait_readable: Callable[[], Awaitable[None]]
     """Wait until `read` need not wait. Always a checkpoint."""
     wait_writable: Callable[[], Awaitable[None]]
@@ -84,7 +86,7 @@ class Descriptor:
         self._own = self._fd = duplicate(number)
         mode = os.fstat(number).st_mode
         self.is_pipe: Final = stat.S_ISFIFO(mode)
-        """Whether it is a pipe: one that gives less than it was asked for is empty."""
+        """True if it is a pipe. A read from a pipe that returns less than was asked for has emptied it."""
         self._socket: socket.socket | None = None
         if stat.S_ISSOCK(mode):
             self._socket = connection = _socket_of(self._own)
@@ -102,11 +104,11 @@ class Descriptor:
         return _poll(self._fd, select.POLLOUT, seconds)
 
     def put_back(self, number: int) -> None:
-        """Make *number* what it was when this was made."""
+        """Restore *number* to the file that it referred to when this object was made."""
         os.dup2(self._own, number)
 
     def close(self) -> None:
-        """Close what was opened here. To be called once."""
+        """Close the private descriptors. Call it once."""
         if self._socket is not None:
             self._socket.detach()
         for fd in {self._own, self._fd}:
@@ -131,9 +133,9 @@ class Descriptor:
 
 
 def is_same_channel(one: int, other: int) -> bool:
-    """Tell whether two descriptors are the same pipe, socket or terminal, where what one writes may tear the other's.
+    """Tell whether two descriptors are the same pipe, socket or terminal, so that writes to one may tear the other's.
 
-    Not so the same file, which takes whatever is written as a whole.
+    For the same regular file the answer is no: it takes each write as a whole.
     """
     if not (is_open(one) and is_open(other)):
         return False
@@ -143,9 +145,9 @@ def is_same_channel(one: int, other: int) -> bool:
 
 
 def cut(data: bytes) -> Iterator[bytes]:
-    """Cut *data* at the ends of lines into parts of up to PIPE_BUF bytes; a longer line is a part of its own.
+    """Cut *data* at the ends of lines into parts of up to PIPE_BUF bytes; a longer line becomes one part.
 
-    A write of up to PIPE_BUF bytes to a pipe is never torn (POSIX, ``write``).
+    A write of up to PIPE_BUF bytes to a pipe is atomic (POSIX, ``write``).
     """
     start = 0
     while start < len(data):
@@ -158,7 +160,7 @@ def cut(data: bytes) -> Iterator[bytes]:
 
 def _socket_of(fd: int) -> socket.socket:
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(None)  # with any other, Python would set O_NONBLOCK
+    socket.setdefaulttimeout(None)  # with any other timeout, Python would set O_NONBLOCK
     try:
         return socket.socket(fileno=fd)
     finally:

@@ -1,7 +1,7 @@
-"""Python's standard streams while a node runs: the same objects, but they read and write elsewhere.
+"""Redirect Python's standard streams while a node runs: the objects stay the same, but they read and write elsewhere.
 
-A program may have kept the objects that `sys.stdin`, `sys.stdout` and `sys.stderr` were at its start, as handlers of
-`logging` do. So each object stays, and its buffer is exchanged. That reaches everybody who holds one.
+A program may have kept references to `sys.stdin`, `sys.stdout` and `sys.stderr` from its start, as handlers of
+`logging` do. So this module keeps each object and exchanges its buffer. That affects all code that holds a reference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REMEDY: Final = (
 
 @final
 class BorrowedStream:
-    """A text stream that is made to read or write *elsewhere*, until `give_back`."""
+    """A text stream that reads or writes *elsewhere* until `give_back`."""
 
     def __init__(self, stream: io.TextIOWrapper, elsewhere: io.RawIOBase) -> None:
         self._stream: Final = stream
@@ -37,17 +37,17 @@ class BorrowedStream:
         self._is_line_buffering: Final = stream.line_buffering
         self._is_write_through: Final = stream.write_through
         self.flush()
-        # What is printed must not raise, whatever characters it has: Python's own stderr is made like that.
-        # And it is handed over line by line, even by a Python that does not buffer.
+        # print() must not raise, whatever the characters are; Python's own stderr does the same. Each line is passed
+        # on as a whole, even if Python runs unbuffered.
         self._exchange(elsewhere, "backslashreplace", line_buffering=True, write_through=False)
 
     def flush(self) -> None:
-        """Write what was printed there up to now, if anybody takes it."""
+        """Write the text printed so far, if the other side accepts it."""
         with contextlib.suppress(OSError):
             self._stream.flush()
 
     def give_back(self) -> None:
-        """Make the stream what it was. Its descriptor must be what it was already."""
+        """Restore the stream. Its descriptor must be restored already."""
         self.flush()
         self._exchange(
             self._own, self._errors, line_buffering=self._is_line_buffering, write_through=self._is_write_through
@@ -55,7 +55,7 @@ class BorrowedStream:
 
     def _exchange(self, buffer: Any, errors: str | None, *, line_buffering: bool, write_through: bool) -> None:
         stream = self._stream
-        # To initialise an object again is allowed here, and the only way: detach() makes a stream useless for good.
+        # It is allowed to initialise the object again, and there is no other way: after detach() a stream is unusable.
         io.TextIOWrapper.__init__(
             stream,
             buffer,
@@ -68,7 +68,7 @@ class BorrowedStream:
 
 
 def borrow(number: int, elsewhere: io.RawIOBase) -> list[BorrowedStream]:
-    """Borrow Python's own streams on the descriptor *number*, and no others, such as those that tests put there."""
+    """Borrow Python's own streams on the descriptor *number*, but not other objects, such as those of tests."""
     found = {
         id(stream): stream
         for stream in (sys.stdin, sys.__stdin__, sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__)
@@ -80,13 +80,13 @@ def borrow(number: int, elsewhere: io.RawIOBase) -> list[BorrowedStream]:
 def _number_of(stream: io.TextIOWrapper) -> int | None:
     try:
         return stream.fileno()
-    except OSError:  # it is only in memory
+    except OSError:  # the stream is in memory only
         return None
 
 
 @final
 class NoInput(io.RawIOBase):
-    """What stdin is for everybody but the node: reading it raises a `RuntimeError` that says what to do instead."""
+    """Replaces stdin for all code except the node: reading raises a `RuntimeError` that says what to do instead."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -97,33 +97,33 @@ class NoInput(io.RawIOBase):
         return self._number
 
     def readable(self) -> bool:
-        """Return True, so that there is an error with a remedy at the first read."""
+        """Return True, so that the first read raises the error with the remedy."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer, /) -> NoReturn:  # noqa: ARG002 - it has to take one
+    def readinto(self, buffer: WriteableBuffer, /) -> NoReturn:  # noqa: ARG002 - the interface requires it
         """Raise the error."""
         raise RuntimeError(_REMEDY)
 
 
 @final
 class LogOutput(io.RawIOBase):
-    """A file that hands what is written to a `LogWriter`.
+    """A file that passes its data to a `LogWriter`.
 
     Args:
-      writer: Where to.
+      writer: Writes the data.
     """
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self.writer: Final = writer
-        """Where to."""
+        """Writes the data."""
 
     def fileno(self) -> int:
         """Return the descriptor of stderr, for child processes."""
         return self.writer.number
 
     def isatty(self) -> bool:
-        """Tell whether people read it on a terminal, and may like colours."""
+        """Tell whether stderr is a terminal, so that programs can use colours."""
         return os.isatty(self.writer.number)
 
     def writable(self) -> bool:
@@ -140,28 +140,28 @@ class LogOutput(io.RawIOBase):
 def has_stderr() -> bool:
     """Tell whether this process has a stderr.
 
-    A closed descriptor's number goes to whatever is opened next. So one that was closed when Python started, which
-    Python has noted, does not count, though the number may be open by now.
+    The next open file takes the number of a closed descriptor. So if stderr was closed when Python started, as Python
+    has noted, the answer is no, even if the number is open by now.
     """
     return sys.__stderr__ is not None
 
 
 @final
 class Stderr:
-    """Stderr of this process, written without waiting from here on.
+    """Makes writing to this process's stderr never wait.
 
     Attributes:
-      writer: What writes it; None if there is none.
+      writer: Writes to stderr; None if the process has no stderr.
     """
 
     def __init__(self) -> None:
         if not is_open(STDERR):
-            redirect(STDERR, None)  # or the number would go to what Trio opens, and child processes would write there
+            redirect(STDERR, None)  # or a file that Trio opens takes the number, and child processes write to it
         self.writer: Final = LogWriter(STDERR) if has_stderr() else None
         self._borrowed = [] if self.writer is None else borrow(STDERR, LogOutput(self.writer))
 
     def give_back(self) -> None:
-        """Let Python write stderr as before."""
+        """Let Python write to stderr directly again."""
         for stream in self._borrowed:
             stream.give_back()
         if self.writer is not None:

@@ -1,4 +1,4 @@
-"""Faults on the way out: a transport that loses some of the messages a node sends."""
+"""A transport that loses some of the messages that a node sends."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from . import Transport
 
 @final
 class MessageLoss:
-    """Loses a fraction of the messages that a node sends, while it is on; off to begin with.
+    """Loses a fraction of the messages that a node sends, while it is turned on. At first it is off.
 
-    Give `wrap` to a `Node` as its ``wrap_transport``. A message is lost at the moment it is sent, so it counts as
-    sent and uses up its ``msg_id``, as one that a network loses does.
+    Give `wrap` to a `Node` as its ``wrap_transport``. A lost message counts as sent and uses its ``msg_id``, like a
+    message that a network loses.
 
     Args:
-      exempt: Types of messages that are never lost, and not counted either.
+      exempt: Types of messages that are never lost and not counted.
     """
 
     def __init__(self, exempt: Collection[str] = ()) -> None:
         self.is_on: bool = False
-        """Whether messages are being lost."""
+        """True while messages get lost."""
         self.drop_rate: float = 0.0
-        """The fraction that is lost while it is on."""
+        """The fraction of messages to lose while it is on."""
         self.total_sent: int = 0
-        """Messages sent so far, lost ones included."""
+        """The number of messages sent so far, lost ones included."""
         self.total_dropped: int = 0
-        """Those of them that were lost."""
+        """The number of messages lost so far."""
         self._exempt = frozenset(exempt)
         self._random = Random()
 
     def turn_on(self, drop_rate: float, random: Random) -> None:
-        """Lose each message from now on if ``random.random() < drop_rate``.
+        """From now on, lose each message for which ``random.random() < drop_rate``.
 
         Raises:
           ValueError: if *drop_rate* is not from 0 to 1.
@@ -50,11 +50,11 @@ class MessageLoss:
         self.is_on = False
 
     def wrap(self, transport: Transport) -> Transport:
-        """Return a transport that is *transport* but for the messages lost; closing it closes *transport*."""
+        """Return a transport that sends through *transport* and loses messages. Closing it closes *transport*."""
         return _LossyTransport(transport, self)
 
     def admits(self, dest: str, msg_type: str) -> bool:  # noqa: ARG002 - the form of Transport.admits
-        """Tell whether the message gets through, and count it."""
+        """Return True if the message gets through, and count it."""
         if msg_type in self._exempt:
             return True
         self.total_sent += 1

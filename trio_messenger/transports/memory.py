@@ -1,4 +1,4 @@
-"""A transport in memory: for tests, and for clusters that live in one process."""
+"""A transport in memory, for tests and for clusters in one process."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .._protocol.messages import Message
 from . import Transport
 
 BATCHES: Final = 16
-"""Batches that one direction holds before its sender waits: flat as a pipe, deep enough to need few switches."""
+"""Batches that one direction holds before its sender waits: bounded like a pipe, with few task switches."""
 
 
 def memory_transport_pair(
     *, batches: float = BATCHES, line_limit: int = LINE_LIMIT
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Return two transports, each of which receives what is sent to the other.
+    """Return two transports that are connected: each receives what the other one sends.
 
-    What passes is encoded and decoded as on a pipe, so neither side ever shares an object with the other.
+    Messages are encoded and decoded as on a pipe, so the two sides never share an object.
 
     Args:
-      batches: Batches that wait in each direction before ``send`` does; ``math.inf`` for no limit.
-      line_limit: Bytes of the longest line taken.
+      batches: How many batches each direction holds before ``send`` waits; ``math.inf`` for no limit.
+      line_limit: Bytes of the longest accepted line.
     """
     there_send, there_receive = trio.open_memory_channel[bytes](batches)
     back_send, back_receive = trio.open_memory_channel[bytes](batches)
@@ -68,7 +68,7 @@ class MemoryTransport(Transport):
         raise trio.EndOfChannel
 
     async def send(self, value: list[bytes]) -> None:
-        """Send whole lines; waits while ``batches`` of them wait at the other end.
+        """Send whole lines; wait while the other end has ``batches`` batches to receive.
 
         Always a checkpoint. A cancelled call has sent nothing.
 
@@ -78,9 +78,9 @@ class MemoryTransport(Transport):
         await self.send_bytes(b"\n".join([*value, b""]))
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send any bytes: half a line, many, or rubbish. The other end splits and decodes them as if from a pipe.
+        """Send any bytes: half a line, many lines, or garbage. The other end splits and decodes them as from a pipe.
 
-        Waits, is cancelled, and raises as `send`.
+        Waits and raises as `send` does; the same holds after cancellation.
         """
         try:
             await self._send_channel.send(data)
@@ -88,7 +88,7 @@ class MemoryTransport(Transport):
             raise trio.BrokenResourceError("the other end of the memory transport is closed") from None
 
     def send_eof(self) -> None:
-        """Say that nothing more will be sent from here, while still receiving."""
+        """End the outgoing direction; this end can still receive."""
         self._send_channel.close()
 
     async def aclose(self) -> None:

@@ -1,14 +1,14 @@
-"""The transport on file descriptors 0 and 1: what makes a node an executable.
+"""The transport on file descriptors 0 and 1, for nodes that are executables.
 
-While it is open, stdin and stdout belong to the node alone. It reads and writes duplicates that no child process
-inherits. For everybody else, child processes and C code included, descriptor 0 is the null device and descriptor 1 is
-stderr. So nobody can take a message away from the node, or put a line among those that it sends.
+While it is open, the node owns stdin and stdout. It reads and writes duplicates that no child process inherits. For
+all other code, child processes and C code included, descriptor 0 is the null device and descriptor 1 is stderr. So no
+other code can take a message away from the node, or put a line between its messages.
 
-epoll refuses regular files, so every call reads or writes first, and waits only where that would have to wait.
+epoll refuses regular files, so every call reads or writes first, and waits only if that would block.
 
-Stderr may be the same pipe, socket or terminal as stdout. Then log lines and messages go through one writer: a log line
-waits until the message that was begun is written, and messages go first. No more than PIPE_BUF bytes are written to it
-at a time, cut at the ends of lines, so that no other process can tear them either, unless a line is longer.
+Stderr may be the same pipe, socket or terminal as stdout. Then log lines and messages go through one writer. A log line
+waits until the current message is written, and messages go first. The transport writes at most PIPE_BUF bytes at a
+time, cut at the ends of lines, so that other processes cannot tear lines either, unless a line is longer.
 """
 
 from __future__ import annotations
@@ -30,30 +30,32 @@ from ._python_streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 from ._stderr import LogWriter
 
 PIPE_SIZE: Final = 64 * 1024
-"""Bytes written at once: what a pipe holds by default on Linux."""
+"""Bytes written at once: the default capacity of a pipe on Linux."""
 
 READ_SIZE: Final = PIPE_SIZE // 2
-"""Bytes read at once. Larger gains nothing (measured up to 1 MiB), and less of them is in memory at a time."""
+"""Bytes read at once. A larger size gains nothing (measured up to 1 MiB) and needs more memory."""
 
 _STDIN, _STDOUT, _STDERR = 0, 1, STDERR
 
 
 @final
 class StdioTransport(Transport):
-    """JSON lines in on descriptor 0, out on descriptor 1, which belong to it until it is closed.
+    """Reads JSON lines from descriptor 0 and writes them to descriptor 1. It owns both until it is closed.
 
-    Closing it gives both back as they were. It never sets a flag on what it was given.
+    Closing it restores both. It never sets a flag on the files that it was given.
 
     Args:
-      line_limit: Bytes of the longest line that is taken.
-      logs: What writes stderr, if that is not Python; with it, log lines and messages cannot tear each other.
+      line_limit: Bytes of the longest accepted line.
+      logs: The writer of stderr, if Python does not write to it directly. With it, log lines and messages cannot tear
+        each other.
 
     Raises:
-      trio.BrokenResourceError: if stdin or stdout is closed to begin with; the text says which.
+      trio.BrokenResourceError: if stdin or stdout is closed at the start; the text says which.
     """
 
     def __init__(self, *, line_limit: int = LINE_LIMIT, logs: LogWriter | None = None) -> None:
-        # A closed descriptor's number goes to whatever is opened next; only what Python noted at start can be trusted.
+        # The next open file takes the number of a closed descriptor, so only Python's own note from its start is
+        # reliable.
         if sys.stdin is None or sys.__stdin__ is None:
             raise trio.BrokenResourceError("stdin is closed; give the node its input on descriptor 0, or </dev/null")
         if sys.__stdout__ is None:
@@ -120,7 +122,7 @@ class StdioTransport(Transport):
         return [data[written:-1]] if written < len(data) else []
 
     async def aclose(self) -> None:
-        """Give the descriptors back as they were. Always a checkpoint."""
+        """Restore the descriptors. Always a checkpoint."""
         if self._is_open:
             self._is_open = False
             for stream in self._borrowed:
@@ -133,7 +135,7 @@ class StdioTransport(Transport):
         await trio.lowlevel.checkpoint()
 
     async def _read(self) -> bytes:
-        """Read once, waiting only if there is nothing to read; a checkpoint in either case."""
+        """Read once, and wait only if there is nothing to read. Always a checkpoint."""
         await trio.lowlevel.checkpoint_if_cancelled()
         data = None if self._is_drained else self._read_now()
         if data is not None:
@@ -141,7 +143,7 @@ class StdioTransport(Transport):
         while data is None:
             await self._stdin.wait_readable()
             data = self._read_now()
-        # A pipe that gave less than it was asked for is empty: the next read need not try before it waits.
+        # A read from a pipe that returns less than was asked for has emptied it, so the next read waits first.
         self._is_drained = self._stdin.is_pipe and len(data) < READ_SIZE
         return data
 
@@ -163,9 +165,9 @@ class StdioTransport(Transport):
 
 
 def _pipefuls(lines: list[bytes]) -> Iterator[bytes]:
-    """Join *lines*, by and by, into parts of about what a pipe takes at once.
+    """Join *lines* into parts of about `PIPE_SIZE`, one after another.
 
-    A full outbox in one piece is a megabyte, which the allocator takes from its heap and leaves as a gap there.
+    A full outbox in one piece is a megabyte; the allocator would take it from its heap and leave a gap there.
     """
     size = sum(map(len, lines)) + len(lines)
     step = max(1, len(lines) * PIPE_SIZE // max(1, size))
