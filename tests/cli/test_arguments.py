@@ -120,14 +120,14 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
             "-w echo --latency 1 --latency-dist uniforn",
             "there is no distribution 'uniforn'; did you mean 'uniform'? There are: constant, uniform, exponential",
         ),
-        ("-w echo --rate fast", "'fast' is no number; give one such as 5 or 0.5"),
-        ("-w echo --seed x", "'x' is no whole number; give one such as 5"),
+        ("-w echo --rate fast", "'fast' is not a number; give one such as 5 or 0.5"),
+        ("-w echo --seed x", "'x' is not a whole number; give one such as 5"),
         ("-w echo --seeds 0", "0 is too few; give 1 or more"),
         ("-w echo --seeds 1000000000000", "1000000000000 is too many; give 1,000,000 or fewer"),
         ("-w echo --seeds 1 --jobs 1001", "1001 is too many; give 1,000 or fewer"),
         ("-w echo --node-count 10001", "10001 is too many; give 10,000 or fewer"),
         (f"-w echo --seed {2**63}", f"{2**63} does not fit into 64 bits; give a number such as 5"),
-        (f"-w echo --seed {'9' * 5000}", f"'{'9' * 79} is no whole number; give one such as 5"),
+        (f"-w echo --seed {'9' * 5000}", f"'{'9' * 79} is not a whole number; give one such as 5"),
         ("-w echo --store=", "it is empty; give a folder"),
         ("-w echo --nodes-file /dev/zero", "'/dev/zero': it is larger than 64 MiB; give a file with one id a line"),
         ("-w echo --test-count 0", "0 is too few; give 1 or more"),
@@ -137,9 +137,9 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
         ("-w echo --node-count 0", "0 is too few; give 1 or more"),
         (
             "-w echo --concurrency 2m",
-            "'2m' is no number of clients; give one such as 10, or 2n for two for each node",
+            "'2m' is not a number of clients; give one such as 10, or 2n for two per node",
         ),
-        ("-w echo --availability most", "'most' is no fraction; give one from 0 to 1, or: total"),
+        ("-w echo --availability most", "'most' is not a fraction; give one from 0 to 1, or: total"),
         ("-w echo --nodes a --node-count 1", "not allowed with argument --nodes"),
     ],
 )
@@ -249,10 +249,10 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
             ("--node", "echo", "--bin", "cat"),
             "--node is for nodes in this process, --bin for executables; give one of them",
         ),
-        (("--", "a", "b"), "what comes after -- is for the executable of --bin, of which there is none: 'a'"),
+        (("--", "a", "b"), "'a' after -- is an argument for the executable of --bin; give --bin or leave it out"),
         (
             ("--node", "ecoh"),
-            f"there is no node 'ecoh'; did you mean 'echo'? There are: {NODE_NAMES}. Your own is given as MODULE:NODE",
+            f"there is no node 'ecoh'; did you mean 'echo'? There are: {NODE_NAMES}. Give your own as MODULE:NODE",
         ),
         (
             ("--node", "my_node:nod"),
@@ -261,7 +261,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--bin", "my_node.py"), "--bin: 'my_node.py' is not executable; run: chmod +x my_node.py"),
         (
             ("--bin", "true", "--check-determinism"),
-            "--check-determinism is for nodes in this process: real time is never the same twice",
+            "--check-determinism is for nodes in this process; two runs in real time always differ",
         ),
         (
             ("--bin", "true", "--faults", '[{"kind":"clock","nodes":["n1"],"seconds":1}]'),
@@ -282,7 +282,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
     """Where no ready-made node has the workload's name, one has to be given."""
     monkeypatch.delitem(NODES, "g-set")
     assert wrong("test", "-w", "g-set") == (
-        "there is no ready-made node for 'g-set'; give one of yours by --node or --bin"
+        "there is no ready-made node for 'g-set'; give your own with --node or --bin"
     )
 
 

@@ -204,26 +204,25 @@ def test_nodes_are_in_the_reference_as_they_are_listed() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Your own is given as MODULE:NODE"),
+        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Give your own as MODULE:NODE"),
         (
             "mesenger",
-            "there is no node 'mesenger'; did you mean 'messenger'? There are: {nodes}. "
-            "Your own is given as MODULE:NODE",
+            "there is no node 'mesenger'; did you mean 'messenger'? There are: {nodes}. Give your own as MODULE:NODE",
         ),
-        ("", "there is no node ''. There are: {nodes}. Your own is given as MODULE:NODE"),
+        ("", "there is no node ''. There are: {nodes}. Give your own as MODULE:NODE"),
         ("owl:build", "owl:build: there is no module 'owl' in this folder or among the installed ones"),
         ("owl.inner:build", "owl.inner:build: there is no module 'owl' in this folder or among the installed ones"),
         (
             "package.owl:build",
             "package.owl:build: there is no module 'package.owl' in this folder or among the installed ones",
         ),
-        (":build", ":build: '' is no name of a module; write MODULE:NODE, such as my_nodes:build"),
-        (":", ":: '' is no name of a module; write MODULE:NODE, such as my_nodes:build"),
+        (":build", ":build: '' is not the name of a module; write MODULE:NODE, such as my_nodes:build"),
+        (":", ":: '' is not the name of a module; write MODULE:NODE, such as my_nodes:build"),
         ("own:", "own:: module 'own' has no node or function ''; it has built"),
         ("own:biuld", "own:biuld: module 'own' has no node or function 'biuld'; did you mean 'build'?"),
         ("own:value", "own:value: module 'own' has no node or function 'value'; it has built"),
         ("own:build:more", "own:build:more: module 'own' has no node or function 'build:more'; did you mean 'build'?"),
-        ("own:number", "own:number returned 5, which is no trio_messenger.Node"),
+        ("own:number", "own:number returned 5, which is not a trio_messenger.Node"),
         ("own:bilt", "own:bilt: module 'own' has no node or function 'bilt'; did you mean 'built'?"),
         ("own:_buil", "own:_buil: module 'own' has no node or function '_buil'; did you mean '_build'?"),
         ("own:Noed", "own:Noed: module 'own' has no node or function 'Noed'; it has built"),
@@ -320,7 +319,7 @@ def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("soon", "'soon' is no whole number; give one such as 5, or: clock"),
+        ("soon", "'soon' is not a whole number; give one such as 5, or: clock"),
         ("-1", "first_msg_id is -1; give a whole number from 0 to 9007199254740991 (2**53 - 1, the largest that is "),
         (str(2**53), "first_msg_id is 9007199254740992; give a whole number from 0 to 9007199254740991 (2**53 - 1, "),
     ],

@@ -67,7 +67,10 @@ def test_messages_are_searched(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--since", "7", "--until", "5"], "error: --since 7 is not before --until 5; nothing was sent in between"),
+        (
+            ["--since", "7", "--until", "5"],
+            "error: --since 7 is not before --until 5; make --since earlier or --until later",
+        ),
         (["-o", "no/such/folder.svg"], "error: no/such/folder.svg cannot be written: No such file or directory;"),
     ],
 )
@@ -89,13 +92,13 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     ("words", "message"),
     [
         (["--limit", "0"], "argument --limit: 0 is too few; give 1 or more"),
-        (["--limit", "few"], "argument --limit: 'few' is no whole number; give one such as 5"),
-        (["--since", "noon"], "argument --since: 'noon' is no number; give one such as 5 or 0.5"),
+        (["--limit", "few"], "argument --limit: 'few' is not a whole number; give one such as 5"),
+        (["--since", "noon"], "argument --since: 'noon' is not a number; give one such as 5 or 0.5"),
         *(
-            ([f"--since={text}"], f"argument --since: '{text}' is no moment of a run; give seconds, such as 5 or 0.5")
+            ([f"--since={text}"], f"argument --since: '{text}' is not a time in a run; give seconds, such as 5 or 0.5")
             for text in ("inf", "-inf", "nan", "1e300")
         ),
-        (["--until", "noon"], "argument --until: 'noon' is no number; give one such as 5 or 0.5"),
+        (["--until", "noon"], "argument --until: 'noon' is not a number; give one such as 5 or 0.5"),
     ],
 )
 def test_values_of_options_are_looked_at(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

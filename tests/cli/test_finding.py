@@ -196,7 +196,7 @@ def test_without_a_store_none_can_be_given() -> None:
         (
             "stores:more",
             STORES,
-            "stores:more: cannot be called with nothing but a store (missing a required argument: 'size'); "
+            "stores:more: cannot be called with a store only (missing a required argument: 'size'); "
             "name a function such as build()",
         ),
         (
@@ -205,34 +205,34 @@ def test_without_a_store_none_can_be_given() -> None:
             "own:to_measure: cannot be called without arguments (missing a required argument: 'size'); "
             "name a function such as build()",
         ),
-        ("own:number", OWN, "own:number returned 5, which is no trio_messenger.Node"),
+        ("own:number", OWN, "own:number returned 5, which is not a trio_messenger.Node"),
         ("own:biuld", OWN, "own:biuld: module 'own' has no node or function 'biuld'; did you mean 'build'?"),
         ("own:x", "built = 1", "own:x: module 'own' has no node or function 'x'"),
-        ("own:d", "d = dict", "own:d tells nothing of its parameters; name a function such as build()"),
+        ("own:d", "d = dict", "own:d has no readable signature; name a function such as build()"),
         ("math:node", "", "math:node: module 'math' has no node or function 'node'"),
         ("owl:node", "", "owl:node: there is no module 'owl' in this folder or among the installed ones"),
         ("owl.inner:node", "", "owl.inner:node: there is no module 'owl' in this folder or among the installed ones"),
         ("own.py:node", OWN, "own.py:node: give the module, not its file: own:node"),
         ("./nodes/own.py:", OWN, "./nodes/own.py:: give the module, not its file: nodes.own:node"),
-        ("a..b:node", "", "a..b:node: 'a..b' is no name of a module; write MODULE:NODE, such as my_nodes:build"),
+        ("a..b:node", "", "a..b:node: 'a..b' is not the name of a module; write MODULE:NODE, such as my_nodes:build"),
         (
             "own",
             OWN,
             "there is no node 'own'; did you mean one in own.py, such as own:node? There are: {nodes}. "
-            "Your own is given as MODULE:NODE",
+            "Give your own as MODULE:NODE",
         ),
         (
             "own.py",
             OWN,
             "there is no node 'own.py'; did you mean one in own.py, such as own:node? There are: {nodes}. "
-            "Your own is given as MODULE:NODE",
+            "Give your own as MODULE:NODE",
         ),
         (
             "ecoh",
             "",
-            "there is no node 'ecoh'; did you mean 'echo'? There are: {nodes}. Your own is given as MODULE:NODE",
+            "there is no node 'ecoh'; did you mean 'echo'? There are: {nodes}. Give your own as MODULE:NODE",
         ),
-        ("nobody", "", "there is no node 'nobody'. There are: {nodes}. Your own is given as MODULE:NODE"),
+        ("nobody", "", "there is no node 'nobody'. There are: {nodes}. Give your own as MODULE:NODE"),
     ],
 )
 def test_what_makes_no_nodes_is_told(name: str, text: str, message: str) -> None:
@@ -341,7 +341,7 @@ def test_a_function_that_changes_its_mind_is_told() -> None:
     write("fickle", "import helper\ndef build():\n    return helper.things.pop()\n")
     write("helper", "from trio_messenger import Node\nthings = [5, Node()]")
     build = find_build("fickle:build")
-    with pytest.raises(NoSuchNodeError, match=r"^fickle:build returned 5, which is no trio_messenger\.Node$"):
+    with pytest.raises(NoSuchNodeError, match=r"^fickle:build returned 5, which is not a trio_messenger\.Node$"):
         build()
 
 

@@ -122,7 +122,7 @@ def test_a_digest_that_is_not_that_of_the_journal_is_told(folder: Path) -> None:
     )
     (schedule.parent / "journal.jsonl").unlink()
     found = outcome("replay", "store/broadcast/7")
-    assert found.output.splitlines()[-1].startswith("This is not the same run; where it differs is not known: ")
+    assert found.output.splitlines()[-1].startswith("This is not the same run. The first difference is unknown: ")
 
 
 def test_what_is_no_run_is_refused(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_is_no_run_is_refused(folder: Path) -> None:
     assert [wrong(command, "store/latest") for command in ("replay", "shrink")] == [message] * 2
     report = simulate("echo", partial(echo.build), time_limit=0)
     save(report, folder, "x")
-    message = "echo/x: what was tested has no name on the command line, since a program made it: run that again"
+    message = "echo/x: a program made this run, so the command line cannot find its nodes; run the program again"
     assert [wrong(command, "echo/x") for command in ("replay", "shrink")] == [message] * 2
     assert "the following arguments are required: DIR" in wrong("replay")
 
@@ -152,7 +152,7 @@ def test_a_schedule_is_shrunk_to_what_matters(folder: Path) -> None:
     lines = found.output.splitlines()
     assert re.fullmatch(r"It still fails with 1 of its 3 faults, found in \d+ runs:", lines[0])
     assert re.fullmatch(r"  from [\d.]+ s until [\d.]+ s: partition n\d -> n\d(; n\d -> n\d)?", lines[1])
-    assert lines[2] == "Without any one of them it does not."
+    assert lines[2] == "If any one of them is left out, it does not fail."
     assert lines[3] == "broadcast, 3 nodes, seed 7: INVALID"
     assert found.line("replay") == "trio-messenger replay store/broadcast/7-shrunk"
     assert "trio-messenger shrink" not in found.output
@@ -183,7 +183,7 @@ def test_a_budget_ends_the_search() -> None:
     lines = found.output.splitlines()
     assert lines[0] == "It still fails with 3 of its 3 faults, found in 2 runs:"
     assert lines[1] == "  from 2 s until the end: loss between all nodes rate=0"
-    assert lines[4] == "The budget is spent; a greater --budget may find fewer or milder ones."
+    assert lines[4] == "The budget is spent; a larger --budget may find fewer or milder faults."
     assert found.line("shrink") == "trio-messenger shrink store/broadcast/7-shrunk"
     assert wrong("shrink", "store/latest", "--budget", "0").endswith("0 is too few; give 1 or more")
 
@@ -206,8 +206,8 @@ def test_a_run_that_does_not_fail_any_more_ends_with_status_1(folder: Path) -> N
     assert found == Outcome(
         1,
         "",
-        "The run does not fail: there is nothing to shrink. It did when it was stored: either the node's code is not"
-        " the same any more, or the seed does not decide.\n",
+        "The run does not fail: there is nothing to shrink. It failed when it was stored: either the node's code has"
+        " changed, or the seed does not determine the run.\n",
     )
     assert not (folder / "store/broadcast/7-shrunk").exists()
 
@@ -229,9 +229,7 @@ def test_a_run_that_nobody_can_judge_has_not_failed() -> None:
 def test_a_run_without_faults_has_nothing_to_take_away() -> None:
     """Shrinking is of schedules, so a run without one is refused."""
     outcome("test", "-w", "echo", "--time-limit", "2")
-    assert wrong("shrink", "store/latest") == (
-        "the run in store/latest had no schedule of faults: there is nothing to take away"
-    )
+    assert wrong("shrink", "store/latest") == ("the run in store/latest had no faults, so there is nothing to shrink")
 
 
 def test_a_run_that_was_moved_is_shrunk_into_the_usual_store(folder: Path) -> None:

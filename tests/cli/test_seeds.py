@@ -76,7 +76,7 @@ def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path) -> None:
     assert (found.status, found.errors) == (1, "")
     lines = found.output.splitlines()
     assert "were not run" in lines[0]
-    assert lines[1] == "the first that failed:"
+    assert lines[1] == "the first failure:"
     seed = int(lines[2].removeprefix("broadcast, 5 nodes, seed ").removesuffix(": INVALID"))
     assert seed >= 3
     assert found.line("replay") == f"trio-messenger replay store/broadcast/{seed}"
@@ -91,8 +91,8 @@ def test_a_failure_that_does_not_come_again_is_told(folder: Path, campaign: Camp
     found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "1", "--seeds", "1", "--no-store")
     assert (found.status, found.output.splitlines()[2]) == (1, "echo, 5 nodes, seed 4: valid")
     assert found.errors == (
-        "made again, to show it, the run of seed 4 is another one, which may not fail: the run depends on more"
-        " than the seed; --check-determinism may show on what\n"
+        "a second run of seed 4, for this report, is different and may not fail: the run depends on more than the seed;"
+        " --check-determinism may show on what\n"
     )
 
 
@@ -138,9 +138,9 @@ def test_warnings_stand_before_the_first_failure(campaign: Campaign) -> None:
     found = outcome(*FAILS, "--seeds", "3", "--seed", "3", "--keep-going", "--no-store")
     assert found.output.splitlines()[:4] == [
         "3 runs: 1 INVALID, 1 valid, 1 without a verdict",
-        "the seeds that failed: 4, 5",
+        "failed seeds: 4, 5",
         "in 2 of 3 runs, for example seed 3: fault 1 (kill n1) took no effect",
-        "the first that failed:",
+        "the first failure:",
     ]
 
 
@@ -150,8 +150,8 @@ def test_all_failures_are_named(campaign: Campaign, folder: Path) -> None:
     assert found.status == 255
     assert found.output.startswith("3 runs: 1 INVALID, 1 valid, 1 without a verdict")
     assert found.output.splitlines()[1:4] == [
-        "the seeds that failed: 4, 5",
-        "the first that failed:",
+        "failed seeds: 4, 5",
+        "the first failure:",
         "broadcast, 5 nodes, seed 4: INVALID",
     ]
     assert campaign.seeds == [3, 4, 5, 6, 7]

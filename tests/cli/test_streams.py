@@ -102,7 +102,7 @@ async def test_comparing_is_intact_whatever_nodes_write(folder: Path) -> None:
     given = ("--check-determinism", "--no-store", "--json")
     status, output, errors = await run(*TEST, *given, stdin=subprocess.DEVNULL, cwd=folder)
     assert (status, json.loads(output)["valid?"]) == (0, True)
-    assert "made twice, in two processes: the same run, message by message" in errors
+    assert "two runs in two processes were the same, message by message" in errors
 
 
 # What cannot be written

@@ -320,7 +320,7 @@ def test_a_node_that_cannot_be_made_in_a_later_life_is_told(folder: Path) -> Non
     found = outcome("test", "-w", "echo", "--node", "broken:fickle")
     assert found.status == 255
     assert "node 'n1' could not be started" in found.errors
-    assert "returned 5, which is no trio_messenger.Node" in found.errors
+    assert "returned 5, which is not a trio_messenger.Node" in found.errors
 
 
 def test_what_a_module_prints_is_no_result(folder: Path) -> None:
@@ -344,8 +344,7 @@ def test_a_defect_of_our_own_shows_its_traceback(monkeypatch: pytest.MonkeyPatch
     assert found.errors.startswith("Traceback")
     assert "LookupError: a defect\n" in found.errors
     assert found.errors.endswith(
-        "\ntrio-messenger test: error: this is a defect of trio-messenger, and says nothing of the nodes:"
-        " please report it\n"
+        "\ntrio-messenger test: error: this is a bug in trio-messenger, and not in the nodes; please report it\n"
     )
 
 
@@ -375,7 +374,7 @@ def test_a_folder_that_cannot_be_is_told_before_the_run(folder: Path) -> None:
     """Nobody waits a minute to hear that nothing can be kept."""
     (folder / "store").write_text("a file")
     assert wrong("test", "-w", "echo") == (
-        "nothing can be kept in 'store': File exists; give another folder by --store, or --no-store"
+        "cannot save runs in 'store': File exists; give another folder with --store, or --no-store"
     )
 
 
@@ -387,7 +386,7 @@ def test_a_run_that_cannot_be_kept_after_all_is_told(folder: Path) -> None:
     assert found.status == 255
     assert found.output.startswith("echo, 5 nodes, seed 0: valid\n  operations ")
     assert "files" not in found.output
-    assert found.errors.startswith("trio-messenger test: error: the run cannot be kept in 'store': ")
+    assert found.errors.startswith("trio-messenger test: error: cannot save the run in 'store': ")
     found = outcome("test", "-w", "echo", *SHORT, "--json")
     assert (found.status, found.json["valid?"], found.json["folder"]) == (255, True, None)
 
@@ -433,7 +432,7 @@ def test_what_the_system_refuses_is_no_defect(is_grouped: bool, monkeypatch: pyt
 
     monkeypatch.setattr(Run, "conduct", conduct)
     assert wrong("test", "-w", "echo", status=255) == (
-        "the system refused what the run needs: OSError(24, 'Too many open files')"
+        "the system refused a resource that the run needs: OSError(24, 'Too many open files')"
     )
 
 
@@ -461,7 +460,7 @@ def test_other_exceptions_are_defects(is_grouped: bool, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Run, "conduct", conduct)
     found = outcome("test", "-w", "echo")
-    assert (found.status, "this is a defect of trio-messenger" in found.errors) == (255, True)
+    assert (found.status, "this is a bug in trio-messenger" in found.errors) == (255, True)
 
 
 # Whether the seed decides
@@ -472,7 +471,7 @@ def test_a_node_that_the_seed_decides_passes_the_check() -> None:
     """``--check-determinism`` says that two runs were the same, then goes on as ever."""
     found = outcome("test", "-w", "echo", *SHORT, "--check-determinism")
     assert found.status == 0
-    assert found.errors == "made twice, in two processes: the same run, message by message\n"
+    assert found.errors == "two runs in two processes were the same, message by message\n"
     assert found.output.splitlines()[0] == "echo, 5 nodes, seed 0: valid"
 
 

@@ -1,7 +1,8 @@
-"""The command line, ``trio-messenger``: run a node, list the ready-made ones, test nodes, see test runs again.
+"""The command line, ``trio-messenger``: run a node, list the ready-made nodes, test nodes, replay test runs.
 
-Each command is a module with ``configure``, which gives its parser arguments and a function ``run``. Only that of the
-command that is asked for is imported: a node, which may be started a hundred times, does not wait for the simulator.
+Each command is a module with a function ``configure``, which gives the command's parser its arguments and a function
+``run``. Only the module of the chosen command is imported: a node may start a hundred times, and must not wait for the
+simulator.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _COMMANDS: Final = {
     "shrink": ("shrink", "find the few faults that make a test fail"),
     "diagram": ("diagram", "draw the messages of a test, or some of them"),
 }
-"""The module of each command, and what it does."""
+"""The module of each command, and its summary."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
-    """Return what *words* ask for, ``run`` above all, and the parser of their command. Ends the process if it is wrong.
+    """Return the parsed *words*, with the function ``run``, and the parser of their command.
 
-    What comes after ``--``, if the command hands that on, is in ``rest``.
+    If the command passes the words after ``--`` on, they are in ``rest``. Ends the process if *words* are wrong.
     """
     command = _command_in(words)
     parser = Parser(prog="trio-messenger", description=_DESCRIPTION, epilog=_EXAMPLES)
@@ -81,7 +82,7 @@ def _command_in(words: Sequence[str]) -> str | None:
 
 
 def _add_commands(parser: Parser, command: str | None) -> Parser:
-    """Give *parser* all commands, *command* with its arguments; return its parser, or *parser* if there is none."""
+    """Add all commands to *parser*, and arguments to *command*; return the parser of *command*, or *parser*."""
     parser.add_argument("--version", action=Version, help="show the version, and end")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     chosen = parser

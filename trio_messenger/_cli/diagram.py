@@ -1,4 +1,4 @@
-"""``trio-messenger diagram``: draw the messages of a run that was kept, all or some of them."""
+"""``trio-messenger diagram``: draw all or some of the messages of a saved run."""
 
 from __future__ import annotations
 
@@ -12,59 +12,60 @@ from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment
 from .simulator import LIMIT, folder_command, headline, load, load_journal, space_time
 
 _DESCRIPTION: Final = """\
-Draw who sent what to whom in a run that was kept: the same diagram as its messages.svg, or another part of it. The
-picture is SVG; in a browser it has filters, a window of time and zoom of its own.
+Draw the messages of a saved run: the same diagram as its messages.svg, or another part of the run. The picture is an
+SVG file. In a browser, it has filters, a time window and zoom.
 """
 
 _EXAMPLES: Final = """\
 examples:
   trio-messenger diagram store/latest --since 20 --until 22
-                                              two seconds of the latest run of all
+                                              two seconds of the latest run
   trio-messenger diagram store/latest --only lost -o lost.svg
-                                              what was lost, to a file of that name
+                                              the lost messages, in the file lost.svg
   trio-messenger diagram store/latest --only n1 --only n2 --limit 50
-                                              the first fifty messages to or from either of two nodes
+                                              the first fifty messages to or from n1 or n2
 
-exit status: 0 if it was drawn, 254 if not.
+exit status: 0 if the diagram was drawn, otherwise 254.
 """
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a saved run")
     parser.add_argument(
         "--since",
         type=moment,
         metavar="SECONDS",
-        help="leave out what was over before this second of the main phase; negative for the set-up (default: none)",
+        help="omit messages that ended before this second of the main phase; a negative number is a time in the set-up"
+        " (default: omit none)",
     )
     parser.add_argument(
-        "--until", type=moment, metavar="SECONDS", help="leave out what was sent after that second (default: none)"
+        "--until", type=moment, metavar="SECONDS", help="omit messages sent after this second (default: omit none)"
     )
     parser.add_argument(
         "--only",
         action="append",
         metavar="WORD",
-        help="draw messages of which this holds: clients, nodes, services, errors, lost, duplicates, a type of message,"
-        " the id of a sender or receiver; may be repeated, for those of which any holds (default: all)",
+        help="draw messages of this kind: clients, nodes, services, errors, lost, duplicates, a type of message, or the"
+        " id of a sender or receiver; if repeated, draw messages of any of these kinds (default: all)",
     )
     parser.add_argument(
         "--search",
         default="",
         metavar="WORDS",
-        help="draw messages in which all these words are found: in the type, the ids of sender and receiver, or the"
-        " body, as in 'read n1 message:17' (default: all)",
+        help="draw messages that contain all these words in the type, the ids of sender and receiver, or the body, such"
+        " as 'read n1 message:17' (default: all)",
     )
     parser.add_argument(
         "--limit",
         type=count(GREATEST_WHOLE),
         default=LIMIT,
         metavar="N",
-        help="messages at the most (default: %(default)s)",
+        help="the largest number of messages to draw (default: %(default)s)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the picture (default: diagram.svg in the run's folder)"
+        "-o", "--output", type=Path, metavar="FILE", help="the picture file (default: diagram.svg in the run's folder)"
     )
     parser.set_defaults(run=concluding(_run, parser))
 
@@ -72,7 +73,7 @@ def configure(parser: Parser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     since, until = arguments.since, arguments.until
     if since is not None and until is not None and not since < until:
-        raise UsageError(f"--since {since:g} is not before --until {until:g}; nothing was sent in between")
+        raise UsageError(f"--since {since:g} is not before --until {until:g}; make --since earlier or --until later")
     folder = arguments.folder
     output = folder / "diagram.svg" if arguments.output is None else arguments.output
     try:
@@ -94,6 +95,6 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         output.write_text(picture, encoding="utf-8")
     except OSError as exc:
-        raise UsageError(f"{output} cannot be written: {exc.strerror}; give another file by --output") from None
+        raise UsageError(f"{output} cannot be written: {exc.strerror}; give another file with --output") from None
     Console().say(f"drawn: {output}")
     return 0

@@ -1,6 +1,6 @@
-"""How the commands of the simulator end: their exit statuses, which are Maelstrom's, and what they say of errors.
+"""How the commands of the simulator end: their exit statuses (the same as Maelstrom's) and their error messages.
 
-Status 1 is a verdict and nothing else. So whatever is raised here becomes a status: left to Python, it would be 1.
+Status 1 is a verdict and nothing else. So every exception becomes another status here; Python itself would exit with 1.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}
 """The exit status of each verdict."""
 
 BAD_ARGUMENTS: Final = 254
-"""That of arguments that are wrong."""
+"""The exit status for wrong arguments."""
 
 CRASH: Final = 255
-"""That of a run that came to no verdict, or whose results or files could not be written."""
+"""The exit status of a run without a verdict, or of a run whose results or files could not be written."""
 
 INTERRUPTED: Final = 130
-"""That of a run that was ended by Ctrl-C, as shells have it."""
+"""The exit status of a run that Ctrl-C ended, as in shells."""
 
 
 class Crash(Exception):
-    """A run came to no verdict; the text says why."""
+    """A run has no verdict; the text says why."""
 
 
 def concluding(run: Callable[[argparse.Namespace], int], parser: Parser) -> Callable[[argparse.Namespace], int]:
-    """Return *run*, whose errors are told on stderr and made into an exit status; so are those of *parser*.
+    """Return a function that calls *run*, prints its errors on stderr, and turns them into an exit status.
 
-    Only what it says by `put` goes to stdout; see `results_apart`.
+    The errors of *parser* get an exit status as well. Only text from `put` goes to stdout; see `results_apart`.
     """
     parser.error_status = BAD_ARGUMENTS
 
@@ -57,7 +57,7 @@ def concluding(run: Callable[[argparse.Namespace], int], parser: Parser) -> Call
 
 
 def _end_by(exc: BaseException) -> tuple[int, str]:
-    """Return the exit status after *exc*, and what to say of it."""
+    """Return the exit status after *exc*, and the message for it."""
     interrupts = exc.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else None  # Trio groups them
     if isinstance(exc, KeyboardInterrupt) or interrupts is not None:
         return INTERRUPTED, "; ".join(["interrupted", *getattr(exc, "__notes__", [])])
@@ -67,13 +67,13 @@ def _end_by(exc: BaseException) -> tuple[int, str]:
         return CRASH, f"error: {exc}"
     system_error = _system_error(exc)
     if system_error is not None:
-        return CRASH, f"error: the system refused what the run needs: {system_error!r}"
+        return CRASH, f"error: the system refused a resource that the run needs: {system_error!r}"
     traceback.print_exception(exc)
-    return CRASH, "error: this is a defect of trio-messenger, and says nothing of the nodes: please report it"
+    return CRASH, "error: this is a bug in trio-messenger, and not in the nodes; please report it"
 
 
 def _system_error(exc: BaseException) -> BaseException | None:
-    """Return what the system refused, such as another process or another file, if *exc* is nothing else."""
+    """Return the error of the system, which refused a process or a file for example, if *exc* contains nothing else."""
     while isinstance(exc, BaseExceptionGroup):
         if exc.split((OSError, MemoryError))[1] is not None:
             return None

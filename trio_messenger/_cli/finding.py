@@ -1,8 +1,8 @@
-"""Finding nodes: from the name that a person types, ready-made or ``MODULE:NODE``, to nodes.
+"""Find nodes by the name that a user types: a ready-made node or ``MODULE:NODE``.
 
-A node executable has one life, and takes what is in the module as it is. A simulator has many nodes, each with many
-lives, and none may see what another one has left: for each life it executes the module afresh, globals and all. So a
-module like this one makes as many nodes as are wanted, and a kill loses their messages:
+A node executable has one life, and uses the module directly. A simulator has many nodes, each with many lives, and no
+life may see the state of another one. So the simulator executes the module again for each life, with new globals. Then
+a module like this one can make any number of nodes, and a kill loses their messages:
 
     node = Node()
     messages = set()
@@ -36,18 +36,18 @@ _RUNS_AT_ONCE: Final = "its module runs a node when it is imported; put that bel
 
 
 class NoSuchNodeError(Exception):
-    """A name stands for nothing that makes nodes; the text says what there is instead."""
+    """A name does not name a node or a function that makes nodes; the text lists the alternatives."""
 
 
 def find_node(name: str) -> Node:
-    """Make the node that *name* stands for, for the one life of this process.
+    """Return the node that *name* names, for the one life of this process.
 
     Args:
-      name: One of `NODES`, or ``MODULE:NODE`` with a `Node`, or with a function that returns one.
+      name: One of `NODES`, or ``MODULE:NODE`` with a `Node` or a function that returns one.
 
     Raises:
-      NoSuchNodeError: if there is no such node, or what is there makes none.
-      Exception: whatever the module raises when it is imported, or the function when it is called.
+      NoSuchNodeError: if there is no such node, or the object with this name does not make one.
+      Exception: any exception that the module raises during import, or the function during its call.
     """
     module_name, attribute = _split(name)
     with _missing_modules_told(module_name, name):
@@ -60,17 +60,18 @@ def find_node(name: str) -> Node:
 
 
 def find_build(name: str) -> Callable[..., Node]:
-    """Return a function that makes, for each life of each node, what *name* stands for.
+    """Return a function that makes the node that *name* names, for each life of each node.
 
-    A module that is not of this package is executed for each of them, from what its file holds now. What it imports
-    is not: that is imported once, and shared by all. A first node is made at once, to see whether any can be.
+    For each life, it executes the module again, from the current contents of its file, unless the module belongs to
+    this package. The modules that it imports are imported once, and all lives share them. `find_build` makes a first
+    node at once, to check that this works.
 
     Args:
       name: As for `find_node`.
 
     Returns:
-      A function without parameters; or with one, ``store``, if the function that is named has that. Raises what the
-      module or that function does.
+      A function without parameters, or with the parameter ``store`` if the named function has it. It raises the
+      exceptions of the module and of that function.
 
     Raises:
       NoSuchNodeError, Exception: as `find_node`.
@@ -95,10 +96,10 @@ def find_build(name: str) -> Callable[..., Node]:
         return bool(given)
 
     try:
-        if trio.run(takes_store):  # within a run, as all nodes of a simulation are made
+        if trio.run(takes_store):  # inside a Trio run, like all nodes of a simulation
             return lambda store: make(store=store)
     except RuntimeError as exc:
-        if _has_run_a_node(exc):  # outside, it would wait for stdin
+        if _has_run_a_node(exc):  # outside a Trio run, the node would wait for stdin
             raise NoSuchNodeError(f"{name}: {_RUNS_AT_ONCE}") from None
         raise
     return make
@@ -112,20 +113,20 @@ def _has_run_a_node(exc: BaseException) -> bool:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return the names of the module and, within it, of the node or function that *name* stands for."""
+    """Return the name of the module, and the name of the node or function in it."""
     if name in NODES:
         return f"trio_messenger.nodes.{name.replace('-', '_')}", "build"
     module_name, colon, attribute = name.partition(":")
     if not colon:
         known = ", ".join(NODES)
         raise NoSuchNodeError(
-            f"there is no node {name!r}{_meant_by(name)} There are: {known}. Your own is given as MODULE:NODE"
+            f"there is no node {name!r}{_meant_by(name)} There are: {known}. Give your own as MODULE:NODE"
         )
     if module_name.endswith(".py"):
         raise NoSuchNodeError(f"{name}: give the module, not its file: {_module_in(module_name)}:{attribute or 'node'}")
     if "" in module_name.split("."):
         raise NoSuchNodeError(
-            f"{name}: {module_name!r} is no name of a module; write MODULE:NODE, such as my_nodes:build"
+            f"{name}: {module_name!r} is not the name of a module; write MODULE:NODE, such as my_nodes:build"
         )
     if sys.path[:1] != [""]:
         sys.path.insert(0, "")  # a module in the current folder, as with python -m
@@ -133,7 +134,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _meant_by(name: str) -> str:
-    """Return the end of the sentence that there is no node *name*, which has no colon."""
+    """Return the end of the sentence "there is no node *name*", for a name without a colon."""
     if _is_file(f"{name.removesuffix('.py')}.py"):
         return f"; did you mean one in {name.removesuffix('.py')}.py, such as {_module_in(name)}:node?"
     near = difflib.get_close_matches(name, NODES, n=1)
@@ -143,46 +144,46 @@ def _meant_by(name: str) -> str:
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()
-    except OSError:  # it cannot be the name of a file
+    except OSError:  # the name cannot be that of a file
         return False
 
 
 def _module_in(file: str) -> str:
-    """Return the name of the module in *file*, whose suffix may be missing."""
+    """Return the name of the module in *file*; the suffix may be missing."""
     return ".".join(Path(file.removesuffix(".py")).parts)
 
 
 @contextlib.contextmanager
 def _missing_modules_told(module_name: str, name: str) -> Iterator[None]:
-    """If the module that *name* says is missing, say so in one line."""
+    """If the module in *name* does not exist, raise an error with one line of text."""
     try:
         yield
     except ModuleNotFoundError as exc:
         if exc.name is None or not (module_name + ".").startswith(exc.name + "."):
-            raise  # the module is there, and something that it imports is not: its traceback says more
+            raise  # the module exists, but a module that it imports does not: the traceback says more
         raise NoSuchNodeError(
             f"{name}: there is no module {exc.name!r} in this folder or among the installed ones"
         ) from None
 
 
 def _module_maker(module_name: str) -> Callable[[], ModuleType]:
-    """Return a function that returns a new module of that name each time, or always the same where that cannot be."""
-    if module_name.partition(".")[0] != "trio_messenger":  # what is ours keeps nothing in its globals
+    """Return a function that returns a new module of that name each time, or the same module if that is impossible."""
+    if module_name.partition(".")[0] != "trio_messenger":  # this package keeps no state in globals
         spec = importlib.util.find_spec(module_name)
         if spec is None:
             raise ModuleNotFoundError(name=module_name)
         code = spec.loader.get_code(module_name) if isinstance(spec.loader, importlib.abc.InspectLoader) else None
-        if code is not None:  # else it is no Python
+        if code is not None:  # otherwise the module is not Python code
             return FreshModules(spec, code)
     module = importlib.import_module(module_name)
     return lambda: module
 
 
-# What is in them
+# The contents of modules
 
 
 def _pick(module: ModuleType, attribute: str, name: str) -> _Factory | Node:
-    """Return what *module* has under the name *attribute*: a node, or something that may make one."""
+    """Return the object with the name *attribute* in *module*: a node, or a callable that may make one."""
     found: _Factory | Node | None = getattr(module, attribute, None)
     if callable(found) or isinstance(found, Node):
         return found
@@ -201,19 +202,19 @@ def _signature(factory: _Factory, name: str) -> inspect.Signature:
     try:
         return inspect.signature(factory)
     except (TypeError, ValueError):
-        raise NoSuchNodeError(f"{name} tells nothing of its parameters; name a function such as build()") from None
+        raise NoSuchNodeError(f"{name} has no readable signature; name a function such as build()") from None
 
 
 def _check_call(factory: _Factory, name: str, given: Mapping[str, object]) -> None:
-    """Raise an error if *factory* cannot be called with what is *given*."""
+    """Raise an error if *factory* cannot be called with the arguments *given*."""
     try:
         _signature(factory, name).bind(**given)
     except TypeError as exc:
-        how = "with nothing but a store" if given else "without arguments"
+        how = "with a store only" if given else "without arguments"
         raise NoSuchNodeError(f"{name}: cannot be called {how} ({exc}); name a function such as build()") from None
 
 
 def _checked(made: object, name: str) -> Node:
     if not isinstance(made, Node):
-        raise NoSuchNodeError(f"{name} returned {made!r:.80}, which is no trio_messenger.Node")
+        raise NoSuchNodeError(f"{name} returned {made!r:.80}, which is not a trio_messenger.Node")
     return made

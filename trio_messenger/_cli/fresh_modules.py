@@ -1,10 +1,10 @@
-"""Copies of a module: each node of a simulation has one, and finds it wherever it looks for the module.
+"""Copies of a module: each node of a simulation has its own copy, and finds it wherever it looks for the module.
 
-A module has one place in `sys.modules`, and there `pickle`, ``import`` and whatever reads annotations look for it. If
-the latest copy stood in that place, all nodes but one would find the classes of another node: `pickle` would refuse to
-dump an instance, and a member of an `enum.Enum` would come back as one that is not the same. So a facade stands there
-that has no attributes itself, and shows each task the copy that was made in its context. A simulator makes a node, and
-with it the copy, in the context that it starts the node in; the tasks and the threads of the node inherit that.
+A module has one entry in `sys.modules`. `pickle`, ``import`` and code that reads annotations look for it there. If the
+latest copy were there, all nodes except one would find the classes of another node. Then `pickle` would refuse to dump
+an instance, and a member of an `enum.Enum` would come back as another object. So the entry is a facade. It has no
+attributes itself, and shows each task the copy that was made in the task's context. A simulator makes a node and its
+copy in the context in which it starts the node. The tasks and the threads of the node inherit this context.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from typing import Any, Final, final
 _copies: Final[contextvars.ContextVar[Mapping[str, ModuleType]]] = contextvars.ContextVar(
     "copies", default=MappingProxyType({})
 )
-"""The copy that was made last in this context, of each module by its name."""
+"""The latest copy of each module in this context, by the module's name."""
 
 
 @final
 class FreshModules:
-    """Executes a module again and again, from the same code."""
+    """Executes a module repeatedly, from the same code."""
 
     def __init__(self, spec: ModuleSpec, code: CodeType) -> None:
         self._spec: Final = spec
         self._code: Final = code
         self._facade: Final = _Facade(spec.name, self._current)
-        self._latest: ModuleType | None = None  # for contexts in which none was made
+        self._latest: ModuleType | None = None  # for contexts without a copy
 
     def __call__(self) -> ModuleType:
-        """Return a new copy, which is the module for the current context and all that are copied from it."""
+        """Return a new copy. It becomes the module for the current context and all contexts copied from it."""
         name = self._spec.name
         before, latest = sys.modules.get(name), self._latest
         module = self._latest = importlib.util.module_from_spec(self._spec)
@@ -57,11 +57,11 @@ class FreshModules:
 
 @final
 class _Facade(ModuleType):
-    """Stands in `sys.modules` for all copies of a module, and is for each task the one that it ought to see.
+    """Represents all copies of a module in `sys.modules`, and shows each task the copy of its context.
 
     Args:
-      name: Of the module.
-      current: Returns that copy.
+      name: The name of the module.
+      current: Returns the copy for the current context.
     """
 
     def __init__(self, name: str, current: Callable[[], ModuleType | None]) -> None:

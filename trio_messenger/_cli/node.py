@@ -19,50 +19,50 @@ examples:
   trio-messenger node my_nodes:build          or a function that returns one
   (cat messages.jsonl; sleep 3) | trio-messenger node
                                               keep stdin open, to see RPCs reaped after 2 s
-  trio-messenger node --first-msg-id clock    a node that is killed and started again: each life has its own numbers
+  trio-messenger node --first-msg-id clock    for a node that is restarted: each life has its own numbers
 
-The node ends when stdin does. SIGTERM and SIGINT end it likewise, with all answers written, however long stdout takes;
-a second one ends it at once. SIGUSR1 prints statistics on stderr.
-exit status: 0 at the end of stdin or by the first signal, 1 if stdin or stdout is closed or breaks, 2 for wrong
+The node ends when stdin ends. SIGTERM and SIGINT end it in the same way: it writes all answers first, however long
+stdout takes. A second signal ends it at once. SIGUSR1 prints statistics on stderr.
+exit status: 0 at the end of stdin or after the first signal, 1 if stdin or stdout is closed or breaks, 2 for wrong
 arguments.
 """
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-"""What may be logged, from all to hardly anything."""
+"""The log levels, from the most detailed to the least."""
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = "Run a node on stdin and stdout.", _EXAMPLES
     parser.add_argument(
         "node",
         nargs="?",
         default="messenger",
         metavar="NAME | MODULE:NODE",
-        help="a ready-made node, or a Node of yours, or a function that returns one (default: messenger)",
+        help="a ready-made node, or your own Node, or a function that returns one (default: messenger)",
     )
     parser.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="warning", help="what to log on stderr (default: warning)"
+        "--log-level", choices=LOG_LEVELS, default="warning", help="the level of logs on stderr (default: warning)"
     )
     parser.add_argument(
         "--first-msg-id",
         type=_first_msg_id,
         default=0,
         metavar="N|clock",
-        help="the number of the first message, below 2**53, or 'clock' for the microseconds since 1970; a node that is "
-        "restarted needs numbers that it has not used before (default: 0, or what the Node says if that is larger)",
+        help="the number of the first message, below 2**53, or 'clock' for the microseconds since 1970; a restarted "
+        "node needs numbers that it has not used before (default: 0, or the Node's own first number if that is larger)",
     )
     parser.set_defaults(run=_run)
 
 
 def _first_msg_id(text: str) -> Any:
-    """Return the number that *text* says, or ``clock``."""
+    """Return *text* as a number, or ``clock``."""
     if text == "clock":
         return text
     try:
         value = whole(text)
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one such as 5, or: clock") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; give one such as 5, or: clock") from None
     try:
         Node(first_msg_id=value)
     except ValueError as exc:
@@ -72,7 +72,7 @@ def _first_msg_id(text: str) -> Any:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is imported is no message
+        with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for messages only
             node = find_node(arguments.node)
     except NoSuchNodeError as exc:
         raise UsageError(f"{exc}") from None

@@ -10,7 +10,7 @@ from .parsing import Parser
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description = "List the ready-made nodes."
     parser.set_defaults(run=_run)
 

@@ -1,4 +1,4 @@
-"""What is said of a run that has ended, and where it is kept."""
+"""Report a run that has ended, and save its files."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _COLOURS: Final[dict[Valid, str]] = {True: "green", False: "red", "unknown": "ye
 
 
 def check_store(store: Path) -> None:
-    """Raise `UsageError` if there can be no such folder; said before a run that takes a minute, not after it."""
+    """Raise `UsageError` if no files can be saved in *store*; called before a run, which may take a minute."""
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=store):  # it may be there, and nothing can be written into it
+        with tempfile.TemporaryDirectory(prefix=".", dir=store):  # the folder may exist and be read-only
             pass
     except OSError as exc:
         raise UsageError(
-            f"nothing can be kept in {str(store)!r}: {exc.strerror}; give another folder by --store, or --no-store"
+            f"cannot save runs in {str(store)!r}: {exc.strerror}; give another folder with --store, or --no-store"
         ) from None
 
 
 def keep(report: Report, store: Path, name: str, *, replace: bool) -> Path:
-    """Write the files of a run, and return its folder; for *replace* see `save`.
+    """Save the files of a run, and return its folder; for *replace* see `save`.
 
     Raises:
-      Crash: if that cannot be done.
+      Crash: if the files cannot be saved.
     """
     try:
         return save(report, store, name, replace=replace)
     except OSError as exc:
-        raise Crash(f"the run cannot be kept in {str(store)!r}: {exc}") from None
+        raise Crash(f"cannot save the run in {str(store)!r}: {exc}") from None
 
 
 def tell_and_keep(
@@ -48,17 +48,17 @@ def tell_and_keep(
     in_json: Callable[[Path | None], dict[str, Any]] | None = None,
     is_smallest: bool = False,
 ) -> None:
-    """Print what came of a run, and keep it. The verdict is printed before anything is written, or though it cannot be.
+    """Print the results of a run, and save it. The verdict is printed first, so it appears even if saving fails.
 
     Args:
-      report: Of the run.
-      keep_it: Keeps it, and returns the folder; None if it is not to be kept.
-      in_json: Makes the JSON object that is printed instead of text, given the folder, or None if the run is not kept.
-        It names the folder, so it is printed once that is complete, or once it is clear that it will not be.
-      is_smallest: Whether there is no point in shrinking its schedule of faults.
+      report: The report of the run.
+      keep_it: Saves the run, and returns its folder; None if the run is not saved.
+      in_json: Makes the JSON object that is printed instead of text, given the folder, or None if the run is not saved.
+        The object names the folder, so it is printed when the folder is complete or saving has failed.
+      is_smallest: True if it makes no sense to shrink the schedule of faults.
 
     Raises:
-      Crash: if the run cannot be kept.
+      Crash: if the run cannot be saved.
     """
     if in_json is None:
         tell_verdict(report)
@@ -73,12 +73,12 @@ def tell_and_keep(
 
 
 def time_name() -> str:
-    """Return a name for a run that no seed decides: the time, in seconds, of this machine."""
+    """Return a name for a run that does not depend on a seed: this machine's time, to the second."""
     return time.strftime("%Y%m%dT%H%M%S")
 
 
 def tell_verdict(report: Report) -> None:
-    """Print the verdict of a run, and what it rests on."""
+    """Print the verdict of a run, and its reasons."""
     word = VERDICTS[report.valid]
     first, *rest = f"{report}".split("\n")
     head, found, tail = first.rpartition(word)
@@ -87,12 +87,12 @@ def tell_verdict(report: Report) -> None:
 
 
 def tell_ways_on(report: Report, folder: Path | None, *, is_smallest: bool = False) -> None:
-    """Print how to go on after a run: what to look at, and what to type.
+    """Print the next steps after a run: files to look at, and commands to type.
 
     Args:
-      report: Of the run.
-      folder: Where it is kept, if it is.
-      is_smallest: Whether there is no point in shrinking its schedule of faults.
+      report: The report of the run.
+      folder: The folder of the run; None if it is not saved.
+      is_smallest: True if it makes no sense to shrink the schedule of faults.
     """
     lines = [f"  {name:<12}{text}" for name, text in _ways_on(report, folder, is_smallest)]
     if lines:
@@ -100,7 +100,7 @@ def tell_ways_on(report: Report, folder: Path | None, *, is_smallest: bool = Fal
 
 
 def _ways_on(report: Report, folder: Path | None, is_smallest: bool) -> list[tuple[str, str]]:
-    """Return what to look at, and what to type, next."""
+    """Return the next steps: files to look at, and commands to type."""
     ways = [("files", f"{folder / 'index.html'}")] if folder is not None else []
     if report.valid is True:
         return ways
@@ -112,7 +112,7 @@ def _ways_on(report: Report, folder: Path | None, is_smallest: bool) -> list[tup
 
 
 def as_json(report: Report, folder: Path | None) -> dict[str, Any]:
-    """Return what a program wants to know of a run: its results, as ``results.json`` has them, and more."""
+    """Return a run's results for a program: the contents of ``results.json``, and more."""
     return {
         **report.results,
         "seed": report.options.seed,

@@ -1,4 +1,4 @@
-"""What the commands say: results on stdout; on stderr what happens meanwhile, and on a terminal how far it is."""
+"""The output of the commands: results on stdout, events on stderr, and progress if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from os import environ  # a terminal's wishes; what touches descriptors stays out of here
+from os import environ  # for the terminal's settings; this module must not touch descriptors
 from typing import Final, TextIO, final
 
 REDRAWN_EVERY: Final = 0.1
-"""Seconds between two states of the changing line: faster than that nobody reads."""
+"""Seconds between two states of the status line; nobody reads faster."""
 
 TOLD_EVERY: Final = 10.0
-"""Seconds between two lines where there is no terminal; most runs are over by then."""
+"""Seconds between two progress lines if there is no terminal; most runs are over by then."""
 
 _ERASE_LINE: Final = "\r\x1b[K"
 
@@ -24,7 +24,7 @@ _COLOURS: Final = {"green": 32, "red": 31, "yellow": 33}
 
 @final
 class Results:
-    """Where results go, as long as they can be written there.
+    """The destination of results, while they can be written there.
 
     Args:
       stream: The stream; None if there is none.
@@ -32,13 +32,12 @@ class Results:
 
     def __init__(self, stream: TextIO | None) -> None:
         self.failure: OSError | None = None
-        """Why the results could not be written; None if they could be, or if their reader has gone, as with ``| head``.
-        """
+        """The error of the write that failed; None if all succeeded, or if the reader has gone, as with ``| head``."""
         self._stream = stream
 
     @property
     def is_terminal(self) -> bool:
-        """Whether they go to a terminal."""
+        """True if the results go to a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def put(self, text: str) -> bool:
@@ -58,14 +57,14 @@ class Results:
     def _print(self, text: str, stream: TextIO) -> None:
         try:
             print(text, file=stream, flush=True)
-        except UnicodeEncodeError:  # its encoding lacks a character, or a name has bytes that are no text
+        except UnicodeEncodeError:  # the encoding lacks a character, or a name contains bytes that are not text
             encoding = stream.encoding
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _discard(stream: TextIO) -> None:
-    """Let go of what a broken *stream* still holds: Python would try to write it when the stream is collected."""
-    if stream is not sys.stdout:  # which others may still print to; see `settled`
+    """Discard the buffer of a broken *stream*; Python would try to write it when the stream is collected."""
+    if stream is not sys.stdout:  # other code may still print to stdout; see `settled`
         with contextlib.suppress(OSError):
             stream.close()
 
@@ -74,13 +73,13 @@ _results: Final[contextvars.ContextVar[Results | None]] = contextvars.ContextVar
 
 
 def results() -> Results:
-    """Return where results go: to stdout, if `results_to` says nothing else."""
+    """Return the destination of results: the stream of `results_to`, or stdout."""
     return _results.get() or Results(sys.stdout)
 
 
 @contextlib.contextmanager
 def results_to(stream: TextIO | None) -> Iterator[Results]:
-    """While inside, let results go to *stream*."""
+    """While inside, send results to *stream*."""
     token = _results.set(Results(stream))
     try:
         yield results()
@@ -95,9 +94,9 @@ def put(text: str) -> bool:
 
 @contextlib.contextmanager
 def settled() -> Iterator[None]:
-    """On leaving, let go of stdout and stderr if they cannot be flushed.
+    """On leaving, drop stdout and stderr if they cannot be flushed.
 
-    Python would try that once more at its end, and exit with status 120.
+    Otherwise Python would try to flush them again when it ends, and exit with status 120.
     """
     try:
         yield
@@ -112,7 +111,7 @@ def settled() -> Iterator[None]:
 
 
 def coloured(text: str, colour: str, *, is_terminal: bool) -> str:
-    """Return *text* in *colour*, if it goes to a terminal of somebody who likes colours."""
+    """Return *text* in *colour* if it goes to a terminal with colours turned on."""
     if not is_terminal or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
@@ -120,25 +119,28 @@ def coloured(text: str, colour: str, *, is_terminal: bool) -> str:
 
 @final
 class Console:
-    """Says things on stderr: lines, and on a terminal one more below them, which keeps changing.
+    """Writes lines to stderr and, on a terminal, a status line below them.
 
     Args:
-      stream: Where to; by default stderr.
+      stream: The stream to write to; by default stderr.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream: Final = sys.stderr if stream is None else stream
         self.is_terminal: Final = self._stream.isatty()
-        """Whether there is a changing line."""
+        """True if there is a status line."""
         self._status = ""
 
     def say(self, text: str) -> None:
-        """Say *text*, of one or more lines, which stays."""
+        """Write *text*, one or more lines, permanently."""
         self._write(f"{_ERASE_LINE}{text}\n{self._status}" if self._status else f"{text}\n")
 
     def show(self, text: str) -> None:
-        """Let *text* be the changing line, as far as it fits; an empty one takes it away. Only on a terminal."""
-        text = text[: shutil.get_terminal_size().columns - 1]  # one that is wrapped could not be erased
+        """Set the status line to *text*, cut to the width of the terminal; an empty text removes it.
+
+        Call it only on a terminal.
+        """
+        text = text[: shutil.get_terminal_size().columns - 1]  # a wrapped line cannot be erased
         if text != self._status:
             self._status = text
             self._write(f"{_ERASE_LINE}{text}")
@@ -150,10 +152,10 @@ class Console:
 
 @final
 class Ticker:
-    """Tells how far something is, from time to time: in the changing line, or where there is none in lines that stay.
+    """Reports progress from time to time: in the status line or, without a terminal, in permanent lines.
 
     Args:
-      console: Where to.
+      console: Where to report.
     """
 
     def __init__(self, console: Console) -> None:
@@ -162,12 +164,12 @@ class Ticker:
         self._next = time.monotonic() + (0 if console.is_terminal else TOLD_EVERY)
 
     def tick(self, text: Callable[[], str]) -> None:
-        """Tell what *text* returns, if it is time to."""
+        """Report the result of *text*, if it is time."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self._interval
             (self._console.show if self._console.is_terminal else self._console.say)(text())
 
     def close(self) -> None:
-        """Take the changing line away."""
+        """Remove the status line."""
         self._console.show("")

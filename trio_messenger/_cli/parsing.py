@@ -1,4 +1,4 @@
-"""What the commands' parsers share: exit statuses, errors that say what was meant, and values of options."""
+"""The parser of the commands: its exit status, errors with suggestions, and types of option values."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from typing import Any, Final, NoReturn, final
 from .output import put
 
 GREATEST_WHOLE: Final = 2**63 - 1
-"""The greatest whole number; the least one is its negative. The files of a run, and other programs, can read them."""
+"""The largest whole number; the smallest is its negative. All programs that read the files of a run can read these."""
 
 
 LATEST: Final = 1e9
-"""Seconds: no run is longer."""
+"""The latest time in a run, in seconds: no run is longer."""
 
 LARGEST_FILE: Final = 64 * 1024 * 1024
-"""Bytes of a file that an option names."""
+"""Bytes of the largest file that an option may name."""
 
 
 class UsageError(Exception):
-    """The arguments name something that is not there, or do not go together; the text says what would."""
+    """The arguments name something that does not exist, or contradict each other; the text names the remedy."""
 
 
 @final
 class Parser(argparse.ArgumentParser):
-    """A parser of one command, or of all of them.
+    """The parser of one command, or of the whole command line.
 
-    Takes the arguments of `argparse.ArgumentParser`. Options are not abbreviated: what is an abbreviation today may
-    be ambiguous tomorrow.
+    Takes the arguments of `argparse.ArgumentParser`. It does not accept abbreviations of options, since an abbreviation
+    may become ambiguous in a later version.
     """
 
     def __init__(self, **given: Any) -> None:
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **given)
         self.error_status = 2
-        """What the process returns if the arguments are wrong."""
+        """The exit status of the process if the arguments are wrong."""
         self.foreign: Mapping[str, str] = {}
-        """Options of other programs that somebody may bring along, each with why it means nothing here."""
+        """Options of similar programs that users may try, each with the reason why it does not exist here."""
         self.takes_rest = False
-        """Whether what comes after ``--`` is not for this program."""
+        """True if the words after ``--`` are for another program."""
 
     def split(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return *words* up to ``--``, and those after it, if the command hands them on."""
+        """Return the words before ``--`` and the words after it, if the command passes the latter on."""
         if not self.takes_rest or "--" not in words:
             return list(words), []
         border = words.index("--")
         return list(words[:border]), list(words[border + 1 :])
 
     def refuse(self, unknown: Sequence[str]) -> None:
-        """End the process with an error if there are words that the parser did not know."""
+        """End the process with an error if the parser did not know some words."""
         if not unknown:
             return
         foreign = dict.fromkeys(name for word in unknown if (name := word.partition("=")[0]) in self.foreign)
@@ -66,46 +66,46 @@ class Parser(argparse.ArgumentParser):
         self.error(f"there is no {kind} {word!r}; {hint}")
 
     def error(self, message: str) -> NoReturn:
-        """End the process: say how the command is used, and what is wrong."""
+        """Print the usage of the command and the error, and end the process."""
         self.exit(self.error_status, f"{self.format_usage()}{self.prog}: error: {message}\n")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves descriptions as they are, and the names in help texts whole."""
+    """Does not wrap descriptions, and does not break names in help texts at hyphens."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 class Version(argparse.Action):
-    """Shows the version of the program, which is looked up only when it is asked for, and ends the process."""
+    """Shows the version of the program and ends the process. It looks the version up only on demand."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(nargs=0, **given)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         """Show it."""
-        metadata = importlib.import_module("importlib.metadata")  # which takes a while, and is seldom needed
+        metadata = importlib.import_module("importlib.metadata")  # this import is slow and rarely needed
         put(f"trio-messenger {metadata.version('trio-messenger')}")
         parser.exit()
 
 
-# Values. What is wrong with one argparse puts behind the name of the option.
+# Types of values. argparse adds their error texts to the name of the option.
 
 
 def number(text: str) -> float:
-    """Return the number that *text* says."""
+    """Return *text* as a number."""
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; give one such as 5 or 0.5") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; give one such as 5 or 0.5") from None
 
 
 def moment(text: str) -> float:
-    """Return the seconds of a run that *text* says."""
+    """Return *text* as a time in a run, in seconds."""
     value = number(text)
     if not abs(value) <= LATEST:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is no moment of a run; give seconds, such as 5 or 0.5")
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a time in a run; give seconds, such as 5 or 0.5")
     return value
 
 
@@ -114,7 +114,7 @@ def read_text(path: str) -> str:
 
     Raises:
       OSError: if it cannot be read.
-      ValueError: if it is no UTF-8, or seems to have no end, as ``/dev/zero``.
+      ValueError: if it is not UTF-8, or larger than `LARGEST_FILE`: it may be endless, like ``/dev/zero``.
     """
     with open(path, "rb") as file:
         content = file.read(LARGEST_FILE + 1)
@@ -127,18 +127,18 @@ def read_text(path: str) -> str:
 
 
 def whole(text: str) -> int:
-    """Return the whole number that *text* says."""
+    """Return *text* as a whole number."""
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is no whole number; give one such as 5") from None
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number; give one such as 5") from None
     if not -GREATEST_WHOLE <= value <= GREATEST_WHOLE:
         raise argparse.ArgumentTypeError(f"{text:.80} does not fit into 64 bits; give a number such as 5")
     return value
 
 
 def count(greatest: int) -> Callable[[str], int]:
-    """Return a function that returns the whole number in its text, if that is from 1 to *greatest*."""
+    """Return a function that converts a text to a whole number from 1 to *greatest*."""
 
     def check(text: str) -> int:
         value = whole(text)
@@ -152,34 +152,34 @@ def count(greatest: int) -> Callable[[str], int]:
 
 
 def folder(text: str) -> Path:
-    """Return the path of the folder that *text* says."""
+    """Return *text* as the path of a folder."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty; give a folder")
     return Path(text)
 
 
 def fraction_or_total(text: str) -> Any:
-    """Return ``total`` or the number that *text* says."""
+    """Return *text* as a number, or ``total``."""
     if text == "total":
         return text
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no fraction; give one from 0 to 1, or: total") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction; give one from 0 to 1, or: total") from None
 
 
 def workers(text: str) -> tuple[int, bool]:
-    """Return the number that *text* says, and whether it is for each node: ``10`` or ``2n``."""
+    """Return the number in *text*, and True if it counts clients per node: ``10`` or ``2n``."""
     found = re.fullmatch(r"(\d+)(n?)", text)
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of clients; give one such as 10, or 2n for two for each node"
+            f"{text!r} is not a number of clients; give one such as 10, or 2n for two per node"
         )
     return int(found[1]), bool(found[2])
 
 
 def names(text: str) -> list[str]:
-    """Return the names that *text* says, with commas between them."""
+    """Return the names in *text*, which are separated by commas."""
     return [name.strip() for name in text.split(",")]
 
 
@@ -197,7 +197,7 @@ def names_in_file(path: str) -> list[str]:
 
 
 def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that returns the name it is given, if it is one of *known*."""
+    """Return a function that returns its argument if it is one of *known*."""
     there_is = list(known)
 
     def check(name: str) -> str:
@@ -211,6 +211,6 @@ def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
 
 
 def some_of(kind: str, known: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a function that returns the names in the text it is given, if all are among *known*."""
+    """Return a function that returns the names in its argument if all of them are in *known*."""
     check: Final = one_of(kind, known)
     return lambda text: [check(name) for name in names(text)]

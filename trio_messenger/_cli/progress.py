@@ -1,4 +1,4 @@
-"""How far a run is, told while it is under way: its messages, what its nodes log, and figures on a terminal."""
+"""The progress of a run: its messages and the logs of its nodes and, on a terminal, figures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .subject import Subject
 
 @final
 class Progress:
-    """Watches one run, and tells of it.
+    """Watches one run, and reports on it.
 
     Args:
-      console: Where to.
-      sends: Whether to show each message as it is sent.
-      deliveries: Whether to show each message as it is delivered or dropped.
+      console: Where to report.
+      sends: Whether to show each message when it is sent.
+      deliveries: Whether to show each message when it is delivered or dropped.
     """
 
     def __init__(self, console: Console, *, sends: bool = False, deliveries: bool = False) -> None:
@@ -29,25 +29,25 @@ class Progress:
         self._deliveries = deliveries
         self._run: Run | None = None
         self._lines: dict[int | None, str] = {}  # the messages, by their numbers
-        self._seen = 0  # entries of the journal
-        self._counted = 0  # entries of the history
+        self._seen = 0  # how many entries of the journal were shown
+        self._counted = 0  # how many entries of the history were counted
         self._outcomes: Counter[str] = Counter()
         self._ticker = Ticker(console)
         self._began = time.monotonic()
 
     def watch(self, run: Run) -> None:
-        """Look at *run*, which has just begun or gone on a little."""
+        """Report on *run*, which has begun or made progress."""
         self._run = run
         self.catch_up()
         self._ticker.tick(lambda: self._figures(run))
 
     def echo_log(self, node_id: str, line: str) -> None:
-        """Show a line that a node logged."""
+        """Show a log line of a node."""
         self.catch_up()
         self._console.say(f"{node_id}: {line}")
 
     def catch_up(self) -> None:
-        """Show the messages that were not shown yet."""
+        """Show the messages since the last call."""
         if self._run is None or not (self._sends or self._deliveries):
             return
         journal = self._run.journal
@@ -56,7 +56,7 @@ class Progress:
         self._seen = len(journal)
 
     def close(self) -> None:
-        """Show what is missing, and take the changing line away."""
+        """Show the remaining messages, and remove the status line."""
         self.catch_up()
         self._ticker.close()
 
@@ -73,7 +73,7 @@ class Progress:
             op = run.history[index]
             self._outcomes[op.type] += not op.audit
         self._counted = len(run.history)
-        # All of it has to fit a terminal of 80 columns.
+        # The whole line must fit a terminal of 80 columns.
         seconds, elapsed = run.network.now() / 1e9, max(time.monotonic() - self._began, REDRAWN_EVERY)
         limit = f" of {run.options.time_limit:g}" if run.phase == "main" else ""
         figures = [
@@ -87,11 +87,11 @@ class Progress:
 
 
 _VERBS: Final = {"send": "send", "deliver": "recv", "drop": "drop", "duplicate": "copy"}
-"""What to call what becomes of a message; the first two as Maelstrom does."""
+"""The words for the events of a message; the first two are Maelstrom's."""
 
 
 def run_and_tell(subject: Subject, options: Options, arguments: argparse.Namespace) -> Report:
-    """Run *subject*, and tell meanwhile what *arguments* ask for; see `add_logs`. Raises what `Subject.run` does."""
+    """Run *subject*, and show the logs that *arguments* choose (see `add_logs`). Raises the errors of `Subject.run`."""
     progress = Progress(Console(), sends=arguments.log_net_send, deliveries=arguments.log_net_recv)
     try:
         return subject.run(options, progress.watch, progress.echo_log if arguments.log_stderr else None)

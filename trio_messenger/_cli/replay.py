@@ -16,28 +16,28 @@ from .simulator import Report, first_difference, load_journal
 from .stored import load_run
 
 _DESCRIPTION: Final = """\
-Run a test again, exactly as it was, and say whether it is the same run, message by message. Nothing is kept of it.
+Run a test again, exactly as it was, and compare the two runs message by message. The new run is not saved.
 """
 
 _EXAMPLES: Final = """\
 examples:
-  trio-messenger replay store/latest          the latest run of all
-  trio-messenger replay store/broadcast/7     that of the broadcast workload with seed 7
+  trio-messenger replay store/latest          the latest run
+  trio-messenger replay store/broadcast/7     the run of the broadcast workload with seed 7
   trio-messenger replay store/latest --log-net-recv --log-stderr
-                                              and show all messages, and what nodes log
+                                              also show all messages and the nodes' logs
 
-Nodes in this process are looked for where they were when the test was run: start it in the same folder. Executables
-run in real time, which nobody can repeat: they are run again with the same options, and may do something else.
+For nodes in this process, start the command in the folder where you ran the test: it looks for their modules there.
+Executables run in real time, which cannot be repeated: a new run with the same options may do something else.
 
 exit status: that of `trio-messenger test`, for this run.
 """
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
-    add_logs(parser.add_argument_group("what is said"))
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a saved run")
+    add_logs(parser.add_argument_group("output"))
     parser.set_defaults(run=concluding(_run, parser))
 
 
@@ -65,17 +65,15 @@ _IN_REAL_TIME: Final = (
 
 
 def _difference(folder: Path, report: Report) -> str:
-    """Return where *report* is not that of the run in *folder*."""
+    """Return the first difference between *report* and the run in *folder*, as text."""
     try:
         found = first_difference(load_journal(folder), report.journal)
     except (OSError, ValueError) as exc:
-        return f"This is not the same run; where it differs is not known: {exc}"
+        return f"This is not the same run. The first difference is unknown: {exc}"
     if found is None:
         return "This is the same run as in journal.jsonl, message by message, but schedule.json has another digest."
     lines = [f"This is not the same run: it differs from entry {found.index} of the journal on."]
     lines += [f"  both:   {text}" for text in found.before]
     lines += [f"  before: {found.first}", f"  now:    {found.second}"]
-    lines.append(
-        "Either the node's code is not the same any more, or something else than the seed decides; to see which:"
-    )
+    lines.append("Either the node's code has changed, or something other than the seed affects the run; to find out:")
     return "\n".join([*lines, f"  {report.command} --check-determinism"])

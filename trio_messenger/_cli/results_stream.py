@@ -1,4 +1,4 @@
-"""The streams of a command that runs nodes: nothing that nodes write stands among its results, or ends it."""
+"""The streams of a command that runs nodes. Output of nodes never mixes with its results, and never ends it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .simulator import Forgiving, fill_standard_descriptors, take_descriptor_1
 
 @contextlib.contextmanager
 def results_apart() -> Iterator[Results]:
-    """While inside, let `put` alone write to what was stdout, and whatever else is printed go to stderr.
+    """While inside, only `put` writes to the original stdout; all other output goes to stderr.
 
-    Where stdout is the process's own, descriptor 1 leads to stderr for the rest of the process: what nodes have started
-    may outlive this block. What cannot be written to stderr is dropped.
+    If stdout is the process's own, descriptor 1 leads to stderr for the rest of the process, since processes that nodes
+    have started may outlive this block. Output that stderr does not accept is dropped.
     """
     stdout, stderr = sys.stdout, Forgiving(sys.stderr)
     if stdout is sys.__stdout__:
@@ -27,7 +27,7 @@ def results_apart() -> Iterator[Results]:
 
 
 def _take(stdout: TextIO | None) -> TextIO | None:
-    """Return a stream that leads where descriptor 1 led, which leads to stderr now."""
+    """Return a stream to the original destination of descriptor 1, and make descriptor 1 lead to stderr."""
     taken = take_descriptor_1()
     if stdout is None:  # it was closed when this process began
         return None

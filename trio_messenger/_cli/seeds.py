@@ -1,4 +1,4 @@
-"""Tests with many seeds, each in a process of its own: ``trio-messenger test --seeds N``."""
+"""Tests with many seeds, each in a separate process: ``trio-messenger test --seeds N``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .subject import Subject, find_subject
 
 _NO_VERDICT: Final = "without a verdict"
 
-_OTHER_RUN: Final = "made again, to show it, the run of seed {seed} is another one, which may not fail: " + NOT_THE_SEED
+_OTHER_RUN: Final = "a second run of seed {seed}, for this report, is different and may not fail: " + NOT_THE_SEED
 
 
 def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace) -> int:
-    """Run *subject* with as many seeds as *arguments* say, tell of it, and return the exit status."""
+    """Run *subject* with the number of seeds in *arguments*, report the results, and return the exit status."""
     seeds = range(options.seed, options.seed + arguments.seeds)
     campaign = _run_all(subject, options, seeds, arguments)
     again = _first_failure(subject, campaign)
@@ -55,7 +55,7 @@ def _run_all(subject: Subject, options: Options, seeds: range, arguments: argpar
         ticker.tick(lambda: f"{verdicts.total()} of {len(seeds)} seeds: {_listed(verdicts)}")
 
     store = None if arguments.no_store or subject.is_virtual else arguments.store
-    one_job = None if subject.is_virtual else 1  # real time is none where several clusters share the machine
+    one_job = None if subject.is_virtual else 1  # several clusters at once would slow each other down
     try:
         return run_campaign(
             options,
@@ -76,7 +76,7 @@ def make_run(options: Options, node: tuple[str, ...]) -> Report:
 
 
 def make_and_keep_run(store: Path, options: Options, node: tuple[str, ...]) -> Report:
-    """Make one run, in a child process, and keep it if it fails: one in real time cannot be made again."""
+    """Make one run, in a child process, and save it if it fails, since a run in real time cannot be repeated."""
     report = make_run(options, node)
     if report.valid is not True:
         keep(report, store, f"{options.seed}-{time_name()}", replace=False)
@@ -84,7 +84,7 @@ def make_and_keep_run(store: Path, options: Options, node: tuple[str, ...]) -> R
 
 
 def _first_failure(subject: Subject, campaign: CampaignReport) -> SeedResult | None:
-    """Return the first failure, if it can be made again, so that all of it can be told and kept."""
+    """Return the first failure if its run can be repeated, for a full report with all files."""
     found = campaign.failures[:1]
     return found[0] if found and found[0].error is None and subject.is_virtual else None
 
@@ -97,13 +97,13 @@ def _run_again(subject: Subject, options: Options, result: SeedResult) -> Report
 
 
 def _tell(campaign: CampaignReport, *, is_shown: bool) -> None:
-    """Print what came of all runs, and why the first failure is one if *is_shown*; else that follows."""
+    """Print the results of all runs. If *is_shown*, add the reasons of the first failure; else its report follows."""
     lines = f"{campaign}".split("\n")
-    count = 1 + len(campaign.warnings)  # of lines that are not about the first failure
+    count = 1 + len(campaign.warnings)  # the number of lines that are not about the first failure
     failed = [str(result.seed) for result in campaign.failures]
     if len(failed) > 1:
-        lines[1:1] = [f"the seeds that failed: {', '.join(failed)}"]
-    put("\n".join(lines if is_shown else [*lines[: count + (len(failed) > 1)], "the first that failed:"]))
+        lines[1:1] = [f"failed seeds: {', '.join(failed)}"]
+    put("\n".join(lines if is_shown else [*lines[: count + (len(failed) > 1)], "the first failure:"]))
 
 
 def _listed(verdicts: Counter[str]) -> str:

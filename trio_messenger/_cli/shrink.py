@@ -1,4 +1,4 @@
-"""``trio-messenger shrink``: find the few faults that make a test fail."""
+"""``trio-messenger shrink``: find the smallest set of faults that makes a test fail."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from .simulator import BUDGET, DoesNotFail, Fault, Shrunk, describe, shrink, to_
 from .stored import load_run, store_of
 
 _DESCRIPTION: Final = """\
-Run a test that has failed again and again, with fewer and milder faults, to find the few that matter. The smallest
-schedule that still fails is printed, and its run is kept beside the first one, as SEED-shrunk.
+Repeat a failed test with fewer and milder faults, to find the few faults that matter. The command prints the smallest
+schedule that still fails, and saves its run next to the first one, as SEED-shrunk.
 """
 
 _EXAMPLES: Final = """\
 examples:
-  trio-messenger shrink store/latest          the latest run of all
+  trio-messenger shrink store/latest          the latest run
   trio-messenger shrink store/broadcast/7 --budget 50
                                               make at most 50 runs
 
-Nodes in this process only: executables run in real time, which cannot be repeated.
+This works for nodes in this process only: executables run in real time, which cannot be repeated.
 
-exit status: 0 if the smallest schedule was found, or the smallest so far when the budget was spent; 1 if the run does
-not fail, or not any more; 254 wrong arguments, such as a run without faults; 255 something broke; 130 interrupted.
+exit status: 0 if the smallest schedule was found, or the smallest so far within the budget; 1 if the run does not fail
+(any more); 254 for wrong arguments, such as a run without faults; 255 if something broke; 130 if interrupted.
 """
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that the run has left")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a saved run")
     parser.add_argument(
         "--budget",
         type=count(GREATEST_WHOLE),
         default=BUDGET,
         metavar="N",
-        help=f"how many runs to make at the most (default: {BUDGET})",
+        help=f"the largest number of runs to make (default: {BUDGET})",
     )
     parser.add_argument(
-        "--store", type=folder, metavar="DIR", help="keep the smallest run there (default: where the first one is)"
+        "--store", type=folder, metavar="DIR", help="save the smallest run there (default: next to the first run)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     parser.set_defaults(run=concluding(_run, parser))
 
 
@@ -58,10 +58,10 @@ def _run(arguments: argparse.Namespace) -> int:
     options = stored.options
     if not subject.is_virtual:
         raise UsageError(
-            "executables run in real time, which cannot be repeated: there is no saying which fault matters"
+            "executables run in real time, which cannot be repeated; shrink runs of nodes in this process only"
         )
     if not options.faults:
-        raise UsageError(f"the run in {arguments.folder} had no schedule of faults: there is nothing to take away")
+        raise UsageError(f"the run in {arguments.folder} had no faults, so there is nothing to shrink")
 
     store = arguments.store or store_of(arguments.folder, stored)
     check_store(store)
@@ -97,12 +97,12 @@ def _run(arguments: argparse.Namespace) -> int:
 _DOES_NOT_FAIL: Final = "The run does not fail: there is nothing to shrink."
 
 _ANY_MORE: Final = (
-    "It did when it was stored: either the node's code is not the same any more, or the seed does not decide."
+    "It failed when it was stored: either the node's code has changed, or the seed does not determine the run."
 )
 
 
 def _in_words(found: Shrunk, count: int) -> Iterator[str]:
-    """Yield what the search has found, of *count* faults."""
+    """Yield lines that describe the result of a search that began with *count* faults."""
     if not found.faults:
         yield f"It fails without any fault, found in {found.runs} runs."
         return
@@ -110,6 +110,6 @@ def _in_words(found: Shrunk, count: int) -> Iterator[str]:
     for fault in found.faults:
         yield f"  {when(fault)}: {describe(fault)}"
     if found.is_minimal:
-        yield "Without any one of them it does not."
+        yield "If any one of them is left out, it does not fail."
     else:
-        yield "The budget is spent; a greater --budget may find fewer or milder ones."
+        yield "The budget is spent; a larger --budget may find fewer or milder faults."

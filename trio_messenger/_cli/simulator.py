@@ -1,7 +1,7 @@
-"""What the commands use of the simulator, its private parts included: no other module of the command line imports it.
+"""All names of the simulator that the commands use, private ones included. No other module of `_cli` imports it.
 
-So a change in the simulator that the command line has to follow shows up here. A command that runs no simulation must
-not import this module: it takes longer to load than a node takes to start.
+So a change in the simulator that affects the command line shows up here. A command that runs no simulation must not
+import this module, since it takes longer to load than a node takes to start.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs that a test has left, for `replay` and `shrink` to run again."""
+"""Load saved runs, which `replay` and `shrink` run again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .subject import Subject, find_subject
 
 
 def load_run(folder: Path) -> tuple[Stored, Subject]:
-    """Return what the run in *folder* was, and what it has tested.
+    """Return the run in *folder*, and the subject that it tested.
 
     Raises:
-      UsageError: if there is no run in it, or what was tested cannot be found.
-      Crash: if that cannot be made.
+      UsageError: if there is no run in *folder*, or its subject cannot be found.
+      Crash: if the subject's nodes cannot be made.
     """
     try:
         stored = load(folder)
@@ -23,7 +23,7 @@ def load_run(folder: Path) -> tuple[Stored, Subject]:
         raise UsageError(f"{exc}") from None
     if not stored.node:
         raise UsageError(
-            f"{folder}: what was tested has no name on the command line, since a program made it: run that again"
+            f"{folder}: a program made this run, so the command line cannot find its nodes; run the program again"
         )
     subject = find_subject(stored.node)
     subject.check(stored.options)
@@ -31,8 +31,8 @@ def load_run(folder: Path) -> tuple[Stored, Subject]:
 
 
 def store_of(folder: Path, stored: Stored) -> Path:
-    """Return the store that *folder* is in, or the usual one, if it was moved."""
-    found = folder.resolve()  # latest is a link
+    """Return the store of the run in *folder*, or the default store if the folder was moved."""
+    found = folder.resolve()  # ``latest`` is a link
     if found.parent.name != stored.options.workload:
         return Path(STORE)
     store, here = found.parents[1], Path.cwd()

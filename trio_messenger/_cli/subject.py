@@ -1,4 +1,4 @@
-"""What is tested: nodes in this process, in virtual time, or executables, in real time."""
+"""The subject of a test: nodes in this process, in virtual time, or executables, in real time."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from .simulator import (
 )
 
 Watch: TypeAlias = Callable[[Run], object]
-"""Looks at a run that is under way; see `Run`."""
+"""Observes a run in progress; see `Run`."""
 
 EchoLog: TypeAlias = Callable[[str, str], object]
 """Takes the id of a node and a line that it logged."""
 
 
 class Subject(ABC):
-    """What is tested.
+    """The subject of a test.
 
     Args:
-      name: How the command line names it.
+      name: The words that name it on the command line.
     """
 
     is_virtual: ClassVar[bool]
-    """Whether it runs in virtual time, so that the same seed gives the same run."""
+    """True if it runs in virtual time, so that the same seed gives the same run."""
 
     def __init__(self, name: Sequence[str]) -> None:
         self.name: Final = tuple(name)
-        """How the command line names it."""
+        """The words that name it on the command line."""
 
     @abstractmethod
     def check(self, options: Options) -> None:
-        """Raise `UsageError` if this cannot be run with *options*."""
+        """Raise `UsageError` if this cannot run with *options*."""
 
     @abstractmethod
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
-        """Run it, and judge what it did. Raises `SetUpError` if a node does not come up."""
+        """Run it, and judge the run. Raises `SetUpError` if a node does not come up."""
 
 
 @final
@@ -66,7 +66,7 @@ class NodesHere(Subject):
         super().__init__(name)
         node = name[1]
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is executed is no result
+            with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for results only
                 self.build: Final = find_build(node)
         except NoSuchNodeError as exc:
             raise UsageError(f"{exc}") from None
@@ -76,7 +76,7 @@ class NodesHere(Subject):
             raise Crash(f"{node} cannot be made:\n{_traceback_of_theirs(exc)}") from exc
 
     def check(self, options: Options) -> None:
-        """Do nothing: they run with all options."""
+        """Do nothing, since nodes in this process run with all options."""
 
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
         """See `Subject.run`."""
@@ -85,7 +85,7 @@ class NodesHere(Subject):
 
 @final
 class Executables(Subject):
-    """Processes: *name* is ``("--bin", FILE)``, and, if there are arguments, ``"--"`` and these."""
+    """Processes: *name* is ``("--bin", FILE)``; if there are arguments, ``"--"`` and the arguments follow."""
 
     is_virtual = False
 
@@ -104,7 +104,7 @@ class Executables(Subject):
             raise UsageError(f"{exc}") from None
 
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
-        """See `Subject.run`. When this returns or raises, no process is left, and no folder."""
+        """See `Subject.run`. When this returns or raises, no process and no temporary folder is left."""
 
         def make_run(make_host: MakeHost) -> Run:
             return Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
@@ -113,34 +113,34 @@ class Executables(Subject):
 
 
 def find_subject(name: Sequence[str]) -> Subject:
-    """Return what the command line names so: ``--node NAME`` or ``--bin FILE -- ARGS``.
+    """Return the subject that *name* names: ``--node NAME`` or ``--bin FILE -- ARGS``.
 
     Raises:
-      UsageError: if there is no such thing.
+      UsageError: if there is no such subject.
       Crash: if a node in this process cannot be made.
     """
     return NodesHere(name) if name[0] == "--node" else Executables(name)
 
 
 def name_of_subject(workload: str, node: str | None, executable: str | None, rest: Sequence[str]) -> tuple[str, ...]:
-    """Return the name of what is to be tested, given what the command line has of it.
+    """Return the name of the subject, given the options of the command line.
 
     Raises:
-      UsageError: if that does not go together.
+      UsageError: if the options contradict each other.
     """
     if node is not None and executable is not None:
         raise UsageError("--node is for nodes in this process, --bin for executables; give one of them")
     if executable is not None:
         return ("--bin", executable, "--", *rest) if rest else ("--bin", executable)
     if rest:
-        raise UsageError(f"what comes after -- is for the executable of --bin, of which there is none: {rest[0]!r}")
+        raise UsageError(f"{rest[0]!r} after -- is an argument for the executable of --bin; give --bin or leave it out")
     if node is None and workload not in NODES:
-        raise UsageError(f"there is no ready-made node for {workload!r}; give one of yours by --node or --bin")
+        raise UsageError(f"there is no ready-made node for {workload!r}; give your own with --node or --bin")
     return ("--node", workload if node is None else node)
 
 
 def _traceback_of_theirs(exc: BaseException) -> str:
-    """Return the traceback of *exc* from where it comes out of this package, and what has called it."""
+    """Return the traceback of *exc* without its outer frames in this package and in libraries that it uses."""
     frames = exc.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
         frames = frames.tb_next

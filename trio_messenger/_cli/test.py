@@ -19,9 +19,9 @@ from .simulator import NEMESES, WORKLOADS, Options, RunFailedError, check_determ
 from .subject import Subject, find_subject, name_of_subject
 
 _DESCRIPTION: Final = """\
-Test nodes in a simulated cluster: start them, let clients ask what a workload says, break the network, and judge the
-history; as `maelstrom test` does, with its options. Nodes in this process run in virtual time, from a seed: a minute of
-cluster life takes a moment, and the same command gives the same run, message by message.
+Test nodes in a simulated cluster: start them, send the requests of a workload, break the network, and check the
+history. The command works like `maelstrom test`, with the same options. Nodes in this process run in virtual time, from
+a seed: a minute of cluster life takes a moment, and the same command gives the same run, message by message.
 """
 
 _EXAMPLES: Final = """\
@@ -36,7 +36,7 @@ examples:
                                               an executable, in any language, in real time
 
 exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong arguments, 255 no verdict (a node did not
-come up, or something broke) or one whose results or files cannot be written, 130 interrupted.
+come up, or something broke) or results or files that cannot be written, 130 interrupted.
 """
 
 
@@ -53,7 +53,7 @@ _EXPLANATIONS: Final = "\n".join(
 
 
 def configure(parser: Parser) -> None:
-    """Give *parser* what this command takes."""
+    """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, "\n".join([_EXPLANATIONS, _EXAMPLES])
     parser.usage = "trio-messenger test -w WORKLOAD [--node NAME | --bin FILE] [options] [-- ARGUMENTS]"
     parser.takes_rest = True
@@ -81,15 +81,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _is_repeatable(subject: Subject, options: Options, arguments: argparse.Namespace) -> bool:
-    """Tell whether the same run can be made twice, and if not, where the two differ."""
+    """Return True if two runs are the same; otherwise print their first difference and return False."""
     if not subject.is_virtual:
-        raise UsageError("--check-determinism is for nodes in this process: real time is never the same twice")
+        raise UsageError("--check-determinism is for nodes in this process; two runs in real time always differ")
     try:
         difference = check_determinism(options, subject.name, make_run=make_run)
     except RunFailedError as exc:
         raise Crash(f"{exc}") from None
     if difference is None:
-        Console().say("made twice, in two processes: the same run, message by message")
+        Console().say("two runs in two processes were the same, message by message")
     elif arguments.json:
         put_json({"valid?": False, "seed": options.seed, "difference": attrs.asdict(difference)})
     else:
