@@ -365,7 +365,7 @@ def test_classes_that_are_local_to_a_function_are_found(module: Any) -> None:
 
     assert handler(Local("k")) == Local("k")
     assert make_handler(handler, locals()).call(WRITE) == Local("k")
-    with pytest.raises(TypeError, match="'Local', which means nothing where the handler is registered"):
+    with pytest.raises(TypeError, match="'Local', which has no meaning where the handler is registered"):
         module.register_local(node, on)  # registered one function further out than its class
 
 
@@ -407,7 +407,7 @@ def test_a_string_that_cannot_be_read_fails_at_registration(annotation: str, pro
     handler.__annotations__["x"] = annotation
     handler.__qualname__ = "handler"
     text = (
-        f"parameter 'x' of handler handler is annotated with the string {annotation!r}, which means nothing where "
+        f"parameter 'x' of handler handler is annotated with the string {annotation!r}, which has no meaning where "
         f"the handler is registered ({problem}); define the class before, in the module or in the same function"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
@@ -483,7 +483,7 @@ def test_what_cannot_be_called_is_refused(thing: Any) -> None:
 
 def test_what_tells_no_signature_is_refused() -> None:
     """Something built in whose parameters Python cannot tell is a TypeError, as any other unfit handler."""
-    with pytest.raises(TypeError, match=r"^handler dict tells nothing of its parameters; wrap it in a function$"):
+    with pytest.raises(TypeError, match=r"^handler dict has no readable signature; wrap it in a function$"):
         make_handler(dict, {})
 
 

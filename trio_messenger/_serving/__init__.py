@@ -1,1 +1,1 @@
-"""A node at work: the service and its tasks, what becomes of each message, and the process around it."""
+"""A node that serves: the service and its tasks, the router and its rules, handlers, and the process around them."""

@@ -1,9 +1,9 @@
-"""At most once: a request that arrives again is answered again, but not served again.
+"""At most once: if a request arrives again, the node answers it again, but does not serve it again.
 
-A network may duplicate a message, and a client whose reply was lost may send its request anew. Requests are told
-apart by who sent them and their ``msg_id``, so this helps against whatever repeats a message as it was; a client
-that tries again with a fresh ``msg_id`` must put an id of its own into the body, and the node look at that. A client
-that is restarted must not use its old numbers again, or its new requests get old answers: see ``Node(first_msg_id=)``.
+A network may duplicate a message, and a client whose reply was lost may send its request again. Sender and ``msg_id``
+identify a request, so this module recognises unchanged repetitions only. If a client tries again with a new ``msg_id``,
+it must put an id into the body, and the node must look at this id. A restarted client must not use its old numbers
+again, or its new requests get old answers: see ``Node(first_msg_id=)``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .._user_code.failures import is_only, split_failure
 from .handlers import Handler
 
 REMEMBERED_ANSWERS: Final = 1000
-"""Answers that are remembered by default: a client's retries come within seconds, and an answer may be large."""
+"""Default number of remembered answers: a client's retries come within seconds, and an answer may be large."""
 
 REMEMBERED_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of them by default: four of the largest there can be. A thousand of those would take 16 GiB."""
+"""Default memory of remembered answers: four answers of the largest size. A thousand of these would take 16 GiB."""
 
 
 @attrs.define(eq=False)
 class _Answer:
-    """How a request was answered; ``done`` is set once it was. A body is kept as JSON, which takes the least memory."""
+    """The answer to a request; ``done`` is set when it is known. The body is kept as JSON, to save memory."""
 
     done: trio.Event
     body: bytes | None = None
@@ -42,44 +42,45 @@ class _Answer:
         if result is None:
             return
         body = dict(as_body(result))
-        check_body(body)  # what cannot be sent is to fail now, and not anew for each duplicate
+        check_body(body)  # a body that cannot be sent must fail now, and not again for each duplicate
         self.body = bytes(memoryview(msgspec.json.encode(body)))  # a copy: the original takes half as much again
 
     def size(self) -> int:
-        """Return how many bytes of memory it takes, if it is large."""
+        """Return the bytes of memory of the body and the error's text, without the constant rest."""
         kept = (self.body, None if self.error is None else str(self.error))
         return sum(sys.getsizeof(one) for one in kept if one is not None)
 
     def fail(self, error: BaseException) -> None:
-        """Keep what the first request is answered with, if *error* is more than a cancellation."""
+        """Keep the error answer to the first request, unless *error* is only a cancellation."""
         failure, _ = split_failure(error)
         if failure is not None:
             self.error = _as_answer(failure)
 
     def unwrap(self) -> Body | None:
         if self.error is not None:
-            raise _as_answer(self.error)  # a new one: what is raised keeps the frames that it passes
+            raise _as_answer(self.error)  # a new exception, since a raised one keeps the frames that it leaves
         return None if self.body is None else msgspec.json.decode(self.body)
 
 
 @final
 class AtMostOnce:
-    """The memory of one or several handlers: give it to `Node.on` as ``at_most_once=``.
+    """The memory of answers for one or several handlers: give it to `Node.on` as ``at_most_once=``.
 
-    The first request is served; whatever it is answered, an error included, is the answer to its duplicates. A
-    duplicate that arrives while the first is still being served waits for that. A request without ``msg_id`` cannot
-    be told from another and is served each time. When there are too many answers, or they take too much memory, the one
-    that was asked for least recently is forgotten; one that is still being worked on is not. A duplicate of a request
-    that was forgotten is served again. An answer that is too large by itself is remembered until the next request.
+    The node serves the first request. It answers duplicates with the same answer, even if that is an error. If a
+    duplicate arrives while the first request is still running, it waits for the answer. A request without ``msg_id``
+    has no identity, so the node serves it each time. If there are too many answers, or they take too much memory, the
+    node forgets the answer that was used least recently, but never one whose request is still running. It serves a
+    duplicate of a forgotten request again. It keeps an answer that alone exceeds the limit until the next request.
 
-    A handler that returns None, to answer later, is not asked again, and its duplicates get no answer. Handlers that
-    share a memory take a request of the same sender with the same ``msg_id`` for the same one, whatever its type.
+    If a handler returns None, to answer later, the node does not call it for duplicates, and they get no answer. If
+    handlers share a memory, requests from one sender with the same ``msg_id`` are duplicates, even if their types
+    differ.
 
     Args:
-      capacity: How many answers are remembered, 1 or more.
-      max_bytes: How many bytes of memory they may take together, 1 or more: bodies as JSON, the texts of errors, and
-        the names of the senders.
-      mark: The name of a field to add to each reply: true if the request was a duplicate. By default none.
+      capacity: The largest number of remembered answers, 1 or more.
+      max_bytes: The most bytes of memory for all answers, 1 or more. Bodies (as JSON), the texts of errors and the
+        names of senders count.
+      mark: The name of a field to add to each reply: true if the request was a duplicate. The default adds none.
     """
 
     def __init__(
@@ -93,24 +94,24 @@ class AtMostOnce:
             if not limit >= 1:
                 raise ValueError(f"{name} is {limit}; give 1 or more")
         self.total: int = 0
-        """Requests that came through here."""
+        """The number of requests to these handlers."""
         self.duplicates: int = 0
-        """Those of them that were duplicates."""
+        """The number of duplicates among them."""
         self.forgotten: int = 0
-        """Answers that were forgotten, to remember newer ones."""
+        """The number of answers that were forgotten to make room for newer ones."""
         self.size: int = 0
-        """Bytes of memory that count towards ``max_bytes`` now."""
+        """The bytes of memory that count towards ``max_bytes`` now."""
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._mark = mark
         self._answers: OrderedDict[tuple[str, int], _Answer] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many answers are remembered now."""
+        """Return the number of remembered answers."""
         return len(self._answers)
 
     def wrap(self, handler: Handler) -> Handler:
-        """Return *handler* serving each request at most once.
+        """Return a handler that calls *handler* at most once for each request.
 
         :meta private:
         """
@@ -141,7 +142,7 @@ class AtMostOnce:
                 await known.done.wait()
                 return self._marked(known.unwrap(), True)
             answer = self._remember(request)
-            # Should the task be cancelled, it is not known how far it came.
+            # If the task is cancelled, nobody knows how far the handler came.
             answer.error = RpcError(
                 ErrorCode.CRASH, "the first request of this msg_id was cancelled while it was served"
             )
@@ -182,7 +183,7 @@ class AtMostOnce:
             self._forget_oldest(answer)
 
     def _forget_oldest(self, newest: _Answer) -> None:
-        """Keep to the limits, but keep *newest*, and what is still being worked on."""
+        """Forget the oldest answers until the limits hold, except *newest* and answers of running requests."""
         while len(self._answers) > self._capacity or self.size > self._max_bytes:
             done = (key for key, answer in self._answers.items() if answer.done.is_set() and answer is not newest)
             key = next(done, None)
@@ -196,7 +197,7 @@ class AtMostOnce:
 
 
 def _as_answer(error: Exception) -> Exception:
-    """Return what the duplicates of a request that failed with *error* are to fail with, without its traceback."""
+    """Return the error for the duplicates of a request that failed with *error*, without its traceback."""
     if not isinstance(unwrapped(error), RpcError) and is_only(error, trio.ClosedResourceError, RpcError):
-        return trio.ClosedResourceError(str(error))  # perhaps the node is ending, and nobody is answered
+        return trio.ClosedResourceError(str(error))  # perhaps the node is closing, and answers nobody
     return RpcError.from_exception(error)

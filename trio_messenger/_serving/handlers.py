@@ -1,8 +1,7 @@
-"""Handlers: what an author registers, made into something the router can call with a `Request`.
+"""Make handlers from registered functions, so that the router can call them with a `Request`.
 
-A handler takes the request, or the body in the form of an attrs class of its author's, or both, or nothing. Which
-of these is read from the annotations once, at registration; whatever is wrong with them fails there, not at the
-first message.
+A function takes the request, or the body as an attrs class, or both, or nothing. `make_handler` reads this from the
+annotations once, at registration. Wrong annotations therefore fail there, and not at the first message.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ class Handler:
     """A registered handler."""
 
     call: Callable[[Request], Any]
-    """Calls the author's function with what it asks for; returns what that returns."""
+    """Calls the author's function with the arguments that it takes, and returns its result."""
     is_async: bool
-    """True if what `call` returns is to be awaited, in a task of its own."""
+    """True if the router must await the result of `call`, in a separate task."""
 
 
 def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> Handler:
     """Read the annotations of *function* and return it as a `Handler`.
 
     Args:
-      function: What the author registers.
-      local_names: What is in scope where it is registered, to resolve annotations that are strings.
+      function: The function to register.
+      local_names: The local names where it is registered, to resolve annotations that are strings.
 
     Raises:
       TypeError: if *function* does not have the form of a handler; the text says what to change.
@@ -63,8 +62,8 @@ def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]
     try:
         signature = inspect.signature(function)
     except ValueError:
-        raise TypeError(f"handler {name} tells nothing of its parameters; wrap it in a function") from None
-    # What has a default is the author's own business, such as a variable bound at definition.
+        raise TypeError(f"handler {name} has no readable signature; wrap it in a function") from None
+    # Ignore parameters with a default, such as a variable bound at definition.
     parameters = [p for p in signature.parameters.values() if p.default is inspect.Parameter.empty]
     if any(parameter.kind not in _POSITIONAL for parameter in parameters):
         raise TypeError(
@@ -92,7 +91,7 @@ def _what_it_takes(
     try:
         msgspec.convert({}, annotation)
     except msgspec.ValidationError:
-        pass  # an empty body rarely fits; that msgspec could read the fields of the class is what counts
+        pass  # an empty body rarely fits; this only checks that msgspec can read the fields of the class
     except (NameError, TypeError) as exc:
         raise TypeError(
             f"the fields of {annotation.__qualname__}, the body of handler {name}, cannot be used: {exc}"
@@ -105,7 +104,7 @@ def _resolve(annotation: str, function: HandlerFunction, what: str, local_names:
         return eval(annotation, globals_of(function), dict(local_names))
     except Exception as exc:
         raise TypeError(
-            f"{what} is annotated with the string {annotation!r}, which means nothing where the handler is "
+            f"{what} is annotated with the string {annotation!r}, which has no meaning where the handler is "
             f"registered ({type(exc).__name__}: {exc}); define the class before, in the module or in the same function"
         ) from exc
 
@@ -124,6 +123,6 @@ def _convert(request: Request, body_class: type[Any]) -> Any:
         return msgspec.convert(request.body, body_class)
     except msgspec.ValidationError as exc:
         reason = str(exc).replace("`$", "`body")
-        if exc.__cause__ is not None and exc.__cause__.args:  # a validator's; attrs puts more than the text in
+        if exc.__cause__ is not None and exc.__cause__.args:  # a validator's error, to which attrs adds more than text
             reason = reason.replace(str(exc.__cause__), str(exc.__cause__.args[0]))
         raise RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed {request.type!r} request: {reason}") from None

@@ -1,4 +1,4 @@
-"""Periodic work: something done every so many seconds, for as long as the node lives."""
+"""Periodic work: call a function at regular times while the node lives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .._protocol.stats import Stats
 from .._user_code.enclosure import Enclosure
 
 SHORTEST_PERIOD: Final = 1e-6
-"""Seconds; about as long as a call takes. A much shorter period disappears in the rounding of the clock."""
+"""The shortest period in seconds, about the time of one call. A much shorter one would get lost in the rounding of the
+clock."""
 
 
 async def every(
@@ -22,8 +23,8 @@ async def every(
 ) -> NoReturn:
     """Call *function* at start + *seconds*, start + 2 * *seconds*, ..., each up to *jitter* seconds later.
 
-    Drift-free: times are counted from the start, whatever a call takes. Never overlapping: while a call runs no
-    other begins, and times that pass meanwhile are skipped, not made up for.
+    The times do not drift: they count from the start, regardless of the duration of calls. Calls do not overlap: times
+    that pass during a call are skipped, and not made up for.
     """
     start = trio.current_time()
     turn = 1
@@ -33,12 +34,12 @@ async def every(
             result = function()
             if inspect.isawaitable(result):
                 await result
-            enclosure.mend()  # or what it left open would cancel the next call, or keep the node from its end
+            enclosure.mend()  # an open scope would cancel the next call, or keep the node from ending
             turn = max(turn, math.floor((trio.current_time() - start) / seconds)) + 1
 
 
 def check_period(seconds: float, jitter: float) -> None:
-    """Raise ValueError, with a text that says what to give, unless *seconds* and *jitter* make sense."""
+    """Raise ValueError, with a text that says what to give, if *seconds* or *jitter* is out of range."""
     if not SHORTEST_PERIOD <= seconds < math.inf:
         raise ValueError(f"the period is {seconds} s; give a finite number of {SHORTEST_PERIOD} s or more")
     if not 0 <= jitter < seconds:

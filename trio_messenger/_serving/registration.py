@@ -1,4 +1,4 @@
-"""What the author of a node registers: handlers, hooks, background tasks and periodic work."""
+"""Register handlers, hooks, background tasks and periodic work."""
 
 from __future__ import annotations
 
@@ -20,40 +20,41 @@ _B = TypeVar("_B", bound=Callable[[], Awaitable[object]])
 
 
 class Registration:
-    """The part of `Node` with which its author registers what it does.
+    """The part of `Node` that registers the author's functions.
 
     Args:
       seed: Seed of `random`.
     """
 
     _service: Service
-    # What is registered with; `Node` sets it. A parameter would make all of Service part of the typed public API.
+    # Keeps the registered functions. `Node` sets it: a parameter would make Service a part of the typed public API.
 
     def __init__(self, seed: int | None) -> None:
         self.random: Final[random.Random] = random.Random(seed)
-        """The node's own source of random numbers: use it, and a simulated run can be repeated."""
+        """The node's own source of random numbers. If a node uses it, a simulated run can be repeated."""
 
     def on(self, message_type: str, *, at_most_once: AtMostOnce | None = None) -> Callable[[_F], _F]:
         """Register the decorated function as the handler of requests of *message_type*.
 
-        The function takes the `Request`; or the body in the form of an attrs class, if its parameter is annotated
-        with one; or both; or nothing. It returns the body of the reply, a dict or an attrs record, whose ``type`` is
-        by default *message_type* with ``_ok`` behind it; ``{}`` is a bare acknowledgement, None is no reply now (see
-        `Node.reply`). A `RpcError` is answered as it is, a group of them as the least definite, any other error as 13.
+        The function takes the `Request`, or the body as an attrs class if its parameter has such an annotation, or
+        both, or nothing. It returns the body of the reply: a dict or an attrs record. The reply's default ``type`` is
+        *message_type* followed by ``_ok``. ``{}`` is a reply without further fields. None means no reply now (see
+        `Node.reply`). If the function raises a `RpcError`, the node answers with this error; after a group of such
+        errors, with the least definite one; after any other exception, with error 13.
 
-        A plain function is called in place and answered in the order of the requests; it must not block. An async
-        function gets a task of its own, so that it may wait; the order among tasks is not promised.
+        The node calls a plain function directly and answers requests in their order; the function must not block. An
+        async function runs in its own task, so it may wait. The order of replies from different tasks is not defined.
 
         Args:
           message_type: The ``type`` of the requests.
-          at_most_once: Where to remember answers, so that duplicates of a request are answered and not served again.
+          at_most_once: Remembers answers, so that the node answers duplicates of a request without serving them again.
 
         Raises:
-          ValueError: if the type has a handler already, or is one that the node handles itself.
-          TypeError: if the type is no string, or the function cannot be a handler; the text says why.
+          ValueError: if the type has a handler already, or the node handles it itself.
+          TypeError: if the type is not a string, or the function cannot be a handler; the text says why.
         """
         self._service.router.check_free(message_type)
-        local_names = sys._getframe(1).f_locals  # where a class that is local to the caller has its name
+        local_names = sys._getframe(1).f_locals  # contains the names of classes that are local to the caller
 
         def register(function: _F) -> _F:
             self._service.add_handler(message_type, function, at_most_once, local_names)
@@ -62,22 +63,23 @@ class Registration:
         return register
 
     def on_init(self, hook: _H) -> _H:
-        """Register *hook*, plain or async, to be called without arguments while ``init`` is served.
+        """Register *hook*, a plain or async function without arguments, which the node calls while it serves ``init``.
 
-        It may use `id`, `peers` and RPCs. ``init_ok`` leaves when all hooks have ended, in the order they were
-        registered; requests that come before are answered with error 11. If one raises, ``init`` is, with that error.
+        The hook may use `id`, `peers` and RPCs. Hooks run one after another, in the order of registration. When all
+        have ended, the node sends ``init_ok``; it answers earlier requests with error 11. If a hook raises, the node
+        answers ``init`` with that error.
         """
         check_no_arguments(hook, "on_init")
         self._service.init.hooks.append(hook)
         return hook
 
     def background(self, async_fn: _B) -> _B:
-        """Run *async_fn* in a task from ``init`` on (from now on, if that is past) until the node closes.
+        """Run *async_fn* in a task from ``init`` (or from now, if ``init`` is done) until the node closes.
 
-        Cancelled when the last message has come in. What it raises is logged and counted; the node stays up.
+        The node cancels it when the last message has come in. If it raises, the node logs and counts that, and goes on.
 
         Raises:
-          TypeError: if it is no async function without arguments.
+          TypeError: if it is not an async function without arguments.
           trio.ClosedResourceError: if the last message has come in.
         """
         check_no_arguments(async_fn, "background")
@@ -87,18 +89,18 @@ class Registration:
         return async_fn
 
     def every(self, seconds: float, function: Callable[[], Awaitable[object] | object], *, jitter: float = 0.0) -> None:
-        """Call *function*, plain or async, every so many *seconds* from ``init`` on, until the node closes.
+        """Call *function*, plain or async, every *seconds* from ``init`` until the node closes.
 
-        Times are counted from the start, so that they do not drift, and a call never overlaps the one before: times
-        that pass while it still runs are skipped. A call that raises ends the series, as with `background`.
+        The times count from the start, so they do not drift. Calls never overlap: if a call is still running at the
+        next time, that time is skipped. If a call raises, the series ends, as with `background`.
 
         Args:
           seconds: The period, on Trio's clock.
           function: Called without arguments.
-          jitter: Up to how many seconds later each call begins, at random (from `random`); less than the period.
+          jitter: The largest random delay of each call, in seconds (from `random`); less than the period.
 
         Raises:
-          ValueError: if the period or the jitter makes no sense.
+          ValueError: if the period or the jitter is out of range; the text says what to give.
           trio.ClosedResourceError: if the last message has come in.
         """
         check_period(seconds, jitter)

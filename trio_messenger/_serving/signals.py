@@ -1,11 +1,12 @@
 """The signals of a node's process, from the start of a node until the process ends.
 
-Whoever sends a signal cannot know whether the node serves at that moment. So a signal has the same effect before Trio
-runs and between the end of stdin and the exit: the handlers stay when the node has ended. The first closing signal
-closes the node, if it has not closed yet. The second one ends the process, whatever state it is in. In its last moments
-Python gives every handler up, and the next signal would end the process; so those that may still come are ignored then.
+The sender of a signal cannot know whether the node serves at that moment. So a signal has the same effect before Trio
+runs and between the end of stdin and the exit: the signal handlers stay when the node has ended. The first closing
+signal closes the node, if it is not closed yet. The second one ends the process in any state. Shortly before it exits,
+Python removes all signal handlers, and the next signal would end the process. So the process ignores signals then.
 
-Not `trio.open_signal_receiver`: its signals wait for a task, and a handler that blocks keeps tasks from running.
+This module does not use `trio.open_signal_receiver`: there, signals wait for a task, and a handler that blocks keeps
+tasks from running.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CLOSING: Final = (signal.SIGTERM, signal.SIGINT)
 """The first of these closes the node."""
 
 REPORT: Final = signal.SIGUSR1
-"""This one asks how things stand."""
+"""This signal asks for statistics."""
 
 
 @final
@@ -33,18 +34,19 @@ class Signals:
 
     def __init__(self) -> None:
         self.has_served = False
-        """Whether a node has served since `catch`."""
+        """True if a node has served since `catch`."""
         self._report: Callable[[], object] = _do_nothing
         self._shutdown: Callable[[], object] | None = None  # set while a node serves
-        self._is_closing = False  # a closing signal came before the node that it is for served
+        self._is_closing = False  # True if a closing signal came before its node served
         self._before: dict[signal.Signals, Any] = {}  # the handlers that `catch` replaced
         self._has_hooks = False
 
     def catch(self, report: Callable[[], object]) -> None:
-        """Catch signals from here on. Call it in the main thread.
+        """Catch signals from now on. Call it in the main thread.
 
         Args:
-          report: Called when a signal asks how things stand; from the signal handler, except while a node serves.
+          report: Called when a signal asks for statistics. The signal handler calls it directly, or, while a node
+            serves, Trio calls it between two tasks.
         """
         self._report = report
         for number in (*CLOSING, REPORT):
@@ -58,7 +60,10 @@ class Signals:
 
     @contextlib.contextmanager
     def serving(self, shutdown: Callable[[], object]) -> Iterator[None]:
-        """While inside, in a task of Trio, call *shutdown* between two tasks at a closing signal, and so the report."""
+        """While inside, a closing signal calls *shutdown*, between two tasks; the same holds for the report.
+
+        Call it in a Trio task.
+        """
         run_sync_soon = trio.lowlevel.current_trio_token().run_sync_soon
         self.has_served = True
         report = self._report
@@ -74,14 +79,14 @@ class Signals:
             self._report = report
 
     def end(self) -> None:
-        """Give back the signals that the program handled itself before; others are caught until the process ends."""
+        """Restore the signal handlers of the program itself; other signals stay caught until the process ends."""
         for number, handler in list(self._before.items()):
             if callable(handler) and handler != signal.default_int_handler:
                 signal.signal(number, handler)
                 del self._before[number]
 
     def put_back(self) -> None:
-        """Catch no signals any more, as before `catch`."""
+        """Restore all signal handlers from before `catch`."""
         for number, handler in self._before.items():
             if self._catches(number):
                 signal.signal(number, handler)
@@ -102,11 +107,11 @@ class Signals:
         self._report()
 
     def _ignore(self) -> None:
-        """At the exit, ignore what did not come yet: Python is about to give up its handlers."""
+        """Ignore further signals at the exit, because Python is about to remove its handlers."""
         for number in (*CLOSING, REPORT):
             if self._catches(number):
                 signal.signal(number, signal.SIG_IGN)
 
 
 def _do_nothing() -> None:
-    """Stand for the report of a node that is not there yet."""
+    """Replace the report before there is a node."""

@@ -1,9 +1,9 @@
-"""Workers: tasks that run one handler after another.
+"""Workers are tasks that run one handler after another.
 
-To spawn a task costs about twice what it costs to wake one that waits, and a node that serves async handlers does it
-for each request. So a task whose handler has ended waits for the next one, in a nursery that outlives them both. A
-handler cannot tell: it begins with a fresh context; a task that it was cancelled in is not used again; and neither is
-one in which a handler left a cancel scope open, which would cancel the next one, or shield it.
+Starting a task costs about twice as much as waking a waiting one, and async handlers need a task for each request. So
+when a handler has ended, its task waits for the next handler, in a nursery that lives longer than both. A handler does
+not notice: it begins with a new context. A task is not used again if it was cancelled, or if a handler left a cancel
+scope open in it: this scope would cancel or shield the next handler.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from .._user_code.enclosure import Enclosure
 from .._user_code.failures import OnFailure
 
 MAX_IDLE: Final = 1000
-"""Tasks that wait for work, about 6 kB each; more than that end when their handler does."""
+"""The largest number of waiting tasks, about 6 kB each. Beyond it, a task ends with its handler."""
 
 
 @final
 @attrs.frozen
 class Job:
-    """Something that is done again and again, with other arguments each time."""
+    """Repeated work, with different arguments each time."""
 
     run: Callable[..., Awaitable[object]]
-    """Does it. An exception that it raises leaves the task."""
+    """Does the work. An exception that it raises leaves the task."""
     interrupted: Callable[..., BaseException | None]
-    """Called with the arguments and what else `run` raised, such as a cancellation, when all scopes that it entered are
-    closed; returns what is to leave the task, None for nothing."""
+    """Called if `run` raised something other than an `Exception`, such as a cancellation, with the arguments and what
+    was raised, when all scopes that `run` entered are closed. Returns the exception that leaves the task, or None."""
     describe: Callable[..., str]
-    """Says, given the arguments, whose code runs; for the log."""
+    """Returns a description of the code that runs, given the arguments; for the log."""
 
 
 _Work: TypeAlias = tuple[Job, tuple[Any, ...]]
@@ -43,10 +43,10 @@ _Work: TypeAlias = tuple[Job, tuple[Any, ...]]
 @attrs.define(eq=False)
 class _Worker:
     task: trio.lowlevel.Task
-    work: _Work | None  # what it does or is to do next; None: nothing, and once it is awake, there will be no more
+    work: _Work | None  # the current or next job; None while it waits, and if it wakes with None, it ends
 
     def describe(self) -> str:
-        assert self.work is not None  # only jobs leave something open
+        assert self.work is not None  # only jobs leave scopes open
         job, args = self.work
         return job.describe(*args)
 
@@ -56,14 +56,14 @@ class Workers:
     """Runs jobs in tasks of *nursery*, until `close`.
 
     Args:
-      nursery: Where the tasks are.
+      nursery: The nursery of the tasks.
       stats: Counts the cancel scopes that jobs leave open.
-      failed: Called when an exception that is no cancellation is about to leave a task, and so to end *nursery*.
+      failed: Called when an exception other than a cancellation is about to leave a task, and so to end *nursery*.
     """
 
     def __init__(self, nursery: trio.Nursery, stats: Stats, failed: Callable[[], object]) -> None:
         self.cancelled = 0
-        """Jobs that ended because the nursery, or what it is in, was cancelled, or that ended it."""
+        """The number of jobs that ended because their nursery or a scope around it was cancelled, or that ended it."""
         self._nursery = nursery
         self._stats = stats
         self._failed = failed
@@ -72,7 +72,7 @@ class Workers:
         self._closed = False
 
     def start_soon(self, job: Job, *args: Any) -> None:
-        """Run *job* with *args* in a task that does nothing else meanwhile."""
+        """Run *job* with *args* in a task that does nothing else at that time."""
         if not self._idle:
             self._context.copy().run(self._nursery.start_soon, self._work, (job, args))
             return
@@ -82,7 +82,7 @@ class Workers:
         trio.lowlevel.reschedule(worker.task)
 
     def close(self) -> None:
-        """Let every task end as soon as it has nothing to do. What runs goes on; what is started still runs."""
+        """Let every task end as soon as it has nothing to do. Jobs that run or were started already go on."""
         self._closed = True
         while self._idle:
             trio.lowlevel.reschedule(self._idle.pop().task)
@@ -103,7 +103,7 @@ class Workers:
                     if self._closed or len(self._idle) >= MAX_IDLE or not enclosure.is_intact():
                         return
                     worker.work = None
-                    del job, args  # a worker that waits must not keep the last request
+                    del job, args  # a waiting worker must not keep the last request in memory
                     self._idle.append(worker)
                     await trio.lowlevel.wait_task_rescheduled(abort)
         except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
@@ -119,4 +119,4 @@ class Workers:
                     if rest is not None:
                         raise rest from None
             finally:
-                del rest  # or it would be in a cycle with this frame, by its traceback
+                del rest  # otherwise the exception and this frame would be in a cycle
