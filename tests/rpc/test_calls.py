@@ -459,7 +459,7 @@ async def test_timeout_that_is_none_is_refused(seconds: Any) -> None:
     """A negative timeout, or one that is not a number, is a ValueError, and nothing is sent."""
     node = Node()
     async with running(node) as network:
-        text = rf"^the timeout of an RPC is {seconds!r} s; give 0 or more, or math.inf to wait for ever$"
+        text = rf"^the timeout of an RPC is {seconds!r} s; give 0 or more, or math.inf to wait forever$"
         with pytest.raises(ValueError, match=text):
             await node.rpc("n2", ASK, timeout=seconds)
         with pytest.raises(ValueError, match=text):

@@ -295,7 +295,7 @@ async def test_node_named_twice_is_refused() -> None:
             LocalProtocolError,
             r"JSON has no number nan, found at body\.x; send null or a string instead",
         ),
-        (ASK, -1, ValueError, "the timeout of an RPC is -1 s; give 0 or more, or math.inf to wait for ever"),
+        (ASK, -1, ValueError, "the timeout of an RPC is -1 s; give 0 or more, or math.inf to wait forever"),
     ],
 )
 async def test_what_cannot_be_sent_leaves_no_record(

@@ -450,7 +450,7 @@ async def test_fewer_attempts_than_1_are_refused(attempts: int) -> None:
             ASK,
             -1,
             ValueError,
-            "the timeout of an RPC is -1 s; give 0 or more, or math.inf to wait for ever",
+            "the timeout of an RPC is -1 s; give 0 or more, or math.inf to wait forever",
         ),
     ],
 )

@@ -532,7 +532,7 @@ async def test_a_timeout_of_ages_is_kept(desk: Desk, mock_clock: MockClock) -> N
 )
 async def test_a_timeout_that_is_none_is_refused(desk: Desk, seconds: float, shown: str, mock_clock: MockClock) -> None:
     """A negative timeout, or NaN, is the caller's mistake: nothing is registered or counted."""
-    text = f"^the timeout of an RPC is {shown} s; give 0 or more, or math.inf to wait for ever$"
+    text = f"^the timeout of an RPC is {shown} s; give 0 or more, or math.inf to wait forever$"
     with pytest.raises(ValueError, match=text):
         desk.open(1, seconds)
     assert len(desk.table) == 0

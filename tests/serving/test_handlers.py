@@ -647,7 +647,7 @@ def test_definite_codes_are_the_applications_own() -> None:
     ("options", "text"),
     [
         *(
-            ({"rpc_timeout": it}, f"the timeout of an RPC is {it!r} s; give 0 or more, or math.inf to wait for ever")
+            ({"rpc_timeout": it}, f"the timeout of an RPC is {it!r} s; give 0 or more, or math.inf to wait forever")
             for it in (-1, math.nan, "2", None)
         ),
         *(({"max_handlers": it}, f"max_handlers is {it!r}; give 1 or more") for it in (0, -1, math.nan, "5", None)),

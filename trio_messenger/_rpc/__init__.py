@@ -1,1 +1,1 @@
-"""Pending RPCs: their records and deadlines, the reaper that ends them, and the calls that are built on both."""
+"""Pending RPCs: their records and deadlines, the reaper that ends them, and the calls that use both."""

@@ -1,7 +1,7 @@
 """Backoff: how long to wait before trying again.
 
-Exponential, capped, with jitter that only ever lengthens a delay (see M. Brooker, "Exponential Backoff and Jitter",
-AWS Architecture Blog, 2015, on why there must be some: without it, those who failed together retry together).
+The delays grow exponentially up to a cap, and jitter makes each one longer. Without jitter, callers that fail together
+also retry together (see M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def _finite(_: object, field: attrs.Attribute[float], value: float) -> None:
 class Backoff:
     """A sequence of delays: the n-th, from 0, is ``base * factor**n``, plus jitter, never more than ``cap``.
 
-    Iterating gives the delays one by one, without end, and draws fresh jitter each time.
+    Iteration yields the delays without end, and draws new jitter each time.
 
     Raises:
-      ValueError: if a number makes no sense; the text names it and what it may be.
+      ValueError: if a number is out of range; the text names the number and the limit.
     """
 
     base: float = attrs.field(default=0.1, converter=float, validator=at_least(0))
@@ -45,9 +45,9 @@ class Backoff:
     cap: float = attrs.field(default=2.0, converter=float, validator=at_least(0))
     """The longest delay, jitter included, in seconds."""
     jitter: float = attrs.field(default=0.1, converter=float, validator=[at_least(0), _finite])
-    """The most that is added at random, as a fraction of the delay; drawn uniformly from 0 up to it."""
+    """The largest random addition, as a fraction of the delay; drawn uniformly from 0 to this value."""
     random: Random | None = attrs.field(default=None, eq=False)
-    """Where jitter comes from. By default the node's own `Node.random`, or a new generator where there is no node."""
+    """The source of jitter. The default is `Node.random`, or a new generator if there is no node."""
 
     def __iter__(self) -> Iterator[float]:
         random = self.random or Random()
@@ -57,7 +57,7 @@ class Backoff:
             yield min(delay * (1 + random.uniform(0, self.jitter)), self.cap)
 
     def schedule(self, retries: int) -> list[float]:
-        """Return the first *retries* delays in seconds, without jitter; draws nothing.
+        """Return the first *retries* delays in seconds, without jitter. This draws no random numbers.
 
         Raises:
           ValueError: if *retries* is negative.
@@ -67,7 +67,7 @@ class Backoff:
         return list(itertools.islice(self._undisturbed(), retries))
 
     def with_random(self, random: Random) -> Backoff:
-        """Return this backoff drawing from *random*, unless it has a generator of its own."""
+        """Return this backoff with *random* as its generator, unless it has a generator already."""
         return self if self.random is not None else attrs.evolve(self, random=random)
 
     def _undisturbed(self) -> Iterator[float]:

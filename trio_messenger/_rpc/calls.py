@@ -1,7 +1,7 @@
-"""RPCs as seen by who makes them: awaited in a task, or with a callback.
+"""Make RPCs: await them in a task, or give them a callback.
 
-An awaited RPC has a memory channel of its own. All callback RPCs share one, which a task drains, so that callbacks
-run in one place and one after another, whatever ended their RPC.
+An awaited RPC has its own memory channel. All callback RPCs share one channel. A task drains it, so all callbacks run
+in this task, one after another.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _log = logging.getLogger("trio_messenger")
 _Channels: TypeAlias = tuple[trio.MemorySendChannel[PendingRpc], trio.MemoryReceiveChannel[PendingRpc]]
 
 _CALLBACKS_IN_A_ROW: Final = 1024
-"""Callbacks that run between two checkpoints; a callback costs about as much as expiring a record does."""
+"""Callbacks that run between two checkpoints; one costs about as much as expiring a record."""
 
 _SPARE_CHANNELS: Final = 256
-"""Channels kept for awaited RPCs to come, 2 kB each: as many as are awaited at once in most nodes."""
+"""Channels kept for future awaited RPCs, 2 kB each: most nodes await no more than this at once."""
 
 
 @final
@@ -41,12 +41,13 @@ class Calls:
 
     Args:
       sender: Sends the requests.
-      outbox: Where to wait for room before that.
+      outbox: Before sending, calls wait here for room.
       table: Holds the records.
+      ended: Receives the records of callback RPCs that have ended.
       stats: Counts callbacks that raise.
-      rpc_timeout: Seconds of an RPC that does not say how many.
+      rpc_timeout: The default timeout, in seconds.
       definite_codes: The application's own error codes that are definite.
-      strict: Let what a callback raises leave `run_callbacks`, instead of logging it.
+      strict: Let exceptions of callbacks leave `run_callbacks`, instead of logging them.
     """
 
     def __init__(
@@ -67,12 +68,12 @@ class Calls:
         self._rpc_timeout = rpc_timeout
         self._definite_codes = definite_codes
         self._strict = strict
-        # Channels of awaited RPCs that have ended, empty and open: to make one costs four times as much as to use it.
+        # Empty, open channels of awaited RPCs that have ended. Making one costs four times as much as using it.
         self._spare: list[_Channels] = []
         self._ended_receive = ended
 
     async def call(self, dest: str, body: object, timeout: float | None) -> Body:
-        """Send *body* to *dest*, wait for the reply and return its body; raise what else ended the RPC."""
+        """Send *body* to *dest*, wait for the reply and return its body; raise any other outcome."""
         self._sender.require_home()
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._outbox.is_full:
@@ -82,11 +83,11 @@ class Calls:
         rpc = None
         try:
             rpc = self.open(dest, body, timeout, send_channel)
-            await receive_channel.receive()  # the table has let go of what comes through
+            await receive_channel.receive()  # the table has removed the record that comes out of it
         except BaseException:
             if rpc is not None:
                 self._table.forget(rpc)
-            # Cancelled as its outcome came, perhaps: what is in the channel must not meet the next RPC.
+            # The task may be cancelled when the outcome is in the channel already: no other RPC may receive it.
             send_channel.close()
             receive_channel.close()
             raise
@@ -97,16 +98,16 @@ class Calls:
             try:
                 raise outcome
             finally:
-                del outcome  # or this frame, that of the handler and its request would be in a cycle with the error
+                del outcome  # otherwise the error, this frame, and the handler's frame and request would be in a cycle
         return outcome
 
     def call_back(self, dest: str, body: object, callback: Callback, timeout: float | None) -> None:
-        """Send *body* to *dest*; *callback* will be called once with how the RPC ended."""
+        """Send *body* to *dest*; `run_callbacks` calls *callback* once with the outcome."""
         if not callable(callback):
             raise TypeError(f"a callback is a function of one argument, not {callback!r:.80}")
         if is_async_callable(callback):
             raise TypeError(f"a callback is a plain function, and {callback!r} is async; await rpc() in a task instead")
-        if not self._table.is_closed:  # else it is refused for good, full outbox or not
+        if not self._table.is_closed:  # a closed table refuses the RPC, whether or not the outbox is full
             self._sender.require_room()
         msg_id = self._sender.next_msg_id
         seconds = self._rpc_timeout if timeout is None else timeout
@@ -124,18 +125,18 @@ class Calls:
         timeout: float | None,
         channel: trio.MemorySendChannel[PendingRpc],
     ) -> PendingRpc:
-        """Register an RPC and send its request, full outbox or not.
+        """Register an RPC and send its request, even if the outbox is full.
 
         Args:
           dest: The node to ask.
           body: A dict or an attrs record with a ``type``.
-          timeout: Seconds from now to its deadline; None for the node's own.
-          channel: Where the record goes when the RPC has ended; it must have room for it.
+          timeout: Seconds from now to its deadline; None for the node's default.
+          channel: Receives the record when the RPC has ended; it must have room for it.
 
         Raises:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: and nothing was sent or registered.
         """
-        # Registered before it is sent: a reply must never find the table without its record.
+        # Register before sending: when the reply arrives, the record must be in the table.
         seconds = self._rpc_timeout if timeout is None else timeout
         rpc = self._table.open(self._sender.next_msg_id, dest, seconds, channel)
         try:
@@ -146,9 +147,9 @@ class Calls:
         return rpc
 
     def outcome(self, rpc: PendingRpc) -> Body | Exception:
-        """Return how *rpc* ended: the body of the reply, or the exception that tells of anything else."""
+        """Return the outcome of *rpc*: the body of the reply, or an exception."""
         outcome = rpc.outcome
-        assert outcome is not None  # it is set before the record goes into its channel
+        assert outcome is not None  # the table sets it before the record goes into its channel
         if isinstance(outcome, dict) and outcome["type"] == "error":
             return RpcError.from_body(outcome, self._definite_codes)
         return outcome
@@ -159,15 +160,15 @@ class Calls:
         await self._outbox.wait_for_room_to_ask()
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
-        """Let *rpc*, once it has expired, go into *channel* again with a late reply, until `forget`."""
+        """When *rpc* has expired, send it into *channel* again with a late reply, until `forget`."""
         self._table.linger(rpc, channel)
 
     def forget(self, rpc: PendingRpc) -> None:
-        """Drop *rpc*, if it is still pending or lingers."""
+        """Drop *rpc* if it is pending or lingers."""
         self._table.forget(rpc)
 
     async def run_callbacks(self) -> NoReturn:
-        """Call back whatever has ended, until cancelled. Raises what a callback raises in strict mode."""
+        """Call the callbacks of RPCs that have ended, until cancelled. In strict mode, raises their exceptions."""
         with Enclosure(self._stats, lambda: "a callback") as enclosure:
             while True:
                 self._call_back(await self._ended_receive.receive())
@@ -176,10 +177,11 @@ class Calls:
                 enclosure.mend()
 
     async def run_last_callbacks(self) -> None:
-        """Call back all that have ended by now, whatever some of them raise. No checkpoint.
+        """Call the callbacks of all RPCs that have ended by now, even if some of them raise. No checkpoint.
 
         Raises:
-          BaseExceptionGroup: in strict mode, with what they raised; in any mode with what is more than an exception.
+          BaseExceptionGroup: with all exceptions of callbacks in strict mode; otherwise only with those that are not
+            an `Exception`.
         """
         failures: list[BaseException] = []
         with Enclosure(self._stats, lambda: "a callback"):

@@ -1,9 +1,9 @@
-"""Callback RPCs that are pending, in columns instead of a record each.
+"""Pending callback RPCs, stored in columns instead of records.
 
-A node that fires and forgets has many at once, and they all end together when their deadlines pass. As records they
-would leave the interpreter's arenas of small objects full of holes, and an arena goes back to the system only if
-nothing that lives on happens to lie in it: what a process keeps after such a burst would be a matter of luck. Columns
-are a few blocks that come and go as wholes, and take a quarter of the memory.
+A node that sends requests without waiting for replies has many of them at once, and they all end together when their
+deadlines pass. Records would leave holes in the interpreter's arenas of small objects. An arena goes back to the system
+only if no living object is in it, so the memory that a process keeps after such a burst would be a matter of luck.
+Columns are a few large blocks that are allocated and freed as a whole, and take a quarter of the memory.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Final, final
 from .record import Callback, PendingRpc
 
 _PAGE: Final = 128
-"""Message numbers that share a page. Less than 256, for a page counts its rows in bytes."""
+"""How many message numbers share a page; less than 256, because a page stores row numbers in bytes."""
 
 
 class _Page:
-    """The callback RPCs among `_PAGE` message numbers in a row; a row of the columns each, as they were added."""
+    """The callback RPCs among `_PAGE` consecutive message numbers. Each is a row of the columns, in order of adding."""
 
     __slots__ = ("callbacks", "dests", "pending", "rows", "sent_at", "timeouts")
 
     def __init__(self) -> None:
-        self.rows = bytearray(_PAGE)  # by message number: which row, counted from 1; 0 if that is none of ours
+        self.rows = bytearray(_PAGE)  # the row of each message number, counted from 1; 0 if there is no such RPC
         self.pending = 0
         self.sent_at = array("d")
         self.timeouts = array("d")
         self.dests: list[str] = []
-        self.callbacks: list[Callback | None] = []  # None in the row of an RPC that was removed, and its dest is empty
+        self.callbacks: list[Callback | None] = []  # a removed RPC has None here, and its dest is empty
 
     def add(self, offset: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
         self.sent_at.append(sent_at)
@@ -50,18 +50,18 @@ class _Page:
         self.pending -= 1
         if row < len(self.dests) - 1:
             self.callbacks[row], self.dests[row] = None, ""  # the page may stay, and names can be as long as a message
-        else:  # it could not be sent, perhaps, and the next one has its number, and may fail as well, and so on
+        else:  # perhaps the RPC could not be sent; then the next one has the same number, and may fail as well
             del self.sent_at[-1], self.timeouts[-1], self.dests[-1], self.callbacks[-1]
         return rpc
 
 
 @final
 class CallbackRpcs(Sized, Iterable[PendingRpc]):
-    """The callback RPCs that are pending; iteration gives copies of them as records, in the order of their numbers."""
+    """The pending callback RPCs. Iteration yields copies of them as records, in the order of their numbers."""
 
     def __init__(self) -> None:
         self._pages: dict[int, _Page] = {}
-        self._newest = 0  # the page that was made last: kept though it be empty, or lone RPCs would have one made each
+        self._newest = 0  # the latest page; kept even if it is empty, so that single RPCs do not need a new page each
         self._count = 0
 
     def __len__(self) -> int:
@@ -79,25 +79,25 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
         return page is not None and page.rows[msg_id % _PAGE] != 0
 
     def dest(self, msg_id: int) -> str | None:
-        """Return the node that the RPC with that *msg_id* was sent to; None if there is none."""
+        """Return the destination of the RPC with that *msg_id*; None if there is no such RPC."""
         page = self._pages.get(msg_id // _PAGE)
         row = page.rows[msg_id % _PAGE] if page is not None else 0
         return page.dests[row - 1] if page is not None and row else None
 
     def get(self, msg_id: int) -> PendingRpc | None:
-        """Return a copy of the RPC with that *msg_id*; None if there is none."""
+        """Return a copy of the RPC with that *msg_id*; None if there is no such RPC."""
         page = self._pages.get(msg_id // _PAGE)
         offset = msg_id % _PAGE
         return page.get(offset, msg_id) if page is not None and page.rows[offset] else None
 
     def put(self, msg_id: int, dest: str, sent_at: float, timeout: float, callback: Callback) -> None:
-        """Add an RPC, with a *msg_id* that no other has."""
+        """Add an RPC with a unique *msg_id*."""
         page = self._pages.get(msg_id // _PAGE) or self._new_page(msg_id // _PAGE)
         page.add(msg_id % _PAGE, dest, sent_at, timeout, callback)
         self._count += 1
 
     def take(self, msg_id: int) -> PendingRpc | None:
-        """Take the RPC with that *msg_id* out, as a record; return None if there is none."""
+        """Remove the RPC with that *msg_id* and return it as a record; return None if there is no such RPC."""
         number, offset = msg_id // _PAGE, msg_id % _PAGE
         page = self._pages.get(number)
         if page is None or not page.rows[offset]:
@@ -109,7 +109,7 @@ class CallbackRpcs(Sized, Iterable[PendingRpc]):
         return rpc
 
     def clear(self) -> None:
-        """Drop all."""
+        """Remove all RPCs."""
         self._pages.clear()
         self._count = 0
 

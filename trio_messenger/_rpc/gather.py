@@ -1,7 +1,7 @@
-"""Asking many nodes at once: wait for all of them, or for as many as make a quorum.
+"""Ask many nodes at once, and wait for all of them or for a quorum.
 
-The records of one call share one channel, so that no task is needed for each node, and what is no longer wanted is
-dropped at once.
+The records of one call share one channel, so the call needs no task for each node. It drops records that are no longer
+needed at once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .record import PendingRpc
 @final
 @attrs.define
 class Gathered:
-    """What the nodes of one call said. A node is in one of the two, once it has answered or failed."""
+    """The results of one call. A node that has answered or failed is in exactly one of the two fields."""
 
     replies: dict[str, Body] = attrs.field(factory=dict)
-    """The whole bodies of the replies, by node, in the order in which they came."""
+    """The whole bodies of the replies, by node, in the order of arrival."""
     errors: dict[str, RpcError] = attrs.field(factory=dict)
-    """What the other nodes failed with, `RpcTimeout` among it, by node."""
+    """The errors of the other nodes, `RpcTimeout` included, by node."""
 
 
 async def gather(calls: Calls, dests: Iterable[str], body: object, timeout: float | None) -> Gathered:
@@ -57,7 +57,7 @@ def _distinct(dests: Iterable[str]) -> list[str]:
 
 
 async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float | None, need: int | None) -> Gathered:
-    """Collect outcomes until *need* nodes have replied, or, where that cannot be any more, until that is clear."""
+    """Collect outcomes until *need* nodes have replied, or until it is certain that this cannot happen."""
     gathered = Gathered()
     asked: list[PendingRpc] = []
     await calls.wait_for_room()
@@ -76,7 +76,7 @@ async def _gather(calls: Calls, nodes: list[str], body: object, timeout: float |
                     try:
                         raise outcome
                     finally:
-                        del outcome  # this frame and the error would be in a cycle
+                        del outcome  # otherwise this frame and the error would be in a cycle
                 else:
                     gathered.replies[rpc.dest] = outcome
         finally:

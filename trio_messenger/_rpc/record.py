@@ -1,4 +1,4 @@
-"""A pending RPC as one record: what was asked, until when, and how it ended."""
+"""The record of a pending RPC: the request, the deadline and the outcome."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .._protocol.errors import RpcTimeout
 from .._protocol.messages import Body
 
 Outcome: TypeAlias = Body | Exception
-"""How an RPC ended: the body of the reply, or a `RpcTimeout`, or a `trio.ClosedResourceError`."""
+"""The end of an RPC: the body of the reply, or a `RpcTimeout`, or a `trio.ClosedResourceError`."""
 
 Callback: TypeAlias = Callable[[Body | Exception], object]
-"""What is called with the outcome of a callback RPC."""
+"""A function that takes the outcome of a callback RPC."""
 
 
 @final
 class PendingRpc(msgspec.Struct, gc=False, eq=False):
     """An RPC that waits for its reply.
 
-    `Node.pending` shows a copy, made for whoever looks, of an RPC that has a callback; it does not tell how it ended.
+    For an RPC with a callback, `Node.pending` shows a copy, which never has an outcome.
 
-    A msgspec struct that the garbage collector does not track: a full collection with a million attrs records pending
-    stops the event loop for 100 ms, and each is 24 bytes larger. In return nothing but the table may link records to
-    each other, and it unlinks each one that leaves.
+    This is a msgspec struct that the garbage collector does not track. With a million pending attrs records, a full
+    collection stops the event loop for 100 ms, and each record takes 24 bytes more. In return, only the table may link
+    records to each other, and it must unlink each record that leaves.
     """
 
     msg_id: int
@@ -34,30 +34,30 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     dest: str
     """The node that was asked."""
     sent_at: float
-    """When it was registered, in seconds on Trio's clock."""
+    """The time of registration, in seconds on Trio's clock."""
     timeout: float
-    """Seconds from then until it expires; ``math.inf`` for never."""
+    """Seconds from registration until it expires; ``math.inf`` for never."""
     _state: trio.MemorySendChannel[PendingRpc] | Body | type[Exception] | None = None
-    # While it is pending, the channel it goes into when it has ended; then how it ended. A slot saved is 16 bytes.
+    # The channel for the ended record while the RPC is pending, and then the outcome. One slot for both saves 16 bytes.
     callback: Callback | None = None
-    """What to call with the outcome; None if a task waits for it."""
+    """The function to call with the outcome; None if a task waits for it."""
     _previous: PendingRpc | None = None
     _next: PendingRpc | None = None
 
     @property
     def deadline(self) -> float:
-        """When it expires, in seconds on Trio's clock; ``math.inf`` for never."""
+        """The time when it expires, in seconds on Trio's clock; ``math.inf`` for never."""
         return self.sent_at + self.timeout
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it is pending. The error of one that expired is made anew each time."""
+        """The outcome; None while it is pending. If it expired, each access makes a new error."""
         state = self._state
         if isinstance(state, dict):
             return state
         if state is RpcTimeout:
             return RpcTimeout(self.dest, self.msg_id, self.timeout)
-        if state is trio.ClosedResourceError:  # kept here it would, raised, be in a cycle that nobody collects
+        if state is trio.ClosedResourceError:  # a stored and raised error would be in a cycle that nobody collects
             return trio.ClosedResourceError(f"the node closed before {self.dest!r} replied to msg_id {self.msg_id}")
         return None
 
@@ -65,5 +65,5 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
         channel = self._state
         assert isinstance(channel, trio.MemorySendChannel)  # a record ends once
         self._state = result
-        # Neither the router nor the reaper may wait: the channel has room, for this is the record's only outcome.
+        # Neither the router nor the reaper may wait. The channel has room, since a record has one outcome only.
         channel.send_nowait(self)

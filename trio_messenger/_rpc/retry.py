@@ -1,11 +1,11 @@
-"""Trying an RPC again: which errors may be retried, how often, how long apart.
+"""Retry RPCs: which errors permit another attempt, how many attempts, and how long to wait between them.
 
-A timeout and error 11 (temporarily unavailable) are worth another attempt. Any other error is the peer's answer and
-ends the call: trying again would get the same, or do twice what was done once.
+A timeout and error 11 (temporarily unavailable) permit another attempt. Any other error is the peer's answer and ends
+the call: another attempt would get the same answer, or do the operation twice.
 
-Each attempt is a request of its own with a fresh ``msg_id``, but all share one channel, and records that expired
-linger. So a reply that is late for its attempt is still in time for the call, during a later attempt as well as
-during the wait before it.
+Each attempt is a separate request with a new ``msg_id``, but all attempts share one channel, and expired records
+linger. So the call accepts a late reply to an earlier attempt, both during a later attempt and during the wait before
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .calls import Calls
 from .record import PendingRpc
 
 ATTEMPTS: Final = 6
-"""Attempts by default: the first, and one after each of five delays, which come to 3.1 s."""
+"""The default number of attempts: the first, and one after each of five delays, 3.1 s in total without jitter."""
 
 _RETRIABLE: Final = (ErrorCode.TIMEOUT, ErrorCode.TEMPORARILY_UNAVAILABLE)
 
@@ -37,16 +37,16 @@ class Retried:
     attempts: int
     """How many times the request was sent, the successful one included; 1 if it succeeded at once."""
     delay: float
-    """Seconds spent between attempts, in all."""
+    """The total time between attempts, in seconds."""
 
 
 @final
 class Retry:
-    """One RPC that is tried again: its attempts and their common channel.
+    """One RPC with retries: its attempts and their common channel.
 
     Args:
       calls: Makes the RPCs.
-      attempts: How many at the most, 1 or more.
+      attempts: The largest number of attempts, 1 or more.
     """
 
     def __init__(self, calls: Calls, attempts: int) -> None:
@@ -55,13 +55,13 @@ class Retry:
         self._calls = calls
         self._attempts = attempts
         self._rpcs: list[PendingRpc] = []
-        # An attempt puts its record in when it expires, and again when its late reply comes.
+        # The record of an attempt goes in when it expires, and again when its late reply comes.
         self._send_channel, self._receive_channel = trio.open_memory_channel[PendingRpc](2 * attempts)
         self._was_refused_only = True
         self._last: RpcError | None = None
 
     async def run(self, dest: str, body: object, timeout: float | None, delays: Iterator[float]) -> Retried:
-        """Make the call; see `Node.rpc_retry`. Whatever ends it, no record and no channel stays behind."""
+        """Make the call; see `Node.rpc_retry`. In every case, no record and no channel stays behind."""
         waited = 0.0
         with self._send_channel, self._receive_channel:
             try:
@@ -78,15 +78,15 @@ class Retry:
             finally:
                 for rpc in self._rpcs:
                     self._calls.forget(rpc)
-        assert self._last is not None  # the last attempt failed, or it would have returned
+        assert self._last is not None  # an attempt either returns or sets it
         raise RetriesExhausted(self._attempts, self._last, self._was_refused_only) from self._last
 
     async def _attempt(self, dest: str, body: object, timeout: float | None) -> Body | None:
-        """Send the request once more; return a reply to it or to an earlier one, None if it failed."""
+        """Send the request again; return a reply to it or to an earlier one, or None if it failed."""
         await self._calls.wait_for_room()
         current = self._calls.open(dest, body, timeout, self._send_channel)
         self._rpcs.append(current)
-        # At once, and not when it has expired: the late reply may be the next thing that comes after that.
+        # Call this now, not when the record has expired: the late reply may follow immediately.
         self._calls.linger(current, self._send_channel)
         while True:
             rpc = await self._receive_channel.receive()
@@ -103,7 +103,7 @@ class Retry:
         return None
 
     def _judge(self, rpc: PendingRpc) -> Body | None:
-        """Return the reply to *rpc*, None if it may be tried again; raise what may not."""
+        """Return the reply to *rpc*, or None after an error that permits another attempt; raise any other error."""
         outcome = self._calls.outcome(rpc)
         if not isinstance(outcome, Exception):
             return outcome
@@ -111,7 +111,7 @@ class Retry:
             try:
                 raise outcome
             finally:
-                del outcome  # this frame and the error would be in a cycle
+                del outcome  # otherwise this frame and the error would be in a cycle
         if outcome.code == ErrorCode.TIMEOUT:
             self._was_refused_only = False
         self._last = outcome

@@ -1,13 +1,13 @@
-"""Pending RPCs, in a table that nothing stays in: each a memory channel to end in, and a deadline.
+"""The table of pending RPCs. No RPC stays in it: each has a memory channel for its outcome, and a deadline.
 
-One enters by `PendingTable.open` or `PendingTable.open_callback`, before its request is sent. It leaves exactly once:
+`PendingTable.open` or `PendingTable.open_callback` adds an RPC before its request is sent. It leaves exactly once:
 
-- `PendingTable.settle`: a reply came from the node that was asked, and goes into its channel;
-- `PendingTable.expire_slice`: its deadline passed, and a `RpcTimeout` goes into the channel;
+- `PendingTable.settle`: the node that was asked has replied, and the reply goes into the channel;
+- `PendingTable.expire_slice`: the deadline has passed, and a `RpcTimeout` goes into the channel;
 - `PendingTable.forget`, `PendingTable.forget_callback`: its waiter was cancelled, or the request could not be sent;
 - `PendingTable.close`: the node closes, and a `trio.ClosedResourceError` goes into the channel.
 
-A caller that tries again may let an expired record *linger*: a late reply then still finds its channel.
+A caller that tries again may let an expired record *linger*: then a late reply still reaches its channel.
 """
 
 from __future__ import annotations
@@ -33,39 +33,39 @@ from .wheel import Bucket, TimingWheel, unlink
 _log = logging.getLogger("trio_messenger")
 
 RPC_TIMEOUT: Final = 2.0
-"""Seconds an RPC waits for its reply, where nobody says otherwise."""
+"""The default timeout of an RPC, in seconds."""
 
 _LONGEST: Final = sys.float_info.max
-"""A longer timeout would be a number that no time can be added to."""
+"""The longest finite timeout: a larger integer cannot be added to a time."""
 
 SLICE: Final = 512
 """RPCs that expire between two checkpoints: about 0.4 ms of work, during which no other task runs."""
 
 REMEMBERED: Final = 1 << 16
-"""Ended RPCs that are remembered, to tell a late reply from a duplicate one; 8 bytes each. A power of two."""
+"""How many ended RPCs the table remembers, to tell late replies from duplicates; 8 bytes each. A power of two."""
 
 
 def check_timeout(timeout: float) -> None:
     """Raise ValueError unless *timeout* is a number of seconds that an RPC can wait."""
     if not isinstance(timeout, (int, float)) or not (0 <= timeout <= _LONGEST or timeout == math.inf):
-        raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait for ever")
+        raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait forever")
 
 
 @final
 class PendingTable(Collection[PendingRpc]):
-    """The RPCs that are pending; to whoever looks at it, a collection in the order of sending.
+    """The pending RPCs, as a collection in the order of sending.
 
-    An RPC that a task waits for is a record. A callback RPC becomes one when it ends; till then it is a row of
-    `CallbackRpcs`, of which the collection shows copies.
+    If a task waits for an RPC, it is a record. A callback RPC is a row of `CallbackRpcs`, of which the collection shows
+    a copy; it becomes a record when it ends.
 
     Args:
-      stats: Where the table counts what becomes of its RPCs.
-      callbacks_ended: Where the records of callback RPCs go when they have ended; a channel without a limit.
+      stats: Counts how RPCs end.
+      callbacks_ended: Receives the records of callback RPCs that have ended; a channel without a limit.
     """
 
     def __init__(self, stats: Stats, callbacks_ended: trio.MemorySendChannel[PendingRpc]) -> None:
         self.on_earlier: Callable[[float], object] = lambda _: None
-        """Called with the new `next_due` when an RPC brings it forward; set by the reaper."""
+        """Called with the new `next_due` if a new RPC is due earlier; the reaper sets it."""
         self._stats = stats
         self._rpcs: dict[int, PendingRpc] = {}
         self._callback_rpcs = CallbackRpcs()
@@ -74,7 +74,7 @@ class PendingTable(Collection[PendingRpc]):
         self._ended = _EndedRpcs()
         self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
         self.is_closed = False
-        """True once no more RPCs can begin."""
+        """True when no more RPCs can begin."""
 
     def __len__(self) -> int:
         return len(self._rpcs) + len(self._callback_rpcs)
@@ -94,10 +94,10 @@ class PendingTable(Collection[PendingRpc]):
         """Register an RPC that is about to be sent.
 
         Args:
-          msg_id: The number its request will have.
+          msg_id: The number of its request.
           dest: The node that is asked.
           timeout: Seconds from now to its deadline; ``math.inf`` for none.
-          channel: Where the record goes when the RPC has ended. It must have room for one item more.
+          channel: Receives the record when the RPC has ended. It must have room for one more item.
 
         Raises:
           ValueError: if *timeout* is negative or not a number.
@@ -113,10 +113,10 @@ class PendingTable(Collection[PendingRpc]):
         """Register a callback RPC that is about to be sent.
 
         Args:
-          msg_id: The number its request will have.
+          msg_id: The number of its request.
           dest: The node that is asked.
           timeout: Seconds from now to its deadline; ``math.inf`` for none.
-          callback: Kept for whoever receives the record.
+          callback: The table stores it in the record, and does not call it.
 
         Raises:
           ValueError: if *timeout* is negative or not a number.
@@ -129,9 +129,9 @@ class PendingTable(Collection[PendingRpc]):
             bucket.append_number(msg_id)
 
     def settle(self, msg_id: int, src: str, reply: Body) -> None:
-        """Hand *reply*, from node *src*, to the RPC with that *msg_id*; count and drop it if it answers none.
+        """Pass *reply*, from node *src*, to the RPC with that *msg_id*; count and drop it if there is no such RPC.
 
-        A reply from another node than the one that was asked answers nothing: the RPC stays pending.
+        If the reply comes from another node than the one that was asked, it is dropped, and the RPC stays pending.
         """
         rpc = self._rpcs.get(msg_id)
         if rpc is not None:
@@ -149,27 +149,27 @@ class PendingTable(Collection[PendingRpc]):
                 self._refuse_foreign(msg_id, src, dest)
                 return
             rpc = self._take_callback(msg_id, _ANSWERED)
-            assert rpc is not None  # it has a dest
+            assert rpc is not None  # it has a dest, so it exists
             self._end_callback(rpc, reply)
         self._stats.answered += 1
         self._stats.rpc_latency.record(trio.current_time() - rpc.sent_at)
 
     def linger(self, rpc: PendingRpc, channel: trio.MemorySendChannel[PendingRpc]) -> None:
-        """Once *rpc* has expired, let it go into *channel* again with a late reply, or when the table closes.
+        """When *rpc* has expired, send it into *channel* again with a late reply, or when the table closes.
 
-        The late reply is counted as one all the same. Lasts until `forget` or `close`.
+        The reply still counts as late. This lasts until `forget` or `close`.
         """
         self._lingering[rpc.msg_id] = (rpc, channel)
 
     def forget(self, rpc: PendingRpc) -> None:
-        """Take *rpc* out, if it is still in or lingers: its waiter is gone, or its request was not sent."""
+        """Remove *rpc* if it is pending or lingers, because its waiter is gone, or its request was not sent."""
         self._lingering.pop(rpc.msg_id, None)
         if rpc in self:
             self._remove(rpc, _UNANSWERED)
             self._stats.abandoned += 1
 
     def forget_callback(self, msg_id: int) -> None:
-        """Take a callback RPC out, whose request was not sent."""
+        """Remove a callback RPC whose request was not sent."""
         if self._take_callback(msg_id, _UNANSWERED) is not None:
             self._stats.abandoned += 1
 
@@ -178,15 +178,15 @@ class PendingTable(Collection[PendingRpc]):
         return self._wheel.next_due()
 
     def expire_slice(self, now: float) -> int:
-        """Expire some of the RPCs that are due at *now*, `SLICE` at the most, the earliest first.
+        """Expire up to `SLICE` of the RPCs that are due at *now*, the earliest first.
 
         Returns:
-          How many; 0 when nothing is due any more.
+          How many RPCs expired; 0 if no more are due.
         """
         bucket = self._wheel.due(now)
         if bucket is None:
             return 0
-        # The error itself is made when it is looked at: a million at once are dear.
+        # The outcome property makes the error on demand, since a million errors at once are expensive.
         rpcs = self._pop_records(bucket)
         for rpc in rpcs:
             rpc._end(RpcTimeout)
@@ -199,7 +199,7 @@ class PendingTable(Collection[PendingRpc]):
         return len(rpcs)
 
     def close(self) -> None:
-        """End every RPC with `trio.ClosedResourceError`, and let no more be opened."""
+        """End every RPC with `trio.ClosedResourceError`, and refuse new ones."""
         self.is_closed = True
         records = list(self._rpcs.values())
         callback_rpcs = list(self._callback_rpcs)
@@ -224,11 +224,11 @@ class PendingTable(Collection[PendingRpc]):
         self.on_earlier(due)
 
     def _admit(self, timeout: float) -> float:
-        """Count an RPC, unless it is refused, and return when that was."""
+        """Count a new RPC and return the current time; raise if the table refuses it."""
         if self.is_closed:
             raise trio.ClosedResourceError("the node is closed and sends no more RPCs")
         check_timeout(timeout)
-        now = trio.current_time()  # raises outside of Trio: before anything is counted
+        now = trio.current_time()  # raises outside of Trio, so call it before counting
         self._stats.rpcs += 1
         return now
 
@@ -257,7 +257,7 @@ class PendingTable(Collection[PendingRpc]):
             del self._rpcs[rpc.msg_id]
             rpcs.append(rpc)
         if not self._rpcs:
-            self._rpcs.clear()  # a dict that was large stays so, empty or not, until it is cleared
+            self._rpcs.clear()  # an empty dict keeps its largest size until it is cleared
         return rpcs
 
     def _refuse_foreign(self, msg_id: int, src: str, dest: str) -> None:
@@ -273,7 +273,7 @@ class PendingTable(Collection[PendingRpc]):
             if rpc.dest != src:
                 self._refuse_foreign(msg_id, src, rpc.dest)
                 return
-            if rpc._state is RpcTimeout:  # it has expired, and no late reply came before this one
+            if rpc._state is RpcTimeout:  # it has expired, and this is its first late reply
                 rpc._state = channel
                 rpc._end(reply)
         if how == _ANSWERED:
@@ -299,7 +299,7 @@ _UNANSWERED: Final = 2
 
 @final
 class _EndedRpcs:
-    """How the latest RPCs ended, in a ring indexed by ``msg_id``: flat memory, whatever the rate."""
+    """The ends of the latest RPCs, in a ring indexed by ``msg_id``; its memory does not grow with the rate."""
 
     def __init__(self) -> None:
         self._ring = array("q", bytes(8 * REMEMBERED))  # each entry is msg_id * 4 + how; 0 is _UNKNOWN

@@ -1,1 +1,1 @@
-"""The way out of a node: from a message to bytes that wait for the writer."""
+"""Sending: turn messages into bytes, and queue them for the writer."""

@@ -1,4 +1,4 @@
-"""The envelope log: who sent what to whom lately, without the bodies."""
+"""The envelope log: sender, receiver and type of the latest messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import attrs
 import trio
 
 _LONGEST: Final = 256
-"""Characters kept of a name or type: peers choose them, as long as they like."""
+"""Characters kept of a name or type, since peers may choose very long ones."""
 
 Direction: TypeAlias = Literal["RECV", "SENT"]
 
@@ -23,46 +23,47 @@ class Envelope:
     """One message that a node received or sent."""
 
     ts: str
-    """When, as ISO 8601 in UTC: read off Trio's clock, and set by `Node.wall_time` when the log is looked at."""
+    """The time, as ISO 8601 in UTC. It is measured on Trio's clock, and converted by `Node.wall_time` when the log is
+    read."""
     dir: Direction
     """``RECV`` or ``SENT``, as seen from the node."""
     src: str
-    """Who sent it."""
+    """The id of the sender."""
     dest: str
-    """To whom."""
+    """The id of the receiver."""
     msg_type: str
     """The type of its body."""
 
 
 @final
 class EnvelopeLog:
-    """A ring of the latest envelopes, in the order in which the node took or sent them; newest last.
+    """A ring of the latest envelopes, in the order in which the node received or sent them, the newest last.
 
-    Costs under a microsecond a message, and memory for *capacity* envelopes.
+    The log takes less than a microsecond per message, and memory for *capacity* envelopes.
 
     Args:
-      capacity: How many are kept; 0 keeps none, and costs nothing.
-      wall_time: Tells the time of day, in seconds since the epoch, when the log is looked at.
+      capacity: The number of envelopes to keep; 0 keeps none, and costs nothing.
+      wall_time: Returns the time of day, in seconds since the epoch; called when the log is read.
     """
 
     def __init__(self, capacity: int, wall_time: Callable[[], float] = time.time) -> None:
         if not isinstance(capacity, int) or capacity < 0:
             raise ValueError(f"envelope_log is {capacity!r}; give 0 (no log) or more")
         self.is_on: bool = capacity > 0
-        """Whether anything is kept."""
+        """True if the log keeps envelopes."""
         self._wall_time = wall_time
         self._ring: deque[tuple[float, Direction, str, str, str]] = deque(maxlen=capacity)
 
     def note(self, at: float, direction: Direction, src: str, dest: str, msg_type: str) -> None:
-        """Add a message that came or went at *at*, on Trio's clock."""
+        """Add a message that was received or sent at *at*, on Trio's clock."""
         self._ring.append((at, direction, src[:_LONGEST], dest[:_LONGEST], msg_type[:_LONGEST]))
 
     def latest(self, count: int) -> list[Envelope]:
-        """Return the last *count* envelopes, or as many as there are, oldest first."""
+        """Return the last *count* envelopes (or all, if there are fewer), the oldest first."""
         return list(self)[max(len(self) - count, 0) :]
 
     def __len__(self) -> int:
-        """How many envelopes are kept now."""
+        """Return the number of envelopes in the log."""
         return len(self._ring)
 
     def __iter__(self) -> Iterator[Envelope]:
