@@ -381,7 +381,7 @@ def test_a_name_that_means_nothing_fails_at_registration(module: Any) -> None:
     """A class that is not there yet is named, with the handler, the parameter and what to do."""
     text = (
         "parameter 'body' of handler register_too_early.<locals>.handler is annotated with the string 'Local', which "
-        "means nothing where the handler is registered ("
+        "has no meaning where the handler is registered ("
     )
     with pytest.raises(TypeError, match=f"^{re.escape(text)}.*") as caught:
         module.register_too_early(Node())
