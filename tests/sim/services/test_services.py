@@ -333,8 +333,8 @@ ERRORS: list[tuple[Body, int, str]] = [
     ({"type": "cas", "from": 1, "to": 2}, 12, "malformed 'cas' request: Object missing required field `key`"),
     ({"type": "cas", "key": 1, "to": 2}, 12, "malformed 'cas' request: Object missing required field `from`"),
     ({"type": "cas", "key": 1, "from": 1}, 12, "malformed 'cas' request: Object missing required field `to`"),
-    ({}, 12, "malformed request: its `type` is to be a string"),
-    ({"type": ["read"], "key": 1}, 12, "malformed request: its `type` is to be a string"),
+    ({}, 12, "malformed request: its `type` must be a string"),
+    ({"type": ["read"], "key": 1}, 12, "malformed request: its `type` must be a string"),
 ]
 
 

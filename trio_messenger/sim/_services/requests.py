@@ -145,7 +145,7 @@ def unsupported(body: Body, service: str, types: Collection[str]) -> Body | None
     if kind == "error" or "in_reply_to" in body:
         return None
     if not isinstance(kind, str):
-        return _error(ErrorCode.MALFORMED_REQUEST, "malformed request: its `type` is to be a string")
+        return _error(ErrorCode.MALFORMED_REQUEST, "malformed request: its `type` must be a string")
     return _error(ErrorCode.NOT_SUPPORTED, f"{service} does not handle {kind!r:.80}; it handles {', '.join(types)}")
 
 
