@@ -521,7 +521,7 @@ def test_a_failing_handler_is_a_defect() -> None:
     count = report.results["stats"]["info-count"]
     assert problem == (
         f"node 'n2': {count} of its handlers, callbacks or background tasks raised an exception, such as"
-        " ZeroDivisionError: integer division or modulo by zero; node-logs/n2.log has the tracebacks"
+        " ZeroDivisionError: integer division or modulo by zero; see node-logs/n2.log for the tracebacks"
     )
     assert any("ZeroDivisionError" in line for line in report.logs["n2"])
     assert report.logs["n1"] == []
@@ -548,12 +548,12 @@ def test_the_exception_that_is_told_is_one_of_the_librarys() -> None:
         return str(text)
 
     assert ", such as ValueError: long long " in problem()
-    assert "...; node-logs/n1.log" in problem()
+    assert "...; see node-logs/n1.log" in problem()
     assert len(problem()) < 320
     library = logging.getLogger("trio_messenger")
     library.setLevel(logging.CRITICAL + 1)
     try:
-        assert "raised an exception; node-logs" in problem()
+        assert "raised an exception; see node-logs" in problem()
     finally:
         library.setLevel(logging.NOTSET)
 
@@ -622,7 +622,7 @@ def test_a_node_that_ends_is_a_defect() -> None:
 
     report = simulate("echo", build, nodes=1, time_limit=20)
     assert report.valid is False
-    assert report.results["nodes"]["problems"] == ["node 'n1' ended of itself, though nobody had ended its input"]
+    assert report.results["nodes"]["problems"] == ["node 'n1' ended by itself, although its input had not ended"]
     assert {entry.reason for entry in report.journal if entry.event == "drop"} == {"down"}
 
 
@@ -634,9 +634,7 @@ def test_a_node_that_cannot_be_made_is_told() -> None:
 
     with pytest.raises(SetUpError, match=r"^node 'n1' could not be started: RuntimeError: no disk\n"):
         simulate("echo", broken)
-    with pytest.raises(
-        SetUpError, match=r"^node 'n1' could not be started: TypeError: the factory of nodes returned 7"
-    ):
+    with pytest.raises(SetUpError, match=r"^node 'n1' could not be started: TypeError: the node factory returned 7"):
         simulate("echo", lambda: 7)  # type: ignore[arg-type, return-value]
 
 

@@ -89,7 +89,7 @@ def test_no_exception_of_a_factory_ends_the_run(error: BaseException) -> None:
     def build() -> Node:
         raise error
 
-    with pytest.raises(SetUpError, match=r"RuntimeError: the factory of nodes raised .*(SystemExit: 3|Odd)"):
+    with pytest.raises(SetUpError, match=r"RuntimeError: the node factory raised .*(SystemExit: 3|Odd)"):
         simulate("echo", build, nodes=1, time_limit=2)
 
 

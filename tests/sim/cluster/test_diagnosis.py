@@ -16,7 +16,7 @@ from trio_messenger.sim import SetUpError, simulate
 from trio_messenger.sim._cluster.diagnosis import excerpt, unmatched_replies, what_came, why_no_json
 
 INIT = {"type": "init", "msg_id": 1}
-REMEDY = "a reply repeats the msg_id of its request there, as the integer 1"
+REMEDY = "a reply must repeat the msg_id of its request there, as the integer 1"
 LINE = json.dumps({"src": "n1", "dest": "c0", "body": {"type": "init_ok", "in_reply_to": 1}})
 
 
@@ -48,7 +48,7 @@ def test_a_reply_to_somebody_else_is_shown() -> None:
     events = Events()
     events.pass_(0, 0, "n2", "c0", "init_ok", in_reply_to=1)
     assert what_came(events.journal, "n2", "c1", INIT) == (
-        'it sent {"type": "init_ok", "in_reply_to": 1} to \'c0\', but \'c1\' had asked:'
+        'it sent {"type": "init_ok", "in_reply_to": 1} to \'c0\', but \'c1\' sent the request:'
         " send a reply to the src of its request"
     )
 
@@ -69,9 +69,9 @@ def test_other_messages_are_counted() -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"Hello, world", "is no JSON; logs go to stderr"),
-        (b"", "is no JSON; logs go to stderr"),
-        (b"{oops", "is no JSON; logs go to stderr"),
+        (b"Hello, world", "is not JSON; write logs to stderr"),
+        (b"", "is not JSON; write logs to stderr"),
+        (b"{oops", "is not JSON; write logs to stderr"),
         (b"\xef\xbb\xbf" + LINE.encode(), "begins with a byte order mark; print UTF-8 without one"),
         (LINE.encode("utf-16"), "seems to be UTF-16; print UTF-8"),
         (LINE.encode("utf-16-le"), "seems to be UTF-16; print UTF-8"),
@@ -80,7 +80,7 @@ def test_other_messages_are_counted() -> None:
         (b"{", "is only the beginning of a JSON object; print each message on one line"),
         (LINE[:40].encode(), "is only the beginning of a JSON object; print each message on one line"),
         (LINE.encode() * 2, "has more than one JSON value; end each message with a newline"),
-        (f"{json.loads(LINE)}".encode(), "is no JSON, which has double quotes; encode messages by a JSON library"),
+        (f"{json.loads(LINE)}".encode(), "is not JSON, which needs double quotes; encode messages with a JSON library"),
     ],
     ids=lambda value: f"{value[:12]!r}" if isinstance(value, bytes) else "",
 )

@@ -327,7 +327,7 @@ def test_a_node_that_does_not_come_up_again_is_to_blame() -> None:
     stage = staged(nothing, faults=[Kill(at=1, until=2, nodes=["n1"])], nodes=NODES, build=build)
     assert stage.hosts["n1"].problems == [
         "after it was killed and started again, node 'n1' could not be started: RuntimeError: not again\n"
-        "the last it said on stderr:\n"
+        "its last lines on stderr:\n"
         "  (nothing)"
     ]
     assert befell(stage) == [(1, "kill", "n1")]

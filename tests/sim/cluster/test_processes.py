@@ -54,7 +54,7 @@ PYTHON = (sys.executable, "-I", "-S")
 
 FOREIGN = (*PYTHON, str(EXECUTABLES / "broadcast.py"))
 WRONG = (*PYTHON, str(EXECUTABLES / "wrong.py"))
-NOTHING_SAID = "the last it said on stderr:\n  (nothing)"
+NOTHING_SAID = "its last lines on stderr:\n  (nothing)"
 
 
 def processes_in(folder: Path) -> list[int]:
@@ -310,7 +310,7 @@ def set_up_error(folder: Path, *command: str) -> str:
     [
         (
             ["dies"],
-            "it exited with status 3\nthe last it said on stderr:\n  about to die\n  of nothing in particular",
+            "it exited with status 3\nits last lines on stderr:\n  about to die\n  of nothing in particular",
         ),
         (["ends"], f"it exited with status 0\n{NOTHING_SAID}"),
         (["dies-of", "11"], f"it was killed by SIGSEGV\n{NOTHING_SAID}"),
@@ -335,32 +335,32 @@ def test_a_node_that_does_not_come_up_is_named(
     [
         (
             ["prints", "Hello, world"],
-            "it printed a line on stdout that is no JSON; logs go to stderr:"
+            "it printed a line on stdout that is not JSON; write logs to stderr:"
             f" 'Hello, world' (JSON is malformed: invalid character (byte 0))\n{NOTHING_SAID}",
         ),
         (
             ["prints", ""],
-            "it printed a line on stdout that is no JSON; logs go to stderr:"
+            "it printed a line on stdout that is not JSON; write logs to stderr:"
             f" '' (Input data was truncated)\n{NOTHING_SAID}",
         ),
         (
             ["prints", '{"src": "n1", "dest": "c0"}'],
-            "it printed a line on stdout that is no message:"
+            "it printed a line on stdout that is not a message:"
             f' \'{{"src": "n1", "dest": "c0"}}\' (Object missing required field `body`)\n{NOTHING_SAID}',
         ),
         (
             ["prints", '{"src": "n1", "dest": "c0", "body": {}, "time": 1}'],
-            'it printed a line on stdout that is no message: \'{"src": "n1", "dest": "c0", "body": {}, "time": 1}\''
+            'it printed a line on stdout that is not a message: \'{"src": "n1", "dest": "c0", "body": {}, "time": 1}\''
             f" (Object contains unknown field `time`)\n{NOTHING_SAID}",
         ),
         (
             ["prints", '{"src": "n1", "dest": "c0", "body": []}'],
-            'it printed a line on stdout that is no message: \'{"src": "n1", "dest": "c0", "body": []}\''
+            'it printed a line on stdout that is not a message: \'{"src": "n1", "dest": "c0", "body": []}\''
             f" (Expected `object`, got `array` - at `$.body`)\n{NOTHING_SAID}",
         ),
         (
             ["prints", '{"src": "n2", "dest": "c0", "body": {}}'],
-            "it printed a message with the src of another:"
+            "it printed a message whose src is not its own id:"
             f' \'{{"src": "n2", "dest": "c0", "body": {{}}}}\'\n{NOTHING_SAID}',
         ),
         (
@@ -370,7 +370,7 @@ def test_a_node_that_does_not_come_up_is_named(
         ),
         (
             ["prints", '{"src": "n1", "dest": "c0", "body": {"a": ' + "[" * 100_000],
-            "it printed a line on stdout that is no JSON; logs go to stderr:"
+            "it printed a line on stdout that is not JSON; write logs to stderr:"
             f' \'{{"src": "n1", "dest": "c0", "body": {{"a": {"[" * 38}\'...'
             f" (maximum recursion depth exceeded while deserializing an object)\n{NOTHING_SAID}",
         ),
@@ -390,7 +390,7 @@ def test_a_bad_line_instead_of_init_ok_is_shown(folder: Path, monkeypatch: pytes
     """Where no ``init_ok`` comes afterwards, nobody waits for it for long."""
     monkeypatch.setattr(cluster, "LINGER", 0.01)
     assert set_up_error(folder, "sh", "-c", "echo ready; sleep 1000") == (
-        "node 'n1' did not answer 'init': it printed a line on stdout that is no JSON; logs go to stderr:"
+        "node 'n1' did not answer 'init': it printed a line on stdout that is not JSON; write logs to stderr:"
         f" 'ready' (JSON is malformed: invalid character (byte 0))\n{NOTHING_SAID}"
     )
 
@@ -400,19 +400,19 @@ def test_a_bad_line_instead_of_init_ok_is_shown(folder: Path, monkeypatch: pytes
     [
         (
             ["answers", '{"type": "init_ok"}'],
-            'it sent {"type": "init_ok"} without in_reply_to: a reply repeats the msg_id of its request there, as the'
-            " integer 1",
+            'it sent {"type": "init_ok"} without in_reply_to: a reply must repeat the msg_id of its request there,'
+            " as the integer 1",
         ),
         (
             ["answers", '{"type": "init_ok", "in_reply_to": "1"}'],
-            'it sent {"type": "init_ok", "in_reply_to": "1"} with the in_reply_to "1" (a string): a reply repeats the'
-            " msg_id of its request there, as the integer 1",
+            'it sent {"type": "init_ok", "in_reply_to": "1"} with the in_reply_to "1" (a string): a reply must repeat'
+            " the msg_id of its request there, as the integer 1",
         ),
         (
             ["answers-half", '{"type": "init_ok", "in_reply_to": 1}'],
-            "it had begun a line on stdout whose end did not come:"
+            "it had not ended a line on stdout:"
             ' \'{"src": "n1", "dest": "c0", "body": {"type": "init_ok", "in_reply_to": 1}}\' (74 bytes);'
-            " end each message with a newline, and flush after that",
+            " end each message with a newline, then flush",
         ),
     ],
     ids=["without in_reply_to", "text as in_reply_to", "no newline"],
@@ -436,9 +436,9 @@ def test_replies_to_nothing_and_unfinished_lines_are_told(
     first, second = warnings(results)[-2:]
     assert first.endswith(
         ' from n1 to clients reply to none of their requests; first: {"type": "echo_ok"} without in_reply_to:'
-        " a reply repeats the msg_id of its request there, as the integer 1"
+        " a reply must repeat the msg_id of its request there, as the integer 1"
     )
-    assert second.startswith("node 'n1': when it was killed, it had begun a line on stdout whose end did not come: ")
+    assert second.startswith("node 'n1': when it was killed, it had not ended a line on stdout: ")
 
 
 def test_a_node_that_answers_init_with_something_else_is_named(folder: Path) -> None:
@@ -451,8 +451,8 @@ def test_a_node_that_answers_init_with_something_else_is_named(folder: Path) -> 
 def test_a_silent_node_is_named(folder: Path, impatient: None) -> None:
     """Of a node that never answers ``init`` is told what it said, and what programs forget."""
     assert set_up_error(folder, *WRONG, "is-silent") == (
-        "node 'n1' did not answer 'init': no reply from 'n1' to msg_id 1 within 2 s; its process runs: does it read"
-        " its stdin, and flush its stdout after each line?\nthe last it said on stderr:\n  thinking about it"
+        "node 'n1' did not answer 'init': no reply from 'n1' to msg_id 1 within 2 s; its process is running: does it"
+        " read its stdin, and flush its stdout after each line?\nits last lines on stderr:\n  thinking about it"
     )
 
 
@@ -471,13 +471,13 @@ def test_an_argument_that_was_a_relative_path_is_named(folder: Path, monkeypatch
     monkeypatch.chdir(EXECUTABLES)
     error = set_up_error(folder, *PYTHON, "wrong.py", "dies", "x" * 5000, str(EXECUTABLES / "wrong.py"))
     assert error.startswith(
-        "node 'n1' did not answer 'init': it exited with status 2; it runs in a folder of its own: give the absolute"
-        " path of 'wrong.py'\nthe last it said on stderr:\n  "
+        "node 'n1' did not answer 'init': it exited with status 2; it runs in its own folder: give the absolute"
+        " path of 'wrong.py'\nits last lines on stderr:\n  "
     )
     assert "No such file" in error
     (folder / "n1" / "wrong.py").write_bytes((EXECUTABLES / "wrong.py").read_bytes())
     error = set_up_error(folder, *PYTHON, "wrong.py", "dies")
-    assert error.startswith("node 'n1' did not answer 'init': it exited with status 3\nthe last")
+    assert error.startswith("node 'n1' did not answer 'init': it exited with status 3\nits last")
 
 
 # Nodes that go wrong later
@@ -488,7 +488,7 @@ def test_a_node_that_dies_is_a_problem_of_the_run(folder: Path) -> None:
     run = make_run(folder, "echo", (*WRONG, "dies-later"), rate=0)
     run_real(run)
     assert problems(run) == [
-        "node 'n1' exited with status 7\n  the last it said on stderr:\n  line 6\n  line 7\n  line 8\n  line 9\n"
+        "node 'n1' exited with status 7\n  its last lines on stderr:\n  line 6\n  line 7\n  line 8\n  line 9\n"
         "  the last \ufffd line"
     ]
     assert judge(run)["valid?"] is False
@@ -501,9 +501,9 @@ def test_bad_lines_are_counted_by_kind(folder: Path) -> None:
     run = make_run(folder, "echo", (*WRONG, "prints-later"))
     run_real(run)
     assert problems(run) == [
-        "node 'n1' printed a line on stdout that is no JSON; logs go to stderr: 'Hello'"
-        " (JSON is malformed: invalid character (byte 0)), and 4 more of that kind",
-        "node 'n1' printed a line on stdout that is no message: '\"World\"' (Expected `object`, got `str`)",
+        "node 'n1' printed a line on stdout that is not JSON; write logs to stderr: 'Hello'"
+        " (JSON is malformed: invalid character (byte 0)), and 4 more of this kind",
+        "node 'n1' printed a line on stdout that is not a message: '\"World\"' (Expected `object`, got `str`)",
     ]
     results = judge(run)
     assert results["workload"]["valid?"] is True
@@ -578,7 +578,7 @@ async def test_a_node_that_does_not_read_is_ended(folder: Path) -> None:
             assert stage.host.problems == []
         stage.send({"type": "big", "text": "x" * 1024 * 1024})
         assert stage.host.problems == [
-            "node 'n1' does not read its stdin: more than 64 MiB wait to be written there; it was killed"
+            "node 'n1' does not read its stdin: more than 64 MiB are waiting there; it was killed"
         ]
         assert not stage.host.is_alive
         stage.send({"type": "late"})
@@ -606,7 +606,7 @@ async def test_a_node_that_closes_a_pipe_is_named(folder: Path, stream: str, mon
         while stage.host.problems == []:  # it may not have closed it yet
             stage.send({"type": "echo"})
             await trio.sleep(0.01)
-        assert stage.host.problems == [f"node 'n1' closed its {stream}, though it still runs"]
+        assert stage.host.problems == [f"node 'n1' closed its {stream}, although it still runs"]
         assert stage.host.is_alive
 
 
@@ -625,7 +625,7 @@ async def test_what_is_left_running_is_named(folder: Path, monkeypatch: pytest.M
         await until(lambda: len(stage.host.problems) == 2)
         assert stage.host.problems == [
             "node 'n1' exited with status 0",
-            "node 'n1' left something running that is not of its process group, and holds its stdout or stderr",
+            "node 'n1' left a process running outside of its process group, which keeps its stdout or stderr open",
         ]
     [left] = processes_in(folder)
     os.kill(left, signal.SIGKILL)
@@ -884,7 +884,7 @@ async def test_what_cannot_be_killed_is_named(folder: Path, monkeypatch: pytest.
             await stage.host.aclose()
         stuck = stage.host._last
         assert stuck is not None
-        assert stage.host.problems == [f"node 'n1' could not be killed in 0.05 s: process {stuck.pid} still runs"]
+        assert stage.host.problems == [f"node 'n1' could not be killed within 0.05 s: process {stuck.pid} still runs"]
         stuck.signal(signal.SIGKILL)
         await stuck.wait()
 
@@ -905,7 +905,7 @@ def test_a_node_that_dies_in_its_next_life_has_one_problem(folder: Path) -> None
     faults = [Kill(nodes=["n1"], at=0.1, until=0.2)]
     run = make_run(folder, "echo", (*WRONG, "dies-in-second-life"), faults=faults, rate=0, time_limit=3)
     run_real(run)
-    assert problems(run) == ["node 'n1' exited with status 1\n  the last it said on stderr:\n  not again"]
+    assert problems(run) == ["node 'n1' exited with status 1\n  its last lines on stderr:\n  not again"]
 
 
 async def test_nobody_waits_for_the_answer_of_the_dead(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""Who is on the network: nodes in this process or in their own, clients, and the nemesis."""
+"""The members of the network: nodes, in this process or in their own processes, and clients; also the nemesis."""

@@ -1,4 +1,4 @@
-"""Clients: members of the network that ask one thing at a time."""
+"""Clients: members of the network that send one request at a time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from trio_messenger import Body, RpcError, RpcTimeout
 from .._network.network import Delivery, Network
 
 CLIENT_TIMEOUT: Final = 5.0
-"""Seconds a client waits for a reply (Maelstrom's ``client.clj``)."""
+"""Seconds that a client waits for a reply (as in Maelstrom's ``client.clj``)."""
 
 INIT_TIMEOUT: Final = 10.0
-"""Seconds a node has to answer ``init``."""
+"""Seconds that a node has to answer ``init``."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class _Error(msgspec.Struct):
-    """What an ``error`` has at the least; the library would take one without for a crash, and nobody would know."""
+    """The required fields of an ``error``. Without this check, the library would read a missing code as a crash."""
 
     code: int
     text: str | None = None
@@ -31,11 +31,11 @@ class _Error(msgspec.Struct):
 
 @final
 class Client:
-    """One client, with an id of its own. Closed by leaving the network; that is for `close`."""
+    """One client with its own id. It stays in the network until `close`."""
 
     def __init__(self, client_id: str, network: Network) -> None:
         self.id: Final = client_id
-        """Its id in the network."""
+        """The client's id in the network."""
         self._network = network
         self._next_msg_id = 1
         self._waits_for: int | None = None
@@ -44,12 +44,14 @@ class Client:
         network.attach(client_id, "clients", self._receive)
 
     async def rpc(self, dest: str, body: Body, timeout: float = CLIENT_TIMEOUT) -> Body:
-        """Send *body* to *dest* and wait for the reply; late replies to earlier requests are dropped, as in Maelstrom.
+        """Send *body* to *dest* and wait for the reply.
+
+        The client drops late replies to earlier requests, as in Maelstrom.
 
         Raises:
-          RpcTimeout: if none came in *timeout* seconds.
-          RpcError: if it is an error.
-          msgspec.ValidationError: if it is one without a code that is an integer.
+          RpcTimeout: if no reply came within *timeout* seconds.
+          RpcError: if the reply is an error.
+          msgspec.ValidationError: if the reply is an error without an integer code.
         """
         msg_id = self._next_msg_id
         self._next_msg_id += 1
@@ -60,7 +62,7 @@ class Client:
         return _read(self._reply, lambda: RpcTimeout(dest, msg_id, timeout))
 
     async def linger(self, timeout: float) -> Body | None:
-        """Wait on, after `rpc` was cancelled, for its reply; return that, or None if none came in *timeout* seconds."""
+        """Continue to wait for the reply after `rpc` was cancelled; return None if none came in *timeout* seconds."""
         with trio.move_on_after(timeout):
             await self._came.wait()
         return self._reply
@@ -72,15 +74,15 @@ class Client:
     def _receive(self, delivery: Delivery) -> None:
         body = delivery.message.body
         number = body.get("in_reply_to")
-        if type(number) is int and number == self._waits_for:  # true and 1.0 are no numbers, though equal to 1
-            self._waits_for = None  # a copy of the reply is a late one
+        if type(number) is int and number == self._waits_for:  # true and 1.0 are equal to 1, but no ids
+            self._waits_for = None  # a copy of the reply is late
             self._reply = body
             self._came.set()
 
 
 def _read(reply: Body | None, timeout: Callable[[], RpcTimeout]) -> Body:
     if reply is None:
-        raise timeout()  # made here: this frame would be in a cycle with an error that it was given
+        raise timeout()  # created here: an error passed as an argument would form a reference cycle with this frame
     if reply.get("type") == "error":
         msgspec.convert(reply, _Error)
         raise RpcError.from_body(reply)
@@ -89,7 +91,7 @@ def _read(reply: Body | None, timeout: Callable[[], RpcTimeout]) -> Body:
 
 @final
 class Clients:
-    """Makes clients, with ids ``c0``, ``c1`` and so on over the whole run."""
+    """Creates the clients of a run, with the ids ``c0``, ``c1`` and so on."""
 
     def __init__(self, network: Network) -> None:
         self._network = network

@@ -1,4 +1,4 @@
-"""The cluster: hosts of nodes, started and initialised as Maelstrom does it."""
+"""The cluster: starts and initialises the nodes of a run, as Maelstrom does."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .diagnosis import what_came
 from .hosts import Host
 
 LINGER: Final = 1.0
-"""Seconds to wait for the reply of a node that has printed a bad line before: whether it works otherwise is worth
-knowing, but the node has failed anyhow."""
+"""Seconds to wait for the reply of a node that printed a bad line before. The node has failed in any case, but it helps
+to know whether it works otherwise."""
 
 LAST_LINES: Final = 20
-"""Lines of a node's log that are shown when it does not come up."""
+"""The number of lines that are shown of a node's log if the node does not come up."""
 
 
 class SetUpError(Exception):
-    """A node did not come up, so that nothing could be tested; the text names it and shows the end of its log."""
+    """A node did not come up, so the test could not begin. The text names the node and shows the end of its log."""
 
 
 @final
@@ -32,27 +32,27 @@ class Cluster:
     """All nodes of a run.
 
     Args:
-      hosts: In the nodes' order.
-      network: What joins them.
-      clients: Where the clients come from that send ``init``.
+      hosts: The hosts by the ids of their nodes, in the nodes' order.
+      network: The network that connects them.
+      clients: Creates the clients that send ``init``.
     """
 
     def __init__(self, hosts: Mapping[str, Host], network: Network, clients: Clients) -> None:
         self.hosts: Final = dict(hosts)
-        """By the ids of their nodes, in the nodes' order."""
+        """The hosts by the ids of their nodes, in the nodes' order."""
         self._network = network
         self._clients = clients
         self._is_over = False
 
     async def start(self, delays: Mapping[str, float] | None = None) -> None:
-        """Start all nodes, then send each ``init``.
+        """Start all nodes, then send ``init`` to each.
 
         Args:
-          delays: For each node, by its id, seconds from when all are started until it receives ``init``; None to send
-            it to all at once.
+          delays: By the id of each node, the seconds from the start of the last node until this node receives ``init``;
+            None sends ``init`` to all nodes at once.
 
         Raises:
-          SetUpError: if one does not come up.
+          SetUpError: if a node does not come up.
         """
 
         async def init(host: Host) -> None:
@@ -64,10 +64,10 @@ class Cluster:
         await self._for_all(init)
 
     async def ask_all(self, body: Body) -> None:
-        """Send each node *body* and wait until all have acknowledged it.
+        """Send *body* to each node and wait until all have acknowledged it.
 
         Raises:
-          SetUpError: if one does not.
+          SetUpError: if a node does not acknowledge it.
         """
 
         async def ask(host: Host) -> None:
@@ -76,9 +76,9 @@ class Cluster:
         await self._for_all(ask)
 
     async def restart(self, host: Host) -> None:
-        """Begin another life of the node of *host*. That it does not come up is one of its problems.
+        """Start the node of *host* again. If it does not come up, that is one of its problems.
 
-        That it is killed again before it has come up is none.
+        Being killed again during start-up is not a problem.
         """
         known = len(host.problems)
         try:
@@ -89,7 +89,7 @@ class Cluster:
                 host.problems.append(f"after it was killed and started again, {exc}")
 
     async def aclose(self) -> None:
-        """Kill all nodes and wait until nothing of them is left; none can be started again."""
+        """Kill all nodes and wait until nothing of them is left. No node can be started after that."""
         self._is_over = True
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
@@ -108,7 +108,7 @@ class Cluster:
         async with trio.open_nursery() as nursery:
             for host in self.hosts.values():
                 nursery.start_soon(run, host)
-        for node_id in self.hosts:  # the first of them, whichever failed first
+        for node_id in self.hosts:  # report the first in the nodes' order, whichever failed first
             if node_id in failures:
                 raise failures[node_id]
 
@@ -124,7 +124,7 @@ class Cluster:
             self._network.journal.note(self._network.now(), "ready", node=host.node_id)
 
     async def _ask(self, host: Host, body: Body, timeout: float) -> bool:
-        """Send the node *body* and wait until it has acknowledged it; return False if a fault killed it before that."""
+        """Send *body* to the node and wait for its acknowledgement; return False if a fault killed the node first."""
         client = self._clients.open()
         before = len(self._network.journal)
         late = None
@@ -154,7 +154,7 @@ class Cluster:
         return True
 
     def _unanswered(self, host: Host, client_id: str, request: Body, before: int, timeout: RpcTimeout) -> str:
-        """Return that the node did not answer *request*, and what did arrive of it since entry *before*."""
+        """Return a text that the node did not answer *request*, and what it sent since entry *before*."""
         journal = self._network.journal
         since = (journal[index] for index in range(before, len(journal)))
         found = [what_came(since, host.node_id, client_id, request), host.unfinished_line()]
@@ -164,4 +164,4 @@ class Cluster:
     def _failure(self, host: Host, what: str) -> SetUpError:
         lines = host.log.last(LAST_LINES)
         log = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
-        return SetUpError(f"node {host.node_id!r} {what}\nthe last it said on stderr:{log}")
+        return SetUpError(f"node {host.node_id!r} {what}\nits last lines on stderr:{log}")

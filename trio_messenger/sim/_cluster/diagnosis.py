@@ -1,8 +1,7 @@
-"""Diagnosis: what did arrive of a node from which nothing usable came, and what is wrong with it.
+"""Diagnosis: explains what is wrong with the output of a node that sends nothing usable.
 
-Whoever writes a node in another language makes the same few mistakes: a reply that does not say what it replies to, a
-message over several lines, a line without an end. The node then looks dead, though it works. So what it printed is
-looked at, and told.
+Authors of nodes in other languages make the same few mistakes: a reply without ``in_reply_to``, a message over several
+lines, a line without a newline. The node works, but seems dead. So the simulator examines its output and reports it.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from trio_messenger import Body, Message
 from .._records.journal import Entry
 
 _EXCERPT: Final = 120
-"""Characters of a message or line that are shown: enough to recognise it."""
+"""The longest excerpt of a message or line, in characters; enough to recognise it."""
 
 _decode = msgspec.json.Decoder(Message).decode
 
 
 class _Head(msgspec.Struct, gc=False):
-    """What a body says of requests and replies, without what else it holds, which may be much."""
+    """The ids of a body, without its other fields, which may be large."""
 
     msg_id: Any = None
     in_reply_to: Any = None
@@ -40,18 +39,18 @@ class _Sent(msgspec.Struct, gc=False):
 _decode_head = msgspec.json.Decoder(_Sent).decode
 
 _KINDS: Final = {str: "a string", float: "a float", bool: "a boolean", list: "a list", dict: "an object"}
-"""What a value is that should be an integer; what is not here needs no explanation."""
+"""Names for the types of values that should be integers. Other values explain themselves."""
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def excerpt(line: bytes, length: int = _EXCERPT) -> str:
-    """Return *line*, or the first *length* bytes of it, as it can be shown anywhere."""
+    """Return *line*, or its first *length* bytes, in ASCII, so that it can be shown anywhere."""
     return ascii(line[:length].decode(errors="replace")) + ("..." if len(line) > length else "")
 
 
 def why_no_json(line: bytes, error: str) -> str:
-    """Return what is wrong with a printed *line* that *error* says is no JSON, and what to do about it."""
+    """Return what is wrong with a printed *line* that is not JSON according to *error*, and the remedy."""
     if line.startswith(codecs.BOM_UTF8):
         return "begins with a byte order mark; print UTF-8 without one"
     if line.startswith(_UTF_16) or b"\0" in line[:4]:
@@ -59,20 +58,20 @@ def why_no_json(line: bytes, error: str) -> str:
     if line.startswith((b"{'", b'{"')) and "trailing characters" in error:
         return "has more than one JSON value; end each message with a newline"
     if line.startswith(b"{'"):
-        return "is no JSON, which has double quotes; encode messages by a JSON library"
+        return "is not JSON, which needs double quotes; encode messages with a JSON library"
     if line.startswith(b"{") and "truncated" in error:
         return "is only the beginning of a JSON object; print each message on one line"
-    return "is no JSON; logs go to stderr"
+    return "is not JSON; write logs to stderr"
 
 
 def what_came(entries: Iterable[Entry], node_id: str, client_id: str, request: Body) -> str:
-    """Return what a node sent instead of the reply that a client waited for; nothing, if it sent nothing.
+    """Return what a node sent instead of the reply that a client waited for; an empty string if it sent nothing.
 
     Args:
-      entries: Those of the journal since the request was sent.
-      node_id: The node that was asked.
-      client_id: The client that asked.
-      request: What it asked, with its ``msg_id``.
+      entries: The entries of the journal since the request was sent.
+      node_id: The node that received the request.
+      client_id: The client that sent it.
+      request: The body of the request, with its ``msg_id``.
     """
     sent = [message for message in map(_decode, _lines(entries)) if message.src == node_id]
     for message in sent:
@@ -86,12 +85,12 @@ def what_came(entries: Iterable[Entry], node_id: str, client_id: str, request: B
 
 
 def unmatched_replies(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
-    """Find what nodes sent to clients that replies to none of their requests. Late replies do reply to one.
+    """Find messages from nodes to clients that match no request of the client. A late reply does match one.
 
     Returns:
-      By the id of each node that sent any: their ``count``, and the ``first``, with what is wrong with it.
+      By the id of each node that sent any: their ``count``, and the ``first`` of them with what is wrong with it.
     """
-    asked: dict[str, int] = {}  # the last msg_id of each client: they count from 1
+    asked: dict[str, int] = {}  # the last msg_id of each client; clients count from 1
     found: dict[str, dict[str, Any]] = {}
     for line in _lines(entries):
         sent = _decode_head(line)
@@ -111,7 +110,7 @@ def _lines(entries: Iterable[Entry]) -> Iterator[msgspec.Raw]:
 
 
 def _is_number(value: object, last: int) -> bool:
-    """Tell whether *value* is one of the numbers from 1 to *last*; true and 1.0 are none, though equal to 1."""
+    """Tell whether *value* is an integer from 1 to *last*; true and 1.0 are not integers, although they equal 1."""
     return type(value) is int and 1 <= value <= last
 
 
@@ -123,8 +122,8 @@ def _shown(body: Body) -> str:
 def _why_no_reply(message: Message, client_id: str, msg_id: int) -> str:
     """Return what is wrong with a message that should have been the reply to the request *msg_id* of *client_id*."""
     if message.dest != client_id:
-        return f"to {message.dest!r}, but {client_id!r} had asked: send a reply to the src of its request"
-    remedy = f"a reply repeats the msg_id of its request there, as the integer {msg_id}"
+        return f"to {message.dest!r}, but {client_id!r} sent the request: send a reply to the src of its request"
+    remedy = f"a reply must repeat the msg_id of its request there, as the integer {msg_id}"
     if "in_reply_to" not in message.body:
         return f"without in_reply_to: {remedy}"
     value = message.body["in_reply_to"]

@@ -1,4 +1,4 @@
-"""How nodes of a simulation are made, and what they keep when they are killed."""
+"""The factory of simulated nodes, and the durable store that outlives a killed node."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import msgspec
 from trio_messenger import Node
 
 Build: TypeAlias = Callable[..., Node]
-"""Makes a new node, with nothing in it of those made before. Called without arguments, or, if it has a parameter named
-``store``, with a mapping that outlives the node (see `DurableStore`)."""
+"""Returns a new node that shares no state with earlier ones. If the function has a parameter named ``store``, it gets a
+mapping that outlives the node (see `DurableStore`); otherwise it gets no arguments."""
 
 
 @final
 class DurableStore(MutableMapping[str, Any]):
-    """What a node keeps across its lives: JSON values by name, each durable when it is assigned.
+    """The data that a node keeps across its lives: JSON values by name. Each value is durable once it is assigned.
 
-    A value is kept as it is at that moment: to change a list, assign it again.
+    The store keeps a copy of the value. To change a stored list, assign it again.
 
     Args:
-      disk: What all lives of the node share.
+      disk: The data that all lives of the node share.
     """
 
     def __init__(self, disk: dict[str, bytes]) -> None:
         self._disk = disk
 
     def detach(self) -> None:
-        """Take no more writes: the node that this was given to is dead."""
+        """Keep later writes from reaching the disk, because the node that has this store is dead."""
         self._disk = dict(self._disk)
 
     def __getitem__(self, name: str) -> Any:

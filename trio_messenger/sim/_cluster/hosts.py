@@ -1,4 +1,4 @@
-"""Hosts: each runs one node of the cluster, life after life."""
+"""Hosts: each host runs one node of the cluster through all its lives."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from trio_messenger import printable
 from .._network.network import Delivery, Network
 
 LOG_LINES: Final = 10_000
-"""Lines of a node's log that are kept; of a node that floods it, the first half and the last half."""
+"""The number of lines that are kept of a node's log. If there are more, the log keeps the first and the last half."""
 
 
 class NodeLog:
-    """What one node said on stderr or logged, over all its lives.
+    """The log of one node over all its lives: its lines on stderr and its log records.
 
     Args:
-      node_id: Whose it is.
-      echo: Called with the id and each line as it comes; None for nobody.
-      moment: Returns the time, as lines of this process's nodes begin with it.
+      node_id: The id of the node.
+      echo: Called with the id and each line at once; None to call nothing.
+      moment: Returns the time that log lines of nodes in this process begin with.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class NodeLog:
         moment: Callable[[], str] = lambda: f"{trio.current_time():.6f}",
     ) -> None:
         self.node_id: Final = node_id
-        """Whose it is."""
+        """The id of the node."""
         self.failure: str | None = None
-        """The last exception that the library has caught of the node, in one line; None if there was none."""
+        """The last exception of the node that the library caught, in one line; None if there was none."""
         self._first: list[str] = []
         self._last: list[str] = []
         self._left_out = 0
@@ -44,11 +44,11 @@ class NodeLog:
         self._moment = moment
 
     def add_now(self, text: str) -> None:
-        """Add *text* with the time before it."""
+        """Add *text*, with the time in front of it."""
         self.add(f"{self._moment()} {text}")
 
     def add(self, text: str) -> None:
-        """Add *text*, which may have several lines. Control characters in them are shown as `printable` shows them."""
+        """Add *text*, which may have several lines. Control characters are escaped by `printable`."""
         if text:
             for line in text.removesuffix("\n").split("\n"):
                 self._add_line(printable(line.removesuffix("\r").expandtabs()))
@@ -60,12 +60,12 @@ class NodeLog:
             self._first.append(line)
             return
         self._last.append(line)
-        if len(self._last) > LOG_LINES:  # in one go, and seldom
+        if len(self._last) > LOG_LINES:  # delete many lines at once, to do it rarely
             self._left_out += LOG_LINES // 2
             del self._last[: LOG_LINES // 2]
 
     def lines(self) -> list[str]:
-        """Return what is kept."""
+        """Return the lines that are kept."""
         gap = [f"... {self._left_out} lines left out ..."] if self._left_out else []
         return [*self._first, *gap, *self._last]
 
@@ -75,38 +75,38 @@ class NodeLog:
 
 
 class Host(ABC):
-    """Runs one node; the cluster tells it when to start, die, stand still and go on.
+    """Runs one node. The cluster tells it when to start, kill, pause and resume the node.
 
     Args:
       node_id: The id of the node.
-      network: What its messages go through.
-      log: Where to put what it says.
+      network: Carries the node's messages.
+      log: Receives the node's log lines.
     """
 
     advice: ClassVar[str] = ""
-    """What to tell whoever waited in vain for an answer of the node, if nothing at all has come of it."""
+    """Advice for the user if the node did not answer a request and sent nothing else either."""
 
     def __init__(self, node_id: str, network: Network, log: NodeLog) -> None:
         self.node_id: Final = node_id
         """The id of the node."""
         self.log: Final = log
-        """What it said."""
+        """The node's log."""
         self.problems: Final[list[str]] = []
-        """What is wrong with the node itself, such as that it ended; each makes the run invalid."""
+        """The problems of the node itself, for example that it exited. Each makes the run invalid."""
         self.remarks: Final[list[str]] = []
-        """What is odd with the node itself, but need not be wrong."""
+        """Unusual behaviour of the node that is not necessarily wrong."""
         self.trouble: str | None = None
-        """The last problem that was noted in this life, without the node's name; None if there is none."""
+        """The last problem of this life, without the node's name; None if there is none."""
         self.lives: int = 0
-        """How often it was started."""
+        """How often the node was started."""
         self.is_alive: bool = False
-        """Whether it runs, or stands still."""
+        """Whether the node runs or is paused."""
         self.held: int = 0
-        """Messages to and from it that waited because it stood still."""
+        """The number of messages to and from the node that waited because it was paused."""
         self.skew: float = 0.0
-        """Seconds by which the node's clock of the day is ahead."""
+        """Seconds by which the node's wall clock is ahead."""
         self.skewed_reads: int = 0
-        """How often the node looked at it while it was wrong."""
+        """How often the node read its wall clock while that was wrong."""
         self._network = network
         self._is_paused = False
         self._held_in: list[Delivery] = []
@@ -115,26 +115,26 @@ class Host(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Begin a life: from now on the node receives messages. ``init`` is for the cluster to send."""
+        """Begin a life: from now on the node receives messages. The cluster sends ``init``."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End this life at once: the node neither sends nor writes anything more. It may be dead already."""
+        """End this life at once: the node sends and writes nothing more. Does nothing if the node is already dead."""
 
     async def aclose(self) -> None:
         """Kill the node and wait until nothing of it is left."""
         self.kill()
 
     def unfinished_line(self) -> str:
-        """Return what to tell of a line that the node has begun to print, but not ended; nothing, if there is none."""
+        """Describe the line that the node began to print but did not end; an empty string if there is none."""
         return ""
 
     def pause(self) -> None:
-        """Let the node stand still: what comes and goes is held until `resume`."""
+        """Pause the node: hold all messages to and from it until `resume`."""
         self._is_paused = True
 
     def resume(self) -> None:
-        """Let what was held go on, in its order."""
+        """Resume the node: pass on the held messages, in their order."""
         self._is_paused = False
         held_in, self._held_in = self._held_in, []
         held_out, self._held_out = self._held_out, []
@@ -145,7 +145,7 @@ class Host(ABC):
 
     @contextlib.contextmanager
     def until_trouble(self) -> Iterator[trio.CancelScope]:
-        """Cancel what is inside once this life has a problem or ends; at once, if that is so already."""
+        """Cancel the body once this life has a problem or ends; at once if it already has."""
         with trio.CancelScope() as scope:
             self._waits.append(scope)
             if not self.is_alive or self.trouble is not None:
@@ -157,10 +157,10 @@ class Host(ABC):
 
     @abstractmethod
     def _hand_over(self, delivery: Delivery) -> None:
-        """Give the node a message."""
+        """Give the message to the node."""
 
     def _receive(self, delivery: Delivery) -> None:
-        """Take a message from the network, for the node."""
+        """Take a message from the network for the node."""
         if self._is_paused:
             self.held += 1
             self._held_in.append(delivery)
@@ -168,7 +168,7 @@ class Host(ABC):
             self._hand_over(delivery)
 
     def _send(self, line: bytes) -> None:
-        """Take a message from the node, for the network."""
+        """Take a message from the node for the network."""
         if self._is_paused:
             self.held += 1
             self._held_out.append(line)
@@ -191,10 +191,10 @@ class Host(ABC):
         self._cut_waits()
 
     def _note_problem(self, what: str, details: str = "") -> None:
-        """Note what is wrong with the node.
+        """Record a problem of the node.
 
         Args:
-          what: One line that goes on after the name of the node, such as ``died``.
+          what: One line that continues after the name of the node, such as ``died``.
           details: More lines, each after a newline.
         """
         self.trouble = what
@@ -202,7 +202,7 @@ class Host(ABC):
         self._cut_waits()
 
     def _note_exit(self, what: str, details: str = "") -> None:
-        """Note that the node ended of itself; see `_note_problem`."""
+        """Record that the node ended by itself; see `_note_problem`."""
         self._end_life()
         self._note_problem(what, details)
         self._network.journal.note(self._network.now(), "exit", node=self.node_id, text=what)

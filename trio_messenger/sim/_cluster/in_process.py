@@ -1,4 +1,4 @@
-"""Nodes in this process: each life is a new node from the factory, on a transport that ends in the network."""
+"""Nodes in this process: each life is a new node from the factory, on a transport to the simulated network."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log
 
 EPOCH: Final = 1_600_000_000.0
-"""What the clocks of the day show when a simulation begins, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""
+"""The wall-clock time at the beginning of a simulation, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""
 
 
 _EXCERPT: Final = 160
-"""Characters of an exception that stand in a problem: enough to recognise it."""
+"""The longest excerpt of an exception in a problem, in characters; enough to recognise it."""
 
 
 CLEANUP: Final = 60.0
-"""Seconds, of virtual time, that tasks of a dead node have to end before they are made to: nobody sees what they do."""
+"""Seconds of virtual time that the tasks of a dead node have to end before they are forced to. Nobody can observe them
+in this time."""
 
 
 @final
 class InProcessHost(Host):
-    """Runs a node from *build* in tasks of *nursery*; *guard* is told of each message that it sends."""
+    """Runs a node from *build* in tasks of *nursery*. *guard* counts the messages that the node sends."""
 
     def __init__(
         self,
@@ -58,11 +59,11 @@ class InProcessHost(Host):
         self._began = trio.current_time()
         self._disk: dict[str, bytes] = {}
         self._life: _Life | None = None
-        self._ending: dict[_Life, None] = {}  # those whose tasks run, dead or not
-        self._next_msg_id = 0  # after all numbers of the lives so far: what was meant for them is for no later one
+        self._ending: dict[_Life, None] = {}  # lives whose tasks still run, dead or not
+        self._next_msg_id = 0  # higher than in all earlier lives, so that no reply to one of them matches a later one
 
     async def start(self) -> None:
-        """Begin a life; see `Host.start`. Raises what *build* does."""
+        """Begin a life; see `Host.start`. Exceptions of *build* pass through."""
         store = DurableStore(self._disk)
         token = current_log.set(self.log)
         try:
@@ -70,11 +71,11 @@ class InProcessHost(Host):
         except BaseException as exc:
             if isinstance(exc, Exception) or not _ends_a_node(exc):
                 raise
-            raise RuntimeError(f"the factory of nodes raised {_in_one_line(exc)}") from exc
+            raise RuntimeError(f"the node factory raised {_in_one_line(exc)}") from exc
         finally:
             current_log.reset(token)
         if not isinstance(node, Node):
-            raise TypeError(f"the factory of nodes returned {node!r:.80}, which is no trio_messenger.Node")
+            raise TypeError(f"the node factory returned {node!r:.80}; it must return a trio_messenger.Node")
         node.random.seed(f"{self._streams.seed}/node/{self.node_id}/{self.lives}")
         owner = Owner(self.node_id, self.log.add)
         transport = _SimTransport(self._send_if_sane, self._wall_time)
@@ -95,7 +96,7 @@ class InProcessHost(Host):
     async def aclose(self) -> None:
         """Kill the node and wait until all its tasks have ended; see `Host.aclose`.
 
-        No task outlives this, whatever it is shielded from or catches.
+        No task of the node runs after that, whatever it shields itself from or catches.
         """
         self.kill()
         for life in list(self._ending):
@@ -106,7 +107,7 @@ class InProcessHost(Host):
             self._send(line)
 
     def wall_time(self) -> float:
-        """Return what the node's clock of the day shows."""
+        """Return the time of the node's wall clock, in seconds since 1970."""
         return EPOCH + trio.current_time() - self._began + self.skew
 
     def _wall_time(self) -> float:
@@ -114,14 +115,14 @@ class InProcessHost(Host):
         return self.wall_time()
 
     def _hand_over(self, delivery: Delivery) -> None:
-        assert self._life is not None  # who is dead is not in the network
+        assert self._life is not None  # a dead node is not in the network
         self._life.transport.hand_over(delivery.message)
 
     async def _live(self, life: _Life) -> None:
         life.task = trio.lowlevel.current_task()
         current_log.set(self.log)
         current_owner.set(life.owner)
-        how = "ended of itself, though nobody had ended its input"
+        how = "ended by itself, although its input had not ended"
         try:
             with life.scope:
                 await life.node.serve(life.transport, first_msg_id=self._next_msg_id)
@@ -151,19 +152,19 @@ class InProcessHost(Host):
             such = "" if failure is None else f", such as {failure}"
             self.problems.append(
                 f"node {self.node_id!r}: {failures} of its handlers, callbacks or background tasks raised an exception"
-                f"{such}; node-logs/{self.node_id}.log has the tracebacks"
+                f"{such}; see node-logs/{self.node_id}.log for the tracebacks"
             )
 
 
 def _ends_a_node(exc: BaseException) -> bool:
-    """Tell whether *exc* is the end of the node that it comes from alone, as it is in a process, and not of the run."""
+    """Tell whether *exc* ends only its node, as in a process of its own, and not the whole run."""
     if isinstance(exc, BaseExceptionGroup):
         return all(map(_ends_a_node, exc.exceptions))
     return not isinstance(exc, (KeyboardInterrupt, trio.Cancelled))
 
 
 def _note_interrupt(exc: BaseException, node_id: str) -> None:
-    """Add to Ctrl-C that it came while the node was running, and where."""
+    """Add a note to a Ctrl-C exception that it came while the node was running, and where."""
     while isinstance(exc, BaseExceptionGroup):
         exc = next(each for each in exc.exceptions if not _ends_a_node(each))
     exc.add_note(f"node {node_id!r} was in {place_of_error(exc)}")
@@ -171,7 +172,7 @@ def _note_interrupt(exc: BaseException, node_id: str) -> None:
 
 @final
 class _Life:
-    """A node from start to end."""
+    """One life of a node, from start to end."""
 
     def __init__(self, node: Node, store: DurableStore, transport: _SimTransport, owner: Owner) -> None:
         self.node = node
@@ -183,14 +184,14 @@ class _Life:
         self.task: trio.lowlevel.Task | None = None  # set once it runs
 
     def end(self) -> None:
-        """Let the node do nothing more that anybody could notice, whatever its ``finally`` clauses try."""
+        """Prevent every further effect of the node that anybody could notice, also from its ``finally`` clauses."""
         self.owner.is_over = True
         self.transport.cut()
         self.store.detach()
         self.scope.cancel()
 
     async def wait_until_gone(self) -> None:
-        """Wait until all its tasks have ended, once it was ended: let them, then cancel them, then make them."""
+        """Wait until all tasks have ended, after `end`. Wait, then remove shields, then end the tasks by force."""
         for forces in ([], [unshield], [end_by_force, unshield]):
             for task in self._tasks():
                 if forces[:1] == [end_by_force]:
@@ -200,10 +201,10 @@ class _Life:
             with trio.move_on_after(CLEANUP):
                 await self.gone.wait()
                 return
-        await self.gone.wait()  # for a thread
+        await self.gone.wait()  # a task that waits for a thread cannot end earlier
 
     def _tasks(self) -> Iterator[trio.lowlevel.Task]:
-        """Yield all tasks that the node has started, those first that were started by others."""
+        """Yield all tasks that the node has started, each after its parent."""
         waiting = [] if self.task is None else list(self.task.child_nurseries)
         while waiting:
             for task in waiting.pop().child_tasks:
@@ -223,7 +224,7 @@ class _SimTransport(Transport):
         self._is_cut = False
 
     def hand_over(self, message: Message) -> None:
-        """Put *message* where the node's reader finds it."""
+        """Give *message* to the node's reader."""
         self._inbox.append(message)
         if self._reader is not None:
             trio.lowlevel.reschedule(self._reader)
@@ -234,7 +235,7 @@ class _SimTransport(Transport):
         self._is_cut = True
 
     async def receive(self) -> list[Message]:
-        """Wait for messages; see `Transport.receive`. There is always more to come, until the node is killed."""
+        """Wait for messages; see `Transport.receive`. The input does not end before the node is killed."""
         if self._inbox:
             await trio.lowlevel.checkpoint()
         else:
@@ -260,18 +261,18 @@ class _SimTransport(Transport):
         return []
 
     def wall_time(self) -> float:
-        """Return what the node's clock of the day shows."""
+        """Return the time of the node's wall clock, in seconds since 1970."""
         return self._wall_time()
 
     async def aclose(self) -> None:
-        """Close it. Always a checkpoint."""
+        """Close the transport. Always a checkpoint."""
         self.cut()
         await trio.lowlevel.checkpoint()
 
 
 @final
 class _LogHandler(logging.Handler):
-    """Puts what the tasks of a node log into that node's log, and leaves what others log to *others*."""
+    """Puts log records from the tasks of a node into the log of that node, and passes all others to *others*."""
 
     def __init__(self, others: Sequence[logging.Handler]) -> None:
         super().__init__()
@@ -291,7 +292,7 @@ class _LogHandler(logging.Handler):
 
 
 def _in_one_line(exc: BaseException | None) -> str:
-    """Return what *exc* is, without its traceback; of a group, as nurseries raise them, the first in it."""
+    """Return *exc* in one line, without its traceback. For a group, as nurseries raise it, use its first exception."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     text = printable(" ".join(traceback.format_exception_only(exc)[-1].split()))
@@ -300,11 +301,11 @@ def _in_one_line(exc: BaseException | None) -> str:
 
 @final
 class _PrintedByNodes(io.TextIOBase):
-    """A stdout or stderr for nodes: what they print goes into their logs, what others print to where it went before."""
+    """A stdout or stderr that puts the output of nodes into their logs, and passes all other output on."""
 
     def __init__(self, others: Any) -> None:
         self._others = others
-        self._unfinished: dict[NodeLog, str] = {}  # a print() writes its words one by one
+        self._unfinished: dict[NodeLog, str] = {}  # print() writes its arguments one by one
 
     def write(self, text: str) -> int:
         """Write *text*."""
@@ -319,11 +320,11 @@ class _PrintedByNodes(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the other one."""
+        """Flush the original stream."""
         self._others.flush()
 
     def finish(self) -> None:
-        """Put what nodes printed without ending the line into their logs."""
+        """Put the unfinished lines of nodes into their logs."""
         for log, rest in self._unfinished.items():
             log.add(rest)
         self._unfinished.clear()
@@ -331,7 +332,7 @@ class _PrintedByNodes(io.TextIOBase):
 
 @contextlib.contextmanager
 def capturing_logs() -> Iterator[None]:
-    """While inside, put what the nodes of this process log or print into their logs."""
+    """While inside, put everything that the nodes of this process log or print into their logs."""
     root = logging.getLogger()
     others = root.handlers[:]
     handler = _LogHandler(others)

@@ -1,4 +1,4 @@
-"""The nemesis: lets the faults of a schedule begin and end, and counts how often each took effect."""
+"""The nemesis: begins and ends the faults of a schedule, and counts how often each fault took effect."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .hosts import Host
 _NodeFaultT = TypeVar("_NodeFaultT", bound=NodeFault)
 
 AHEAD: Final = 1e-10
-"""Seconds by which faults begin and end early: before anything else that happens at that moment, and alone.
+"""Seconds by which faults begin and end early, so that they come before everything else at that moment.
 
-Else it would depend on the order of tasks who is touched by a fault that begins just then. And Trio draws lots for that
-order among those that wake together: one more changes all draws behind it, so that to remove a fault, even one that
-touches nothing, would change the whole run. In nanoseconds, as the journal has it, the time is the same. What makes
-nodes do something happens at the moment itself, or their timers, too, would go off so much early.
+Otherwise the order of tasks would determine what a fault affects at that moment. Trio also shuffles the tasks that wake
+together. One more task would change all later draws, so removing a fault, even one without effect, would change the
+whole run. The journal has nanoseconds, in which the time is the same. Restarts and resumes of nodes happen at the
+moment itself; otherwise the timers of these nodes would also fire early.
 """
 
 
@@ -32,9 +32,9 @@ class Nemesis:
 
     Args:
       faults: The schedule.
-      network: Where link faults are applied, and where all effects are counted.
-      cluster: Where node faults are.
-      nursery: Where nodes are started again, so that one that is slow to come up delays no other fault.
+      network: Applies link faults, and counts all effects.
+      cluster: Its nodes are the targets of node faults.
+      nursery: Runs the restarts of nodes, so that a slow restart delays no other fault.
     """
 
     def __init__(self, faults: Sequence[Fault], network: Network, cluster: Cluster, nursery: trio.Nursery) -> None:
@@ -44,21 +44,21 @@ class Nemesis:
         self._nursery = nursery
         self._in_force: dict[int, Fault] = {}
         self._changes: list[tuple[float, bool, int]] = []
-        # Those still to come, the next one last: when, whether a fault begins or ends, and which.
+        # Changes to come, the next one last: the time, whether a fault begins (or ends), and its index.
         self._to_start: set[str] = set()  # nodes, at `_settle_at`
         self._to_resume: set[str] = set()
         self._settle_at = math.inf
-        self._killed: set[tuple[int, str]] = set()  # kills, and nodes that they made or kept dead
+        self._killed: set[tuple[int, str]] = set()  # each kill, with each node that it killed or kept dead
         self._paused: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        # By node, the pauses that keep this life of it still, and what it had held back when each began.
-        self._held: dict[str, int] = {}  # and when the first of them did
-        self._skewed_reads: dict[tuple[int, str], int] = {}  # how often a node had looked at its clock
-        self._restarts: dict[str, trio.CancelScope] = {}  # by node, those under way
+        # By node, the active pauses of its current life, each with the count of held messages when it began.
+        self._held: dict[str, int] = {}  # by node, that count when the first of these pauses began
+        self._skewed_reads: dict[tuple[int, str], int] = {}  # by clock fault and node, the reads before the fault
+        self._restarts: dict[str, trio.CancelScope] = {}  # by node, the restart in progress
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Apply the schedule, whose time 0 is now; returns when all has ended that ends of itself.
+        """Apply the schedule, whose time 0 is now. Returns after the last fault that has an end.
 
-        Started once the faults that begin at 0 have begun.
+        Calls ``task_status.started()`` once the faults that begin at 0 have begun.
         """
         start = trio.current_time()
         beginnings = [(start + fault.at, True, index) for index, fault in enumerate(self._faults)]
@@ -71,18 +71,18 @@ class Nemesis:
             self._catch_up()
 
     def heal(self) -> None:
-        """End all that is in force, and let nothing more begin."""
+        """End all active faults, and begin no more."""
         self._changes.clear()
         for index in list(self._in_force):
             self._end(index)
         self._settle()
 
     def _next(self) -> float:
-        """Return when there is something to do."""
+        """Return the time of the next change."""
         return min(self._changes[-1][0] - AHEAD, self._settle_at) if self._changes else self._settle_at
 
     def _catch_up(self) -> None:
-        """Do what the time has come for."""
+        """Make all changes that are due."""
         now = trio.current_time()
         if self._settle_at <= now:
             self._settle()
@@ -96,7 +96,7 @@ class Nemesis:
                 self._settle_at = at
 
     def _settle(self) -> None:
-        """Let nodes be started or go on that no fault prevents any more."""
+        """Restart and resume the nodes that no active fault keeps dead or paused."""
         self._settle_at = math.inf
         for node_id, host in self._cluster.hosts.items():
             if node_id in self._to_resume:
@@ -143,11 +143,11 @@ class Nemesis:
             others = self._on(host, Kill)
             for other, kill in others.items():
                 if kill.until > fault.until:
-                    self._count_death(other, host)  # it keeps the node dead
+                    self._count_death(other, host)  # this kill keeps the node dead
             if not others:
                 self._to_start.add(host.node_id)
         elif isinstance(fault, Pause):
-            if index in self._paused[host.node_id]:  # or else it was dead then, or has died since
+            if index in self._paused[host.node_id]:  # otherwise the node was dead then, or has died since
                 self._end_pause(index, host)
         else:
             assert isinstance(fault, ClockSkew)
@@ -158,7 +158,7 @@ class Nemesis:
         node_id = host.node_id
         restart = self._restarts.pop(node_id, None)
         if restart is not None:
-            restart.cancel()  # or else it would have to die once it has come up
+            restart.cancel()  # otherwise the node would come up while this kill is active
         keeps_dead = restart is not None or node_id in self._to_start
         self._to_start.discard(node_id)
         for pause in list(self._paused[node_id]):
@@ -172,7 +172,7 @@ class Nemesis:
     async def _restart(self, host: Host, scope: trio.CancelScope) -> None:
         with scope:
             await self._cluster.restart(host)
-        if self._restarts.get(host.node_id) is scope:  # it was not killed again, not even just now
+        if self._restarts.get(host.node_id) is scope:  # false if the node was killed again in the meantime
             del self._restarts[host.node_id]
 
     def _count_death(self, index: int, host: Host) -> None:
@@ -184,7 +184,7 @@ class Nemesis:
         self._to_resume.discard(host.node_id)
         if not paused and not keeps_still:
             self._held[host.node_id] = host.held
-        paused[index] = self._held[host.node_id] if keeps_still else host.held  # it keeps back what another had held
+        paused[index] = self._held[host.node_id] if keeps_still else host.held  # includes those of an earlier pause
         host.pause()
         self._network.journal.note(self._network.now(), "pause", node=host.node_id, fault=index)
 
@@ -193,27 +193,27 @@ class Nemesis:
         paused = self._paused[host.node_id]
         for other in paused:
             if self._faults[other].until > self._faults[index].until:
-                paused[other] = self._held[host.node_id]  # this one, too
+                paused[other] = self._held[host.node_id]  # the longer pause also holds the earlier messages
         if not paused and host.held > self._held[host.node_id]:
             self._to_resume.add(host.node_id)
         elif not paused:
-            self._resume(host)  # which nobody will notice
+            self._resume(host)  # at once, because there are no held messages
 
     def _resume(self, host: Host) -> None:
         if host.is_alive:
-            self._network.journal.note(self._network.now(), "resume", node=host.node_id)  # before what it held leaves
+            self._network.journal.note(self._network.now(), "resume", node=host.node_id)  # before held messages leave
             host.resume()
 
     def _count_held(self, index: int, host: Host) -> None:
         self._network.bites[index] += host.held - self._paused[host.node_id].pop(index)
 
     def _set_clock(self, host: Host) -> None:
-        # Added up anew each time: what is added and taken away again leaves a rest.
+        # Sums the active skews each time, because adding and subtracting floats leaves a rounding error.
         skews = [fault.seconds for fault in self._on(host, ClockSkew).values()]
         host.skew = math.fsum(skews)
 
     def _on(self, host: Host, kind: type[_NodeFaultT]) -> dict[int, _NodeFaultT]:
-        """Return the faults of *kind* in force that befall *host*, by their indexes."""
+        """Return the active faults of *kind* that affect *host*, by their indexes."""
         return {
             index: fault
             for index, fault in self._in_force.items()

@@ -1,9 +1,9 @@
-"""Nodes that are executables, in any language: a process for each life, on real pipes and in real time.
+"""Nodes that are executables, in any language: one process for each life, on real pipes and in real time.
 
-What a node finds is what Maelstrom gives it, with two exceptions. Each node has a folder of its own, where what it
-writes outlives it. And the environment is the simulator's own with one more variable, by which the processes of a node
-are found (see `Guardian`). In particular nothing is done for programs that forget to flush their output, since under
-Maelstrom nobody does it either.
+A node gets the same surroundings as under Maelstrom, with two exceptions. Each node has its own folder, where its files
+outlive it. And its environment is the simulator's environment plus one variable that marks the processes of the node
+(see `Guardian`). In particular, the simulator does not help programs that forget to flush their output, because
+Maelstrom does not help them either.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .diagnosis import excerpt, why_no_json
 from .hosts import Host, NodeLog
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of the longest line that a node may print."""
+"""The longest line that a node may print, in bytes."""
 
 LOG_LINE_LIMIT: Final = 4096
-"""Bytes of each line of stderr that are kept."""
+"""The number of bytes that are kept of each line of stderr."""
 
 LAST_LINES: Final = 5
-"""Lines of stderr that are shown with a node that ended of itself."""
+"""The number of lines of stderr that are shown for a node that ended by itself."""
 
 STALE: Final = 1.0
-"""Seconds without more of a line after which it is likely that its end will never come."""
+"""Seconds after which an unfinished line probably never ends, if nothing more of it comes."""
 
 _EXCERPT: Final = 80
-"""Bytes of a bad line that are shown, and characters of what is wrong with it."""
+"""The longest excerpt of a bad line, in bytes, and of the error about it, in characters."""
 
 
 class _Printed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A message as a node prints it: the closed schema of Maelstrom, whose network ignores the ``id``."""
+    """A message as a node prints it. Like Maelstrom's, the schema allows no other fields; the ``id`` is ignored."""
 
     src: str
     dest: str
@@ -51,13 +51,14 @@ class _Printed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _FIELDS: Final = ("src", "dest", "body")
-"""Those that are passed on."""
+"""The fields that are passed on."""
 
 _SAFE_DEPTH: Final = 500
-"""Brackets with which a line cannot come near Python's limit of recursion, whatever the order in which they stand."""
+"""Lines with at most this many brackets are safe to decode. They stay far below Python's recursion limit in any order
+of the brackets."""
 
 _MARGIN: Final = 100
-"""Calls of Python that may be on the stack wherever a message is decoded later, and are not here."""
+"""The number of additional Python calls that may be on the stack where the message is decoded again later."""
 
 _decode = msgspec.json.Decoder(_Printed).decode
 _encode = msgspec.json.Encoder().encode
@@ -69,16 +70,16 @@ class ProcessHost(Host):
 
     Args:
       node_id: The id of the node.
-      network: What its messages go through.
-      log: Where to put its stderr.
+      network: Carries the node's messages.
+      log: Receives the node's lines on stderr.
       command: The path of the executable, and its arguments.
-      folder: Where all lives of the node run; made if it is not there.
-      nursery: For the tasks that serve it.
-      traffic: Of the run.
-      guardian: Ends what this process cannot end; None if there is none.
+      folder: The working folder of all lives of the node; created if it does not exist.
+      nursery: Runs the tasks that serve the node.
+      traffic: Measures the output of the run.
+      guardian: Ends the processes that this process cannot end; None to run without one.
     """
 
-    advice = "its process runs: does it read its stdin, and flush its stdout after each line?"
+    advice = "its process is running: does it read its stdin, and flush its stdout after each line?"
 
     def __init__(
         self,
@@ -99,23 +100,23 @@ class ProcessHost(Host):
         self._nursery = nursery
         self._traffic = traffic
         self._guardian = guardian
-        self._child: Child | None = None  # the one that lives
-        self._last: Child | None = None  # it, or the one that lived last
-        self._stdout = LineSplitter(LINE_LIMIT)  # of the last one
-        self._printed_at = 0.0  # when something came from there
+        self._child: Child | None = None  # the process of the current life
+        self._last: Child | None = None  # the process of the current or the last life
+        self._stdout = LineSplitter(LINE_LIMIT)  # splits the stdout of that process
+        self._printed_at = 0.0  # the time of its last output
         self._starting = trio.Lock()
         self._is_closed = False
-        self._rubbish: dict[str, tuple[int, str, int]] = {}  # by its kind: where in the problems, what, how often
+        self._rubbish: dict[str, tuple[int, str, int]] = {}  # by kind: index of the problem, its text, count
 
     async def start(self) -> None:
-        """Begin a life; see `Host.start`. Waits for the end of the one before. If cancelled, there is none.
+        """Begin a life; see `Host.start`. Waits for the end of the previous life. If cancelled, no life begins.
 
         Raises:
-          OSError: if there can be no such process.
+          OSError: if the process cannot be started.
           trio.ClosedResourceError: if this host is closed.
         """
         async with self._starting:
-            self.kill()  # it is to be dead already
+            self.kill()  # the node should be dead already
             if self._last is not None:
                 await self._last.gone.wait()
             self._check_open()
@@ -123,7 +124,7 @@ class ProcessHost(Host):
             child = self._last = await self._open()
             self._nursery.start_soon(self._live, child)
             try:
-                await trio.lowlevel.checkpoint_if_cancelled()  # so that nothing lives that a fault has killed by now
+                await trio.lowlevel.checkpoint_if_cancelled()  # a fault may have killed the node by now
                 self._check_open()
             except BaseException:
                 child.kill()
@@ -143,7 +144,7 @@ class ProcessHost(Host):
             raise trio.ClosedResourceError("the run is over")
 
     def kill(self) -> None:
-        """End this life by SIGKILL; see `Host.kill`. All processes of its group die."""
+        """End this life by SIGKILL; see `Host.kill`. Kills all processes of the group."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -160,7 +161,7 @@ class ProcessHost(Host):
         """Kill the node and wait until its process is gone; see `Host.aclose`."""
         self._is_closed = True
         self.kill()
-        async with self._starting:  # the start that is under way, if there is one
+        async with self._starting:  # wait for a start in progress, if there is one
             if self._last is not None:
                 await self._last.gone.wait()
 
@@ -170,21 +171,21 @@ class ProcessHost(Host):
         if not line:
             return ""
         return (
-            f"it had begun a line on stdout whose end did not come: {excerpt(line)} ({len(line):,} bytes);"
-            " end each message with a newline, and flush after that"
+            f"it had not ended a line on stdout: {excerpt(line)} ({len(line):,} bytes);"
+            " end each message with a newline, then flush"
         )
 
     def pause(self) -> None:
-        """Stop the node by SIGSTOP, and hold what comes and goes; see `Host.pause`.
+        """Stop the node by SIGSTOP, and hold all messages to and from it; see `Host.pause`.
 
-        Also held is what it printed before, if it was not read yet.
+        This includes messages that the node printed before, if they were not read yet.
         """
         super().pause()
         if self._child is not None:
             self._child.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on by SIGCONT; see `Host.resume`."""
+        """Continue the node by SIGCONT; see `Host.resume`."""
         if self._child is not None:
             self._child.signal(signal.SIGCONT)
         super().resume()
@@ -192,10 +193,10 @@ class ProcessHost(Host):
     def _hand_over(self, delivery: Delivery) -> None:
         child = self._child
         if child is not None and not child.put(b'{"id":%d,%b\n' % (delivery.id, delivery.line[1:])):
-            self._condemn("does not read its stdin: more than 64 MiB wait to be written there")
+            self._condemn("does not read its stdin: more than 64 MiB are waiting there")
 
     async def _live(self, child: Child) -> None:
-        """Serve *child* until its end, whether it lives or not."""
+        """Serve *child* until its process has ended, also after its life has ended."""
         try:
             with child.serving:
                 async with trio.open_nursery() as nursery:
@@ -203,10 +204,10 @@ class ProcessHost(Host):
                     nursery.start_soon(self._read_stdout, child)
                     nursery.start_soon(self._read_stderr, child)
                     status = await child.wait()
-                    nursery.cancel_scope.deadline = trio.current_time() + GRACE  # for what it said last
+                    nursery.cancel_scope.deadline = trio.current_time() + GRACE  # time to read its last output
         finally:
             if not await child.aclose():
-                self._note_problem(f"could not be killed in {KILL_TIMEOUT:g} s: process {child.pid} still runs")
+                self._note_problem(f"could not be killed within {KILL_TIMEOUT:g} s: process {child.pid} still runs")
             elif self._guardian is not None:
                 self._guardian.note_end(child.pid)
         if self._child is child:
@@ -214,12 +215,12 @@ class ProcessHost(Host):
             self._note_end(status)
         if nursery.cancel_scope.cancelled_caught:
             self._note_problem(
-                "left something running that is not of its process group, and holds its stdout or stderr"
+                "left a process running outside of its process group, which keeps its stdout or stderr open"
             )
 
     async def _write(self, child: Child) -> None:
         await child.write()
-        await self._expect_end(child, "closed its stdin, though it still runs")
+        await self._expect_end(child, "closed its stdin, although it still runs")
 
     async def _read_stdout(self, child: Child) -> None:
         self._stdout = LineSplitter(LINE_LIMIT)
@@ -227,13 +228,13 @@ class ProcessHost(Host):
         def take(lines: list[bytes], size: int) -> None:
             self._printed_at = trio.current_time()
             for line in lines:
-                if self._child is child:  # what the dead have said is not heard, and they may die of a line
+                if self._child is child:  # ignore lines of a dead node; a line may also end the node
                     self._take(line)
             if self._child is child and self._traffic.add(self.node_id, len(lines), size):
                 self._condemn(f"floods its stdout: {self._flood_in_words()}")
 
         await _read(child.stdout, self._stdout, take)
-        await self._expect_end(child, "closed its stdout, though it still runs")
+        await self._expect_end(child, "closed its stdout, although it still runs")
 
     def _flood_in_words(self) -> str:
         amount, seconds = self._traffic.describe(self.node_id)
@@ -251,14 +252,14 @@ class ProcessHost(Host):
         await _read(child.stderr, LineSplitter(LOG_LINE_LIMIT), take)
 
     async def _expect_end(self, child: Child, otherwise: str) -> None:
-        """Note a problem if the process does not end now."""
+        """Record the problem *otherwise* if the process does not end soon."""
         with trio.move_on_after(GRACE):
             await child.ended.wait()
         if self._child is child and not child.ended.is_set():
             self._note_problem(otherwise)
 
     def _take(self, line: bytes) -> None:
-        """Take a line of the node's stdout."""
+        """Handle a line of the node's stdout."""
         if len(line) > LINE_LIMIT:
             self._refuse("printed a line on stdout that is longer than 16 MiB", line)
             return
@@ -267,14 +268,14 @@ class ProcessHost(Host):
             is_deep = line.count(b"[") + line.count(b"{") > _SAFE_DEPTH
             printed = _decode_below(line, _MARGIN) if is_deep else _decode(line)
         except msgspec.ValidationError as exc:
-            self._refuse("printed a line on stdout that is no message", line, f" ({exc!s:.{_EXCERPT}})")
+            self._refuse("printed a line on stdout that is not a message", line, f" ({exc!s:.{_EXCERPT}})")
         except (ValueError, RecursionError) as exc:
             self._refuse(
                 f"printed a line on stdout that {why_no_json(line, f'{exc}')}", line, f" ({exc!s:.{_EXCERPT}})"
             )
         else:
             if printed.src != self.node_id:
-                self._refuse("printed a message with the src of another", line)
+                self._refuse("printed a message whose src is not its own id", line)
             elif self._network.role(printed.dest) is None:
                 self._refuse("printed a message to a dest that does not exist", line)
             else:
@@ -282,17 +283,17 @@ class ProcessHost(Host):
                 self._send(line if is_plain else _encode({name: getattr(printed, name) for name in _FIELDS}))
 
     def _refuse(self, what: str, line: bytes, why: str = "") -> None:
-        """Note that the node printed a bad line; of those of one kind only the first is shown."""
+        """Record that the node printed a bad line. Only the first bad line of each kind is shown."""
         if what not in self._rubbish:
             self._note_problem(f"{what}: {excerpt(line, _EXCERPT)}{why}")
             self._rubbish[what] = (len(self.problems) - 1, self.problems[-1], 1)
             return
         index, text, count = self._rubbish[what]
         self._rubbish[what] = (index, text, count + 1)
-        self.problems[index] = f"{text}, and {count} more of that kind"
+        self.problems[index] = f"{text}, and {count} more of this kind"
 
     def _condemn(self, what: str) -> None:
-        """Kill the node for what it does."""
+        """Kill the node because of *what* it does."""
         child, self._child = self._child, None
         assert child is not None
         child.kill()
@@ -302,26 +303,26 @@ class ProcessHost(Host):
         self._note_exit(_end_of(status) + self._misplaced(), self._last_words())
 
     def _misplaced(self) -> str:
-        """Return what to say of files that are where the simulator runs, and not where the node does."""
+        """Return a hint if an argument is a file in the simulator's folder, but not in the node's folder."""
         names = [name for name in self._files if not is_file(self._folder / name)]
-        return f"; it runs in a folder of its own: give the absolute path of {names[0]!r}" if names else ""
+        return f"; it runs in its own folder: give the absolute path of {names[0]!r}" if names else ""
 
     def _last_words(self) -> str:
         lines = self.log.last(LAST_LINES)
-        return "".join(f"\n  {line}" for line in ["the last it said on stderr:", *lines]) if lines else ""
+        return "".join(f"\n  {line}" for line in ["its last lines on stderr:", *lines]) if lines else ""
 
 
 async def _read(
     stream: trio.abc.ReceiveStream, splitter: LineSplitter, take: Callable[[list[bytes], int], object]
 ) -> None:
-    """Call *take* with the lines that each read completes, and with its size, until the stream ends."""
+    """Read until the stream ends. After each read, call *take* with the completed lines and the bytes read."""
     async for data in stream:
         take(splitter.receive_data(bytes(data)), len(data))
     take(splitter.receive_eof(), 0)
 
 
 def _decode_below(line: bytes, margin: int) -> _Printed:
-    """Decode *line* with *margin* more calls on the stack, so that it can be decoded anywhere if it can be here."""
+    """Decode *line* with *margin* more calls on the stack, so that decoding it later elsewhere also succeeds."""
     return _decode_below(line, margin - 1) if margin else _decode(line)
 
 
@@ -330,5 +331,5 @@ def _end_of(status: int) -> str:
         return f"exited with status {status}"
     try:
         return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:  # one of the real-time signals, which have no names
+    except ValueError:  # a real-time signal, which has no name
         return f"was killed by signal {-status}"
