@@ -876,7 +876,7 @@ async def test_a_life_that_is_cancelled_while_it_begins_is_none(folder: Path) ->
 
 async def test_what_cannot_be_killed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that does not die, as one of another user's, is given up after a while, and named."""
-    for module in ("_children", "_processes"):
+    for module in ("_system.children", "_cluster.processes"):
         monkeypatch.setattr(f"trio_messenger.sim.{module}.KILL_TIMEOUT", 0.05)
     async with staged(folder, "sleep", "1000") as stage:
         with monkeypatch.context() as patch:
