@@ -21,7 +21,7 @@ from ._sending.sender import FirstMsgId, check_first_msg_id
 from ._serving.process import run_on_stdio
 from ._serving.registration import Registration
 from ._serving.router import MAX_HANDLERS
-from ._serving.service import GRACE, Options, Service
+from ._serving.service import HANDLER_GRACE, NodeOptions, Service
 from .transports import Transport
 
 
@@ -55,7 +55,7 @@ class Node(Registration):
         rpc_timeout: float = RPC_TIMEOUT,
         max_handlers: int = MAX_HANDLERS,
         outbox_limit: int = OUTBOX_LIMIT,
-        grace: float = GRACE,
+        grace: float = HANDLER_GRACE,
         definite_codes: Collection[int] = (),
         envelope_log: int = 0,
         wrap_transport: Callable[[Transport], Transport] | None = None,
@@ -65,7 +65,7 @@ class Node(Registration):
     ) -> None:
         self.stats: Final[Stats] = Stats()
         """This node's counters."""
-        options = Options(
+        options = NodeOptions(
             rpc_timeout=rpc_timeout,
             max_handlers=max_handlers,
             outbox_limit=outbox_limit,

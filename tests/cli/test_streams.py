@@ -166,7 +166,7 @@ async def test_a_file_that_cannot_be_named_in_text_is_shown_as_it_is(folder: Pat
 def test_what_cannot_be_encoded_is_escaped(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """A result is shown as well as it can be."""
     with open(os.dup(1), "w", encoding="ascii") as stream:
-        assert output.Results(stream).put("caf\xe9 \ud800")
+        assert output.ResultsStream(stream).put("caf\xe9 \ud800")
     assert capfdbinary.readouterr().out == b"caf\\xe9 \\ud800\n"
 
 

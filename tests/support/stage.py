@@ -22,7 +22,7 @@ from trio_messenger.sim._determinism.random_streams import Streams
 from trio_messenger.sim._determinism.scheduler import run_virtual
 from trio_messenger.sim._faults.faults import Fault
 from trio_messenger.sim._network.latency_distribution import Latency
-from trio_messenger.sim._network.network import Delivery, Network, Role
+from trio_messenger.sim._network.network import Delivery, Role, SimulatedNetwork
 from trio_messenger.sim._records.journal import Entry, Journal
 from trio_messenger.sim._runaways.guard import BUSY_LIMIT, StuckGuard
 
@@ -43,7 +43,7 @@ class Heard(NamedTuple):
 class Stage:
     """What a script acts on; what is left of it afterwards is looked at."""
 
-    network: Network
+    network: SimulatedNetwork
     journal: Journal
     nemesis: Nemesis
     hosts: dict[str, Host]
@@ -101,7 +101,7 @@ def staged(
     faults: Sequence[Fault] = (),
     nodes: Sequence[str] = (),
     build: Build = Node,
-    make_host: Callable[[str, Network], Host] | None = None,
+    make_host: Callable[[str, SimulatedNetwork], Host] | None = None,
     members: Sequence[str] = (),
     seed: int = 0,
     latency: Latency = Latency(),  # noqa: B008 - a frozen value
@@ -114,7 +114,7 @@ def staged(
     stays there.
     """
     streams, journal = Streams(seed), Journal()
-    network = Network(streams, journal, latency, loss=loss, duplicate=duplicate)
+    network = SimulatedNetwork(streams, journal, latency, loss=loss, duplicate=duplicate)
     clients = Clients(network)
     guard = StuckGuard(BUSY_LIMIT, journal, network.now, lambda _: None)
 

@@ -326,11 +326,11 @@ def test_the_last_lines_do_not_wait_for_a_reader_that_does_not_read(
     writer.end()
     for _ in range(3):
         writer.write(b"unread\n")
-    assert waits == [_stderr.PATIENCE]
+    assert waits == [_stderr.READER_PATIENCE]
     writer.end()
     writer.begin()
     writer.write(b"unread\n")
-    assert waits == [_stderr.PATIENCE] * 2
+    assert waits == [_stderr.READER_PATIENCE] * 2
 
 
 # Whole lines

@@ -27,16 +27,16 @@ from .parsing import (
     workers,
 )
 from .simulator import (
+    DEFAULT_NODES,
     DISTRIBUTIONS,
     LWW_KV_VARIANTS,
     NEMESES,
-    NODES,
     TOPOLOGIES,
     WORKLOADS,
     Fault,
     Latency,
     Options,
-    from_json,
+    fault_from_json,
     numbered,
 )
 
@@ -114,7 +114,7 @@ def _add_cluster(parser: Parser) -> None:
         help="how many nodes: n0, n1 and so on, as Maelstrom names them",
     )
     counts.add_argument(
-        "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(NODES)})"
+        "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(DEFAULT_NODES)})"
     )
     group.add_argument("-n", dest="ids", metavar="ID", action="append", help="one of their ids; given once for each")
     group.add_argument("--nodes-file", type=names_in_file, metavar="FILE", help="a file with their ids, one a line")
@@ -323,7 +323,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
     Raises:
       UsageError: if they make no sense.
     """
-    nodes = _ids(arguments) or (NODES if arguments.node_count is None else numbered(arguments.node_count))
+    nodes = _ids(arguments) or (DEFAULT_NODES if arguments.node_count is None else numbered(arguments.node_count))
     given = {name: getattr(arguments, name) for name in _SAME_NAMES}
     given |= {"latency": _latency(arguments), "concurrency": _concurrency(arguments, len(nodes))}
     try:
@@ -386,6 +386,6 @@ def read_faults(text: str) -> list[Fault]:
 
 def _fault(index: int, value: dict[str, Any]) -> Fault:
     try:
-        return from_json(value)
+        return fault_from_json(value)
     except ValueError as exc:
         raise ValueError(f"fault {index}: {exc}") from None

@@ -111,7 +111,7 @@ def _ways_on(report: Report, folder: Path | None, is_smallest: bool) -> list[tup
     return [*ways, ("command", f"{report.command}")]
 
 
-def as_json(report: Report, folder: Path | None) -> dict[str, Any]:
+def report_as_json(report: Report, folder: Path | None) -> dict[str, Any]:
     """Return a run's results for a program: the contents of ``results.json``, and more."""
     return {
         **report.results,

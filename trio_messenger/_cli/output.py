@@ -23,7 +23,7 @@ _COLOURS: Final = {"green": 32, "red": 31, "yellow": 33}
 
 
 @final
-class Results:
+class ResultsStream:
     """The destination of results, while they can be written there.
 
     Args:
@@ -69,18 +69,18 @@ def _discard(stream: TextIO) -> None:
             stream.close()
 
 
-_results: Final[contextvars.ContextVar[Results | None]] = contextvars.ContextVar("results", default=None)
+_results: Final[contextvars.ContextVar[ResultsStream | None]] = contextvars.ContextVar("results", default=None)
 
 
-def results() -> Results:
+def results() -> ResultsStream:
     """Return the destination of results: the stream of `results_to`, or stdout."""
-    return _results.get() or Results(sys.stdout)
+    return _results.get() or ResultsStream(sys.stdout)
 
 
 @contextlib.contextmanager
-def results_to(stream: TextIO | None) -> Iterator[Results]:
+def results_to(stream: TextIO | None) -> Iterator[ResultsStream]:
     """While inside, send results to *stream*."""
-    token = _results.set(Results(stream))
+    token = _results.set(ResultsStream(stream))
     try:
         yield results()
     finally:

@@ -8,7 +8,7 @@ from typing import Final
 
 from .arguments import add_logs
 from .ending import STATUSES, concluding
-from .outcome import as_json, put_json, tell_and_keep
+from .outcome import put_json, report_as_json, tell_and_keep
 from .output import Console, put
 from .parsing import Parser
 from .progress import run_and_tell
@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if subject.is_virtual:
         comparison = _SAME if is_same else _difference(arguments.folder, report)
     if arguments.json:
-        put_json({**as_json(report, None), "same-run": is_same})
+        put_json({**report_as_json(report, None), "same-run": is_same})
         Console().say(comparison)
     else:
         tell_and_keep(report, None)

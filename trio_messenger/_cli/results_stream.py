@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from .output import Results, results_to
+from .output import ResultsStream, results_to
 from .simulator import Forgiving, fill_standard_descriptors, take_descriptor_1
 
 
 @contextlib.contextmanager
-def results_apart() -> Iterator[Results]:
+def results_apart() -> Iterator[ResultsStream]:
     """While inside, only `put` writes to the original stdout; all other output goes to stderr.
 
     If stdout is the process's own, descriptor 1 leads to stderr for the rest of the process, since processes that nodes

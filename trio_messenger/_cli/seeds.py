@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .ending import CRASH, STATUSES
-from .outcome import as_json, keep, put_json, tell_and_keep, time_name
+from .outcome import keep, put_json, report_as_json, tell_and_keep, time_name
 from .output import Console, Ticker, put
 from .simulator import NOT_THE_SEED, VERDICTS, CampaignReport, Options, Report, SeedResult, run_campaign, with_seed
 from .subject import Subject, find_subject
@@ -37,7 +37,7 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
             "planned": campaign.planned,
             "warnings": campaign.warnings,
             "seeds": list(map(_as_json, campaign.results)),
-            "first-failure": None if first is None else as_json(first, folder),
+            "first-failure": None if first is None else report_as_json(first, folder),
         }
 
     if first is not None:

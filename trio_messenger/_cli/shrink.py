@@ -11,10 +11,10 @@ from typing import Any, Final
 import attrs
 
 from .ending import STATUSES, concluding
-from .outcome import as_json, check_store, keep, tell_and_keep
+from .outcome import check_store, keep, report_as_json, tell_and_keep
 from .output import Console, Ticker, put
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, folder
-from .simulator import BUDGET, DoesNotFail, Fault, Shrunk, describe, shrink, to_json, when
+from .simulator import SHRINK_BUDGET, DoesNotFail, Fault, Shrunk, describe, fault_to_json, shrink, when
 from .stored import load_run, store_of
 
 _DESCRIPTION: Final = """\
@@ -42,9 +42,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--budget",
         type=count(GREATEST_WHOLE),
-        default=BUDGET,
+        default=SHRINK_BUDGET,
         metavar="N",
-        help=f"the largest number of runs to make (default: {BUDGET})",
+        help=f"the largest number of runs to make (default: {SHRINK_BUDGET})",
     )
     parser.add_argument(
         "--store", type=folder, metavar="DIR", help="save the smallest run there (default: next to the first run)"
@@ -86,8 +86,13 @@ def _run(arguments: argparse.Namespace) -> int:
         put("\n".join(_in_words(found, count)))
 
     def in_json(folder: Path | None) -> dict[str, Any]:
-        smallest = [to_json(fault) for fault in found.faults]
-        return {**as_json(report, folder), "smallest": smallest, "runs": found.runs, "minimal?": found.is_minimal}
+        smallest = [fault_to_json(fault) for fault in found.faults]
+        return {
+            **report_as_json(report, folder),
+            "smallest": smallest,
+            "runs": found.runs,
+            "minimal?": found.is_minimal,
+        }
 
     keep_it = partial(keep, report, store, f"{options.seed}-shrunk", replace=True)
     tell_and_keep(report, keep_it, in_json=in_json if arguments.json else None, is_smallest=found.is_minimal)

@@ -23,12 +23,17 @@ from ..sim._cluster.cluster import SetUpError as SetUpError
 from ..sim._faults.faults import (
     Fault as Fault,
     describe as describe,
-    from_json as from_json,
-    to_json as to_json,
+    fault_from_json as fault_from_json,
+    fault_to_json as fault_to_json,
     when as when,
 )
 from ..sim._faults.schedules import NEMESES as NEMESES
-from ..sim._faults.shrinking import BUDGET as BUDGET, DoesNotFail as DoesNotFail, Shrunk as Shrunk, shrink as shrink
+from ..sim._faults.shrinking import (
+    SHRINK_BUDGET as SHRINK_BUDGET,
+    DoesNotFail as DoesNotFail,
+    Shrunk as Shrunk,
+    shrink as shrink,
+)
 from ..sim._judging.command_lines import folder_command as folder_command
 from ..sim._judging.report import (
     NOT_THE_SEED as NOT_THE_SEED,
@@ -39,7 +44,7 @@ from ..sim._judging.report import (
 from ..sim._judging.store import Stored as Stored, load as load, load_journal as load_journal, save as save
 from ..sim._network.latency_distribution import DISTRIBUTIONS as DISTRIBUTIONS, Latency as Latency
 from ..sim._records.journal import Entry as Entry
-from ..sim._runs.options import NODES as NODES, Options as Options, numbered as numbered
+from ..sim._runs.options import DEFAULT_NODES as DEFAULT_NODES, Options as Options, numbered as numbered
 from ..sim._runs.real_time import SPREAD as SPREAD, check_faults as check_faults, run_executables as run_executables
 from ..sim._runs.run import MakeHost as MakeHost, Run as Run
 from ..sim._services import LWW_KV_VARIANTS as LWW_KV_VARIANTS

@@ -10,7 +10,7 @@ import attrs
 
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
-from .outcome import as_json, check_store, keep, put_json, tell_and_keep, time_name
+from .outcome import check_store, keep, put_json, report_as_json, tell_and_keep, time_name
 from .output import Console, put
 from .parsing import Parser, UsageError
 from .progress import run_and_tell
@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     report = run_and_tell(subject, options, arguments)
     name, replace = (f"{options.seed}", True) if subject.is_virtual else (time_name(), False)
     keep_it = None if arguments.no_store else partial(keep, report, arguments.store, name, replace=replace)
-    tell_and_keep(report, keep_it, in_json=partial(as_json, report) if arguments.json else None)
+    tell_and_keep(report, keep_it, in_json=partial(report_as_json, report) if arguments.json else None)
     return STATUSES[report.valid]
 
 

@@ -57,7 +57,7 @@ from .workers import Workers
 
 _log = logging.getLogger("trio_messenger")
 
-GRACE: Final = 1.0
+HANDLER_GRACE: Final = 1.0
 """Seconds that handlers have to end after the last message came in."""
 
 PATIENCE: Final = 8
@@ -77,7 +77,7 @@ def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: C
 
 @final
 @attrs.frozen(kw_only=True)
-class Options:
+class NodeOptions:
     """What `Node` was given; described there."""
 
     rpc_timeout: float = attrs.field(validator=lambda _, __, seconds: check_timeout(seconds))
@@ -97,7 +97,7 @@ class Options:
 class Service:
     """The parts of one node, wired to each other."""
 
-    def __init__(self, stats: Stats, options: Options) -> None:
+    def __init__(self, stats: Stats, options: NodeOptions) -> None:
         self.log = EnvelopeLog(options.envelope_log, self.wall_time)
         self.outbox = Outbox(options.outbox_limit)
         self.sender = Sender(self.outbox, stats, self.log)

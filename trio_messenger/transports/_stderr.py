@@ -25,7 +25,7 @@ from ._descriptors import Descriptor, cut, is_same_channel
 LIMIT: Final = 1024 * 1024
 """Bytes that may wait for the reader: about 10,000 log lines, so that a slow reader loses none."""
 
-PATIENCE: Final = 0.5
+READER_PATIENCE: Final = 0.5
 """Seconds to wait for a reader that reads nothing, before a node runs and after it has ended. This is short, since the
 process must still end within the time that a supervisor gives it."""
 
@@ -49,7 +49,7 @@ class LogWriter:
         os.register_at_fork(after_in_child=self._start_empty)
 
     def _start_empty(self) -> None:
-        self._patience = PATIENCE  # seconds to wait for the reader; 0 while a node runs, since a node must not wait
+        self._patience = READER_PATIENCE  # seconds to wait for the reader; 0 while a node runs, as it must not wait
         self._incoming: deque[bytes] = deque()  # any thread may append; all other fields change under the lock only
         self._lock = threading.Lock()
         self._tail = b""  # the beginning of a line that must wait for its end
@@ -88,7 +88,7 @@ class LogWriter:
         self._whole_lines = False
         self._incoming.append(b"")  # so that an unfinished line goes out as well
         self._work()
-        self._patience = PATIENCE
+        self._patience = READER_PATIENCE
         self._wait_for_reader()
 
     def close(self) -> None:

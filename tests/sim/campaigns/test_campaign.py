@@ -396,7 +396,7 @@ def test_child_keeps_the_standard_descriptors_for_its_parent(
 
 async def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that neither dies with its input nor of anything else has a time of grace, and then no choice."""
-    monkeypatch.setattr(interpreters, "GRACE", 0.1)
+    monkeypatch.setattr(interpreters, "INTERPRETER_GRACE", 0.1)
     monkeypatch.setattr(interpreters, "_BOOTSTRAP", "import sys, time; {path!r}; time.sleep(1000)")
     async with open_interpreter() as interpreter:
         process = interpreter._process

@@ -15,7 +15,7 @@ from trio_messenger.sim._cluster.hosts import Host, NodeLog
 from trio_messenger.sim._cluster.in_process import EPOCH
 from trio_messenger.sim._faults.faults import ClockSkew, Fault, Kill, Partition, Pause, SlowLinks
 from trio_messenger.sim._network.latency_distribution import Latency
-from trio_messenger.sim._network.network import Delivery, Network
+from trio_messenger.sim._network.network import Delivery, SimulatedNetwork
 
 NODES = ("n1", "n2")
 
@@ -275,7 +275,7 @@ def test_a_node_that_is_killed_while_it_comes_up_is_not_to_blame() -> None:
 class SlowHost(Host):
     """Runs a node that answers nothing but init, and takes a second to start, as a process may."""
 
-    def __init__(self, node_id: str, network: Network) -> None:
+    def __init__(self, node_id: str, network: SimulatedNetwork) -> None:
         super().__init__(node_id, network, NodeLog(node_id))
 
     async def start(self) -> None:

@@ -39,7 +39,7 @@ from trio_messenger.sim._cluster.hosts import NodeLog
 from trio_messenger.sim._cluster.processes import LOG_LINE_LIMIT, ProcessHost
 from trio_messenger.sim._determinism.random_streams import Streams
 from trio_messenger.sim._judging.judgement import judge, warnings
-from trio_messenger.sim._network.network import Network
+from trio_messenger.sim._network.network import SimulatedNetwork
 from trio_messenger.sim._runaways.traffic import Traffic
 from trio_messenger.sim._runs.real_time import check_faults, process_hosts, run_real
 from trio_messenger.sim._runs.run import Run
@@ -162,7 +162,7 @@ class Stage:
     """A node named n1 on a network of its own; the test is its client, c1."""
 
     host: ProcessHost
-    network: Network
+    network: SimulatedNetwork
     received: list[Message] = attrs.field(factory=list)
 
     def send(self, body: Body, dest: str = "n1") -> None:
@@ -187,7 +187,7 @@ async def staged(folder: Path, *command: str, burst: int = 10**9) -> AsyncIterat
     """Start *command* as a node."""
     program, *arguments = command
     async with trio.open_nursery() as nursery:
-        network = Network(Streams(0), Journal(), Latency())
+        network = SimulatedNetwork(Streams(0), Journal(), Latency())
         network.start()
         nursery.start_soon(network.run)
         host = ProcessHost(
@@ -600,7 +600,7 @@ async def test_what_was_read_does_not_wait_to_be_written(folder: Path, monkeypat
 @pytest.mark.parametrize("stream", ["stdin", "stdout"])
 async def test_a_node_that_closes_a_pipe_is_named(folder: Path, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that can no longer hear, or be heard, though it runs, has a problem."""
-    monkeypatch.setattr("trio_messenger.sim._cluster.processes.GRACE", 0.05)
+    monkeypatch.setattr("trio_messenger.sim._cluster.processes.PIPE_GRACE", 0.05)
     async with staged(folder, *WRONG, f"closes-{stream}") as stage:
         await stage.init()
         while stage.host.problems == []:  # it may not have closed it yet
@@ -620,7 +620,7 @@ async def test_what_a_node_started_ends_with_it(folder: Path) -> None:
 
 async def test_what_is_left_running_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What left the node's group of processes is not killed with it, but the node's end does not wait for it."""
-    monkeypatch.setattr("trio_messenger.sim._cluster.processes.GRACE", 0.05)
+    monkeypatch.setattr("trio_messenger.sim._cluster.processes.PIPE_GRACE", 0.05)
     async with staged(folder, *WRONG, "leaves-something") as stage:
         await until(lambda: len(stage.host.problems) == 2)
         assert stage.host.problems == [

@@ -24,8 +24,8 @@ from trio_messenger.sim._faults.faults import (
     Reordering,
     SlowLinks,
     describe,
-    from_json,
-    to_json,
+    fault_from_json,
+    fault_to_json,
     when,
 )
 from trio_messenger.sim.strategies import fault_schedules
@@ -52,28 +52,28 @@ def test_there_is_one_of_each() -> None:
 @pytest.mark.parametrize("fault", ONE_OF_EACH, ids=lambda fault: fault.kind)
 def test_a_fault_comes_back_from_json(fault: Fault) -> None:
     """A fault that was saved as JSON text is the same after it was read, one without an end as well."""
-    assert from_json(json.loads(json.dumps(to_json(fault), allow_nan=False))) == fault
+    assert fault_from_json(json.loads(json.dumps(fault_to_json(fault), allow_nan=False))) == fault
 
 
 @given(fault_schedules(["n1", "n2", "n3"]))
 def test_every_schedule_comes_back_from_json(faults: list[Fault]) -> None:
     """So does every schedule that Hypothesis can think of."""
-    text = json.dumps([to_json(fault) for fault in faults], allow_nan=False)
-    assert [from_json(value) for value in json.loads(text)] == faults
+    text = json.dumps([fault_to_json(fault) for fault in faults], allow_nan=False)
+    assert [fault_from_json(value) for value in json.loads(text)] == faults
 
 
 def test_the_form_of_the_file() -> None:
     """A fault is an object of its kind and its fields; one that lasts to the end has null for its end."""
     loss = {"kind": "loss", "at": 2, "until": None, "links": [["nodes", "nodes"]], "rate": 0.5}
-    assert list(to_json(Loss(at=2, rate=0.5)).items()) == list(loss.items())
-    assert to_json(Kill(until=3, nodes=["n1"])) == {"kind": "kill", "at": 0, "until": 3, "nodes": ["n1"]}
+    assert list(fault_to_json(Loss(at=2, rate=0.5)).items()) == list(loss.items())
+    assert fault_to_json(Kill(until=3, nodes=["n1"])) == {"kind": "kill", "at": 0, "until": 3, "nodes": ["n1"]}
 
 
 def test_what_a_file_leaves_out_is_as_in_python() -> None:
     """Fields with a default may be missing, in a file as in Python."""
-    assert from_json({"kind": "partition"}) == Partition(at=0, until=math.inf, links=BETWEEN_NODES)
-    assert from_json({"kind": "slow"}) == SlowLinks(factor=10, extra=0)
-    assert from_json({"kind": "reorder", "rate": 1}) == Reordering(rate=1, seconds=0.1)
+    assert fault_from_json({"kind": "partition"}) == Partition(at=0, until=math.inf, links=BETWEEN_NODES)
+    assert fault_from_json({"kind": "slow"}) == SlowLinks(factor=10, extra=0)
+    assert fault_from_json({"kind": "reorder", "rate": 1}) == Reordering(rate=1, seconds=0.1)
 
 
 def test_when_in_words() -> None:
@@ -105,7 +105,7 @@ def test_when_in_words() -> None:
 def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> None:
     """What is no fault is a ValueError that names what is wrong; a misspelt field is not passed over."""
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        from_json(value)
+        fault_from_json(value)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from trio_messenger.sim._faults.faults import (
     Reordering,
     SlowLinks,
     describe,
-    from_json,
-    to_json,
+    fault_from_json,
+    fault_to_json,
 )
 from trio_messenger.sim._faults.schedules import NEMESES, make_schedule
 
@@ -83,7 +83,7 @@ def test_each_kind_makes_its_records(kind: str) -> None:
     assert {fault.kind for fault in faults} == {RECORDS.get(kind, kind)}
     rounds = {fault.at for fault in faults}
     assert len(rounds) == pytest.approx(500, rel=0.15)
-    assert [from_json(to_json(fault)) for fault in faults] == faults
+    assert [fault_from_json(fault_to_json(fault)) for fault in faults] == faults
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:

@@ -148,7 +148,7 @@ def test_where_nothing_can_be_tried_there_is_no_command(here: Path, monkeypatch:
     """No Python to try it with, one that takes too long, or no current folder."""
     name = ("--node", "nodes_here:slow")
     (here / "nodes_here.py").write_text("import time; time.sleep(1000)")
-    monkeypatch.setattr(naming, "PATIENCE", 0.01)
+    monkeypatch.setattr(naming, "TRIAL_PATIENCE", 0.01)
     assert not can_be_found(name)
     monkeypatch.setattr(sys, "executable", str(here / "no-python"))
     assert not can_be_found(("--node", "nodes_here:other"))

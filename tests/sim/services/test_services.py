@@ -27,7 +27,7 @@ from trio_messenger import (
     RpcError,
     TimestampOracle,
 )
-from trio_messenger.sim._services import LWW_KV_VARIANTS, SERVICES, Service
+from trio_messenger.sim._services import LWW_KV_VARIANTS, SERVICES, SimulatedService
 
 MERGING = "lww-kv, merging"
 
@@ -39,7 +39,7 @@ KV = [*CONVERGING, LWW_KV]
 MAKERS = {**SERVICES, MERGING: LWW_KV_VARIANTS["merging"]}
 
 
-def make(name: str, seed: int = 0) -> Service:
+def make(name: str, seed: int = 0) -> SimulatedService:
     return MAKERS[name](Random(seed))
 
 
@@ -48,7 +48,7 @@ def id_of(name: str) -> str:
     return name.partition(",")[0]
 
 
-def asked(service: Service, src: str, body: Body) -> Body:
+def asked(service: SimulatedService, src: str, body: Body) -> Body:
     """Return the reply to *body*, which is there and has none of the fields that are the network's."""
     reply = service.handle(src, body)
     assert reply is not None
@@ -56,7 +56,7 @@ def asked(service: Service, src: str, body: Body) -> Body:
     return reply
 
 
-def read(service: Service, src: str, key: Any) -> Any:
+def read(service: SimulatedService, src: str, key: Any) -> Any:
     """Return what *src* reads, ``"none"`` if there is no such key."""
     reply = asked(service, src, {"type": "read", "key": key})
     if reply["type"] == "error":
@@ -67,11 +67,11 @@ def read(service: Service, src: str, key: Any) -> Any:
     return reply["value"]
 
 
-def write(service: Service, src: str, key: Any, value: Any) -> None:
+def write(service: SimulatedService, src: str, key: Any, value: Any) -> None:
     assert asked(service, src, {"type": "write", "key": key, "value": value}) == {"type": "write_ok"}
 
 
-def cas(service: Service, src: str, key: Any, expected: Any, value: Any, **more: Any) -> Any:
+def cas(service: SimulatedService, src: str, key: Any, expected: Any, value: Any, **more: Any) -> Any:
     """Return 0 if it succeeded, else the code of the error."""
     reply = asked(service, src, {"type": "cas", "key": key, "from": expected, "to": value, **more})
     return reply["code"] if reply["type"] == "error" else {"cas_ok": 0}[reply["type"]]
@@ -539,7 +539,7 @@ def test_a_change_is_made_to_the_newest_state() -> None:
     assert set(codes) == {20, 22}
 
 
-def newest(service: Service, key: Any) -> Any:
+def newest(service: SimulatedService, key: Any) -> Any:
     """Return the newest value of *key*, read by a node that has just changed something else."""
     write(service, "n9", "other", "changed")
     return read(service, "n9", key)
@@ -596,7 +596,7 @@ class Scripted(Random):
         return {"a": 0.0, "b": 0.5}[next(self._draws)]
 
 
-def scripted(*draws: str) -> Service:
+def scripted(*draws: str) -> SimulatedService:
     """Return a merging lww-kv that draws these: source, destination and server, for each request."""
     return MAKERS[MERGING](Scripted("".join(draws)))
 
@@ -617,7 +617,7 @@ def test_replicas_never_merge() -> None:
 def test_half_of_all_reads_miss_a_key_forever(number: int) -> None:
     """After one write each read finds the key or not, as if a coin were thrown, however much later it comes."""
 
-    def run(service: Service) -> Any:
+    def run(service: SimulatedService) -> Any:
         write(service, "n1", "x", 1)
         return [read(service, "n1", "x") for _ in range(number)][-1]
 
@@ -692,7 +692,7 @@ def test_the_later_stamp_wins() -> None:
     assert read(service, "n1", "x") == "of 1"
 
 
-def settled(service: Service, key: Any) -> Any:
+def settled(service: SimulatedService, key: Any) -> Any:
     """Return what is read of *key* after many reads, when all further ones agree."""
     for _ in range(60):
         read(service, "n9", key)
@@ -730,14 +730,14 @@ def test_a_merge_looks_at_what_is_new_only() -> None:
     assert calls(1000) == calls(1) > 0
 
 
-def outcomes(run: Callable[[Service], Any]) -> Counter[Any]:
+def outcomes(run: Callable[[SimulatedService], Any]) -> Counter[Any]:
     return Counter(run(make(MERGING, seed)) for seed in range(500))
 
 
 def test_acknowledged_writes_can_vanish() -> None:
     """Of two writes, one after the other, the later can lose; with seed 1 it does."""
 
-    def run(service: Service) -> Any:
+    def run(service: SimulatedService) -> Any:
         write(service, "n1", "x", "earlier")
         write(service, "n1", "x", "later")
         return settled(service, "x")
@@ -751,7 +751,7 @@ def test_acknowledged_writes_can_vanish() -> None:
 def test_a_written_key_may_not_be_there() -> None:
     """A read right after an acknowledged write can find no key; it is the same node that asks."""
 
-    def run(service: Service) -> Any:
+    def run(service: SimulatedService) -> Any:
         write(service, "n1", "x", 1)
         return read(service, "n1", "x")
 
@@ -763,7 +763,7 @@ def test_a_written_key_may_not_be_there() -> None:
 def test_a_compare_and_set_can_succeed_twice() -> None:
     """Both of two nodes may take the same step, of which a lock or a counter would know nothing."""
 
-    def run(service: Service) -> Any:
+    def run(service: SimulatedService) -> Any:
         write(service, "n1", "x", 0)
         settled(service, "x")
         return cas(service, "n1", "x", 0, 1), cas(service, "n2", "x", 0, 2)
@@ -840,7 +840,7 @@ def test_old_values_are_not_kept(name: str) -> None:
 class Direct:
     """A caller next to the service: each request takes a millisecond there and one back."""
 
-    def __init__(self, service: Service, src: str, random: Random) -> None:
+    def __init__(self, service: SimulatedService, src: str, random: Random) -> None:
         self.id, self.random = src, random
         self._service = service
 

@@ -39,7 +39,7 @@ MakeRun: TypeAlias = Callable[[Options, tuple[str, ...]], Report]
 """Makes a run of the node that the arguments name, such as ``("--node", "broadcast")``. It must be a top-level function
 of a module: a child imports it by its name."""
 
-GRACE: Final = 5.0
+INTERPRETER_GRACE: Final = 5.0
 """Seconds that a child gets to end by itself before it is killed; a child that is still starting needs them."""
 
 _CHUNK: Final = 65536
@@ -159,7 +159,7 @@ async def open_interpreter(*, hash_seed: int | None = None) -> AsyncIterator[Int
 
 async def _end(process: trio.Process) -> None:
     await _pipe(process.stdin).aclose()
-    with trio.move_on_after(GRACE):
+    with trio.move_on_after(INTERPRETER_GRACE):
         await process.wait()
     if process.returncode is None:
         process.kill()

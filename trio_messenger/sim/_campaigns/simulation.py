@@ -19,7 +19,7 @@ from .._judging.judgement import judge
 from .._judging.naming import name_of
 from .._judging.report import Report
 from .._network.latency_distribution import Distribution, Latency
-from .._network.network import Network
+from .._network.network import SimulatedNetwork
 from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching
 from .._runs.options import Options
@@ -155,7 +155,9 @@ def conduct(
 ) -> Run:
     """Make a run, to be judged; see `run_simulation`."""
 
-    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, streams: Streams) -> Host:
+    def make_host(
+        node_id: str, network: SimulatedNetwork, log: NodeLog, nursery: trio.Nursery, streams: Streams
+    ) -> Host:
         return InProcessHost(node_id, network, log, build, nursery, streams, guard)
 
     run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)

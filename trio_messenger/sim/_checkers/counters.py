@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from .._records.history import History, Op
 from . import Results
-from .values import identity, mention
+from .values import mention, value_key
 
 Ranges: TypeAlias = list[tuple[int, int]]
 """A set of integers as ranges that include both ends: in ascending order, with a gap between any two."""
@@ -40,7 +40,7 @@ def counters(history: History) -> Results:
     errors = [mention(read, value=read.value) for read in reads if not _is_in(read.value, acceptable)]
     last = {read.node: read.value for read in reads if read.node is not None}
     return {
-        "valid?": not errors and len(set(map(identity, last.values()))) <= 1,
+        "valid?": not errors and len(set(map(value_key, last.values()))) <= 1,
         "errors": errors,
         "final-reads": [read.value for read in reads],
         "acceptable": [list(each) for each in acceptable],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._records.history import History, Op, Operation
 from . import Results
-from .values import identity, mention
+from .values import mention, value_key
 
 
 def echo(history: History) -> Results:
@@ -23,7 +23,7 @@ def echo(history: History) -> Results:
 
 
 def _is_right(operation: Operation, end: Op) -> bool:
-    return end.type == "info" or (end.type == "ok" and identity(end.value) == identity(operation.invocation.value))
+    return end.type == "info" or (end.type == "ok" and value_key(end.value) == value_key(operation.invocation.value))
 
 
 def _mismatch(operation: Operation, end: Op) -> Results:

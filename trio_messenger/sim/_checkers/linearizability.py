@@ -30,9 +30,9 @@ import attrs
 
 from .._records.history import History, Op, Operation
 from . import Valid
-from .values import identity
+from .values import value_key
 
-BUDGET: Final = 3_000_000
+SEARCH_BUDGET: Final = 3_000_000
 """The number of configurations that a search may visit: about 10 to 20 seconds and less than a gigabyte."""
 
 State: TypeAlias = Hashable
@@ -103,9 +103,9 @@ class CasRegisters(Model):
         """Return the value of the register after *operation*; see `Model.step`."""
         _, argument = operation.invocation.value
         if operation.f == "write":
-            return identity(argument)
+            return value_key(argument)
         if operation.f == "cas":
-            expected, new = map(identity, argument)
+            expected, new = map(value_key, argument)
             if state == expected:
                 return new
             return state if operation.outcome == "info" else IMPOSSIBLE
@@ -117,7 +117,7 @@ class CasRegisters(Model):
 
     def key(self, operation: Operation) -> Hashable:
         """Return the key of the register."""
-        return identity(operation.invocation.value[0])
+        return value_key(operation.invocation.value[0])
 
     def describe(self, state: State) -> str:
         """Return the value in words, or ``absent``."""
@@ -127,7 +127,7 @@ class CasRegisters(Model):
 def _read_by(operation: Operation) -> State:
     assert operation.completion is not None  # only an ok operation has a result
     value = operation.completion.value[1]
-    return None if value is None else identity(value)
+    return None if value is None else value_key(value)
 
 
 @final
@@ -161,7 +161,7 @@ class Linearizability:
     """The keys of the objects whose search used up its budget."""
 
 
-def linearizable(history: History, model: Model, *, budget: int = BUDGET) -> Linearizability:
+def linearizable(history: History, model: Model, *, budget: int = SEARCH_BUDGET) -> Linearizability:
     """Judge whether *history* is linearizable.
 
     The search ignores failed operations: they did not happen. An operation that ended as ``info``, or did not end, may

@@ -36,7 +36,7 @@ import attrs
 from .._records.history import History, Op
 from . import Results, Valid
 from .quantiles import quantiles
-from .values import Identity, identities, identity, in_order, mention, original
+from .values import ValueKey, in_order, mention, original, value_key, value_keys
 
 POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
 """The quantiles of latencies in the results."""
@@ -119,16 +119,16 @@ class _Walk:
     """One pass through the history, to find when elements were known, and wrong elements in reads."""
 
     def __init__(self, add: str, read: str) -> None:
-        self.elements: dict[Identity, _Element] = {}  # in the order of their adds
+        self.elements: dict[ValueKey, _Element] = {}  # in the order of their adds
         self.reads: list[tuple[Op, Op]] = []  # the ok reads: invocation and completion
-        self.duplicated: dict[Identity, int] = {}
-        self.unexpected: set[Identity] = set()
-        self.missing: dict[str, set[Identity]] = {}  # by node: the elements that its last final read lacks
-        self.late: dict[str, set[Identity]] = {}  # by node: those that only an earlier final read lacks
+        self.duplicated: dict[ValueKey, int] = {}
+        self.unexpected: set[ValueKey] = set()
+        self.missing: dict[str, set[ValueKey]] = {}  # by node: the elements that its last final read lacks
+        self.late: dict[str, set[ValueKey]] = {}  # by node: those that only an earlier final read lacks
         self._add = add
         self._read = read
         self._begun: dict[int, Op] = {}
-        self._unknown: set[Identity] = set()
+        self._unknown: set[ValueKey] = set()
 
     def step(self, op: Op) -> None:
         if op.type == "invoke":
@@ -138,18 +138,18 @@ class _Walk:
         elif op.type == "ok":
             begun = self._begun[op.process]
             if op.f == self._add:
-                self._know({identity(begun.value)}, op)
+                self._know({value_key(begun.value)}, op)
             elif op.f == self._read:
                 self.reads.append((begun, op))
-                self._see(identities(op.value), op)
+                self._see(value_keys(op.value), op)
 
     def _begin_add(self, op: Op) -> None:
-        element = identity(op.value)
+        element = value_key(op.value)
         if element not in self.elements:
             self.elements[element] = _Element(op.value, op.index)
             self._unknown.add(element)
 
-    def _know(self, elements: set[Identity], op: Op) -> None:
+    def _know(self, elements: set[ValueKey], op: Op) -> None:
         for element in elements & self._unknown:
             self.elements[element].known = op
             self._unknown.discard(element)
@@ -181,7 +181,7 @@ def _find_last_reads(walk: _Walk) -> None:
             element = awaited.pop()
             no_present.discard(element)
             no_absent.discard(element)
-        seen = set(identities(end.value))
+        seen = set(value_keys(end.value))
         for element in no_present & seen:
             if elements[element].added < end.index:
                 elements[element].last_present = begun
@@ -194,10 +194,10 @@ def _find_last_reads(walk: _Walk) -> None:
 
 def _find_what_nodes_lack(walk: _Walk) -> None:
     """Find the elements that each node's final reads lack although they were known when the read began."""
-    final: dict[str, list[set[Identity]]] = {}
+    final: dict[str, list[set[ValueKey]]] = {}
     for begun, end in sorted(walk.reads, key=lambda read: read[0].index):
         if begun.final and begun.node is not None:
-            unseen = walk.elements.keys() - set(identities(end.value))
+            unseen = walk.elements.keys() - set(value_keys(end.value))
             lacked = {element for element in unseen if walk.elements[element].is_known_before(begun)}
             final.setdefault(begun.node, []).append(lacked)
     for node, (*earlier, last) in final.items():
@@ -234,7 +234,7 @@ def _results(walk: _Walk) -> Results:
         "worst-stale": [_described(each, "stable-latency") for each in _worst(stale)],
         **{name: found for name, found in (latencies | evidence).items() if found},
         "duplicated-count": len(walk.duplicated),
-        "duplicated": [[each, walk.duplicated[identity(each)]] for each in in_order(map(original, walk.duplicated))],
+        "duplicated": [[each, walk.duplicated[value_key(each)]] for each in in_order(map(original, walk.duplicated))],
         **_listed("unexpected", [original(element) for element in walk.unexpected]),
     }
 
@@ -249,7 +249,7 @@ def _listed(name: str, values: list[Any]) -> Results:
     return {f"{name}-count": len(values), name: in_order(values)}
 
 
-def _by_node(elements: dict[str, set[Identity]]) -> Results:
+def _by_node(elements: dict[str, set[ValueKey]]) -> Results:
     return {node: in_order(map(original, some)) for node, some in elements.items() if some}
 
 

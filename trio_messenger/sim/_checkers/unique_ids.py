@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .._records.history import History
 from . import Results
-from .values import identities, original
+from .values import original, value_keys
 
 WORST: Final = 48
 """The number of duplicated ids that are listed, the most frequent ones; the same as in Jepsen."""
@@ -29,7 +29,7 @@ def unique_ids(history: History) -> Results:
     operations = history.operations("generate")
     ids = [each.completion.value for each in operations if each.completion is not None and each.outcome == "ok"]
     # most_common is a stable sort: equally frequent ids stay in the order of their requests.
-    duplicated = [(each, times) for each, times in Counter(identities(ids)).most_common() if times > 1]
+    duplicated = [(each, times) for each, times in Counter(value_keys(ids)).most_common() if times > 1]
     return {
         "valid?": not duplicated,
         "attempted-count": len(operations),

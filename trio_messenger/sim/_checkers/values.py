@@ -1,7 +1,7 @@
 """JSON values and operations in checkers: how to compare them, sort them, and mention them in results.
 
 In Python ``True``, ``1`` and ``1.0`` are equal, and a list cannot be an element of a set. So checkers compare the
-`identity` of values, which is based on `canonical`.
+`value_key` of values, which is based on `canonical`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any, Final, TypeAlias
 from .._records.canonical import as_json, canonical, from_json
 from .._records.history import Op
 
-Identity: TypeAlias = int | str | bytes
+ValueKey: TypeAlias = int | str | bytes
 """Represents a value in sets and dicts: an integer or string represents itself, any other value is its JSON text."""
 
 _PLAIN: Final[set[type]] = {int, str}
 
 
-def identity(value: Any) -> Identity:
-    """Return the identity of *value*."""
+def value_key(value: Any) -> ValueKey:
+    """Return the key of *value*."""
     if type(value) in _PLAIN:  # not isinstance: True is an int
         return value  # type: ignore[no-any-return]
     return canonical(as_json(value))
 
 
-def identities(values: Sequence[Any]) -> Sequence[Identity]:
-    """Return the identity of each of *values*; without a copy if all are integers and strings, which is usual."""
-    return values if _PLAIN.issuperset(map(type, values)) else [identity(value) for value in values]
+def value_keys(values: Sequence[Any]) -> Sequence[ValueKey]:
+    """Return the key of each of *values*; without a copy if all are integers and strings, which is usual."""
+    return values if _PLAIN.issuperset(map(type, values)) else [value_key(value) for value in values]
 
 
-def original(of: Identity) -> Any:
-    """Return the value whose `identity` is *of*."""
+def original(of: ValueKey) -> Any:
+    """Return the value whose `value_key` is *of*."""
     return from_json(of) if isinstance(of, bytes) else of
 
 

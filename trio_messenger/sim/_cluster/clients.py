@@ -11,7 +11,7 @@ import trio
 
 from trio_messenger import Body, RpcError, RpcTimeout
 
-from .._network.network import Delivery, Network
+from .._network.network import Delivery, SimulatedNetwork
 
 CLIENT_TIMEOUT: Final = 5.0
 """Seconds that a client waits for a reply (as in Maelstrom's ``client.clj``)."""
@@ -33,7 +33,7 @@ class _Error(msgspec.Struct):
 class Client:
     """One client with its own id. It stays in the network until `close`."""
 
-    def __init__(self, client_id: str, network: Network) -> None:
+    def __init__(self, client_id: str, network: SimulatedNetwork) -> None:
         self.id: Final = client_id
         """The client's id in the network."""
         self._network = network
@@ -93,7 +93,7 @@ def _read(reply: Body | None, timeout: Callable[[], RpcTimeout]) -> Body:
 class Clients:
     """Creates the clients of a run, with the ids ``c0``, ``c1`` and so on."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: SimulatedNetwork) -> None:
         self._network = network
         self._numbers: Iterator[int] = itertools.count()
 

@@ -10,7 +10,7 @@ import trio
 
 from trio_messenger import Body, RpcError, RpcTimeout
 
-from .._network.network import Network
+from .._network.network import SimulatedNetwork
 from .clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
 from .diagnosis import what_came
 from .hosts import Host
@@ -37,7 +37,7 @@ class Cluster:
       clients: Creates the clients that send ``init``.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], network: Network, clients: Clients) -> None:
+    def __init__(self, hosts: Mapping[str, Host], network: SimulatedNetwork, clients: Clients) -> None:
         self.hosts: Final = dict(hosts)
         """The hosts by the ids of their nodes, in the nodes' order."""
         self._network = network

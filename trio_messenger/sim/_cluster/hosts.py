@@ -12,7 +12,7 @@ import trio
 
 from trio_messenger import printable
 
-from .._network.network import Delivery, Network
+from .._network.network import Delivery, SimulatedNetwork
 
 LOG_LINES: Final = 10_000
 """The number of lines that are kept of a node's log. If there are more, the log keeps the first and the last half."""
@@ -86,7 +86,7 @@ class Host(ABC):
     advice: ClassVar[str] = ""
     """Advice for the user if the node did not answer a request and sent nothing else either."""
 
-    def __init__(self, node_id: str, network: Network, log: NodeLog) -> None:
+    def __init__(self, node_id: str, network: SimulatedNetwork, log: NodeLog) -> None:
         self.node_id: Final = node_id
         """The id of the node."""
         self.log: Final = log

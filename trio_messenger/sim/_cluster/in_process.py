@@ -18,7 +18,7 @@ from trio_messenger.transports import Transport
 
 from .._determinism.random_streams import Streams
 from .._determinism.scheduler import end_by_force, place_of_error, unshield
-from .._network.network import Delivery, Network
+from .._network.network import Delivery, SimulatedNetwork
 from .._runaways.guard import Owner, StuckGuard, current_owner
 from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log
@@ -43,7 +43,7 @@ class InProcessHost(Host):
     def __init__(
         self,
         node_id: str,
-        network: Network,
+        network: SimulatedNetwork,
         log: NodeLog,
         build: Build,
         nursery: trio.Nursery,

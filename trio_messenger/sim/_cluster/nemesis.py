@@ -10,7 +10,7 @@ from typing import Final, TypeVar, final
 import trio
 
 from .._faults.faults import ClockSkew, Fault, Kill, LinkFault, NodeFault, Pause, describe
-from .._network.network import Network
+from .._network.network import SimulatedNetwork
 from .cluster import Cluster
 from .hosts import Host
 
@@ -37,7 +37,9 @@ class Nemesis:
       nursery: Runs the restarts of nodes, so that a slow restart delays no other fault.
     """
 
-    def __init__(self, faults: Sequence[Fault], network: Network, cluster: Cluster, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, faults: Sequence[Fault], network: SimulatedNetwork, cluster: Cluster, nursery: trio.Nursery
+    ) -> None:
         self._faults: Final = tuple(faults)
         self._network = network
         self._cluster = cluster

@@ -16,10 +16,10 @@ from typing import Any, Final, final
 import msgspec
 import trio
 
-from .._network.network import Delivery, Network
+from .._network.network import Delivery, SimulatedNetwork
 from .._runaways.guard import kinds_of_messages, remedy
 from .._runaways.traffic import Traffic
-from .._system.children import GRACE, KILL_TIMEOUT, Child, LineSplitter
+from .._system.children import KILL_TIMEOUT, PIPE_GRACE, Child, LineSplitter
 from .._system.executables import is_file
 from .._system.guardian import Guardian
 from .diagnosis import excerpt, why_no_json
@@ -84,7 +84,7 @@ class ProcessHost(Host):
     def __init__(
         self,
         node_id: str,
-        network: Network,
+        network: SimulatedNetwork,
         log: NodeLog,
         *,
         command: Sequence[str],
@@ -204,7 +204,7 @@ class ProcessHost(Host):
                     nursery.start_soon(self._read_stdout, child)
                     nursery.start_soon(self._read_stderr, child)
                     status = await child.wait()
-                    nursery.cancel_scope.deadline = trio.current_time() + GRACE  # time to read its last output
+                    nursery.cancel_scope.deadline = trio.current_time() + PIPE_GRACE  # time to read its last output
         finally:
             if not await child.aclose():
                 self._note_problem(f"could not be killed within {KILL_TIMEOUT:g} s: process {child.pid} still runs")
@@ -253,7 +253,7 @@ class ProcessHost(Host):
 
     async def _expect_end(self, child: Child, otherwise: str) -> None:
         """Record the problem *otherwise* if the process does not end soon."""
-        with trio.move_on_after(GRACE):
+        with trio.move_on_after(PIPE_GRACE):
             await child.ended.wait()
         if self._child is child and not child.ended.is_set():
             self._note_problem(otherwise)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from .._checkers import Results
-from .._checkers.values import identity
+from .._checkers.values import value_key
 from .._records.history import Op
 from . import Finding
 from .scene import Scene
@@ -27,7 +27,7 @@ def _last_reads(results: Results, scene: Scene) -> Iterator[Finding]:
     last: Mapping[str, Any] = results.get("last-reads", {})
     groups: dict[Any, list[str]] = {}
     for node, value in last.items():
-        groups.setdefault(identity(value), []).append(node)
+        groups.setdefault(value_key(value), []).append(node)
     wrong = {node for node, value in last.items() if not _is_possible(value, results)}
     if not wrong and len(groups) < 2:  # noqa: PLR2004 - two that differ
         return

@@ -11,7 +11,7 @@ import msgspec
 
 from trio_messenger import Body
 
-from .._checkers.values import Identity, identity
+from .._checkers.values import ValueKey, value_key
 from .._records.history import History, Op, Operation
 from .._records.journal import Entry, Journal
 from .._services import SERVICES
@@ -63,7 +63,7 @@ class Sent:
         """Its first delivery; None if it was never delivered."""
         return next((entry for entry in self.ends if entry.event == "deliver"), None)
 
-    def holds(self, wanted: Identity) -> bool:
+    def holds(self, wanted: ValueKey) -> bool:
         """Tell whether a value that *wanted* stands for is anywhere in it."""
         assert self.entry.message is not None
         if isinstance(wanted, int) and str(wanted).encode() not in bytes(self.entry.message):
@@ -71,7 +71,7 @@ class Sent:
         return any(_has(value, wanted) for name, value in self.body.items() if name not in _ENVELOPE)
 
 
-def _has(value: Any, wanted: Identity) -> bool:
+def _has(value: Any, wanted: ValueKey) -> bool:
     if isinstance(value, dict):
         if str(wanted) in value or any(_has(each, wanted) for each in value.values()):
             return True
@@ -79,8 +79,8 @@ def _has(value: Any, wanted: Identity) -> bool:
         if any(_has(each, wanted) for each in value):
             return True
     elif not isinstance(wanted, bytes):
-        return identity(value) == wanted
-    return isinstance(wanted, bytes) and identity(value) == wanted
+        return value_key(value) == wanted
+    return isinstance(wanted, bytes) and value_key(value) == wanted
 
 
 @final
@@ -131,7 +131,7 @@ class Scene:
 
     def carriers(self, value: Any, dest: str, before: int) -> list[Sent]:
         """Return the messages to *dest*, sent until *before* nanoseconds, that had *value* anywhere in their bodies."""
-        wanted = identity(value)
+        wanted = value_key(value)
         return [sent for sent in self.messages_to(dest) if sent.entry.t <= before and sent.holds(wanted)]
 
     def messages_of(self, op: Op) -> tuple[int, ...]:

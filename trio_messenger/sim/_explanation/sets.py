@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
 from .._checkers import Results
-from .._checkers.values import Identity, identities, identity
+from .._checkers.values import ValueKey, value_key, value_keys
 from .._records.history import Op
 from .._records.journal import Entry
 from . import Finding
@@ -38,10 +38,10 @@ class _Sets:
     def __init__(self, results: Results, scene: Scene, add: str, read: str) -> None:
         self._results = results
         self._scene = scene
-        self._acknowledged: dict[Identity, Op] = {}
+        self._acknowledged: dict[ValueKey, Op] = {}
         for operation in scene.history.operations(add):
             if operation.completion is not None and operation.outcome == "ok":
-                self._acknowledged.setdefault(identity(operation.invocation.value), operation.completion)
+                self._acknowledged.setdefault(value_key(operation.invocation.value), operation.completion)
         self._reads = [op for op in scene.history if op.f == read and op.type == "ok"]
 
     def missing(self) -> Iterator[Finding]:
@@ -80,11 +80,11 @@ class _Sets:
 
     def _known(self, value: Any) -> tuple[Op, str]:
         """Return what says that *value* was added, and that in words."""
-        wanted = identity(value)
+        wanted = value_key(value)
         op = self._acknowledged.get(wanted)
         if op is not None:
             return op, _acknowledged(op)
-        op = next(op for op in self._reads if wanted in set(identities(op.value)))
+        op = next(op for op in self._reads if wanted in set(value_keys(op.value)))
         return op, f"never acknowledged, but {_read(op)}"
 
     def _why(self, node: str, carriers: Sequence[Sent]) -> tuple[str, Sequence[Sent]]:
@@ -121,7 +121,7 @@ class _Sets:
                 f"{shown(each['element'])}: {why_known}, missing from the last read{_of(read)}, at {seconds(read.time)}"
             )
             yield Finding(text, (*self._scene.messages_of(known), *self._scene.messages_of(read)))
-        rest = self._results["lost-count"] - len({identity(each) for some in self._missing() for each in some})
+        rest = self._results["lost-count"] - len({value_key(each) for some in self._missing() for each in some})
         if found and rest > _DETAILS:
             yield Finding(f"in all, {quantity(rest, 'value')} were lost before the last reads of the nodes")
 
@@ -131,8 +131,8 @@ class _Sets:
     def duplicated(self) -> Iterator[Finding]:
         found = self._results["duplicated"]
         for value, times in found[:_DETAILS]:
-            wanted = identity(value)
-            read = next(op for op in self._reads if list(identities(op.value)).count(wanted) == times)
+            wanted = value_key(value)
+            read = next(op for op in self._reads if list(value_keys(op.value)).count(wanted) == times)
             often = "twice" if times == 2 else f"{times:,} times"  # noqa: PLR2004 - a pair
             text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)} {often}"
             yield Finding(text, self._scene.messages_of(read))
@@ -143,8 +143,8 @@ class _Sets:
     def unexpected(self) -> Iterator[Finding]:
         found = self._results["unexpected"]
         for value in found[:_DETAILS]:
-            wanted = identity(value)
-            read = next(op for op in self._reads if wanted in set(identities(op.value)))
+            wanted = value_key(value)
+            read = next(op for op in self._reads if wanted in set(value_keys(op.value)))
             text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)}, which nobody had added"
             yield Finding(text, self._scene.messages_of(read))
         if len(found) > _DETAILS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .._checkers import Results
-from .._checkers.values import Identity, identity
+from .._checkers.values import ValueKey, value_key
 from .._records.history import Op
 from . import Finding
 from .scene import Scene
@@ -20,12 +20,12 @@ _GIVEN: Final = 4
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
     """Return what `~trio_messenger.sim._checkers.unique_ids.unique_ids` found, in sentences."""
-    given: dict[Identity, list[Op]] = {}
+    given: dict[ValueKey, list[Op]] = {}
     for operation in scene.history.operations("generate"):
         if operation.completion is not None and operation.outcome == "ok":
-            given.setdefault(identity(operation.completion.value), []).append(operation.completion)
+            given.setdefault(value_key(operation.completion.value), []).append(operation.completion)
     shown_ids = results["duplicated"][:_DETAILS]
-    found = [_told(given[identity(value)], scene) for value, _ in shown_ids]
+    found = [_told(given[value_key(value)], scene) for value, _ in shown_ids]
     rest = results["duplicated-count"] - len(shown_ids)
     if rest:
         found.append(Finding(f"{quantity(rest, 'more id')} came more than once; results.json names the most frequent"))

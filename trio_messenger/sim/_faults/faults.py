@@ -224,15 +224,15 @@ def _describe_links(fault: Fault) -> str:
     return "; ".join(f"{','.join(srcs)} -> {','.join(dests)}" for srcs, dests in senders.items())
 
 
-def to_json(fault: Fault) -> dict[str, Any]:
+def fault_to_json(fault: Fault) -> dict[str, Any]:
     """Return *fault* as a JSON object. A fault that lasts to the end has ``"until": null``."""
     fields = {"kind": fault.kind, **attrs.asdict(fault), "until": None if math.isinf(fault.until) else fault.until}
     value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))  # turns all nested tuples into lists
     return value
 
 
-def from_json(value: dict[str, Any]) -> Fault:
-    """Return the fault that `to_json` encoded as *value*.
+def fault_from_json(value: dict[str, Any]) -> Fault:
+    """Return the fault that `fault_to_json` encoded as *value*.
 
     Raises:
       ValueError: if *value* is no valid fault; the text says why.

@@ -20,7 +20,7 @@ from .faults import Fault, LinkFault, Links, NodeFault
 
 _T = TypeVar("_T")
 
-BUDGET: Final = 500
+SHRINK_BUDGET: Final = 500
 """The default limit of runs. With five nodes and a minute of virtual time each, 500 runs take some minutes."""
 
 SHORTEST: Final = 0.25
@@ -64,7 +64,7 @@ def shrink(
     fails: Fails,
     *,
     nodes: Sequence[str] = (),
-    budget: int = BUDGET,
+    budget: int = SHRINK_BUDGET,
     progress: Callable[[Shrunk], object] = lambda _: None,
 ) -> Shrunk:
     """Reduce a failing schedule to a smaller one that also fails.

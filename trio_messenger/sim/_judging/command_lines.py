@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from .._faults.faults import to_json
-from .._runs.options import NODES, Options, numbered
+from .._faults.faults import fault_to_json
+from .._runs.options import DEFAULT_NODES, Options, numbered
 
 PROGRAM: Final = "trio-messenger"
 """The name of the executable."""
@@ -41,7 +41,7 @@ def _given(options: Options) -> dict[str, str]:
     """Return the options that are not the default, as the command line has them."""
     usual = Options(workload=options.workload, nodes=options.nodes)
     given: dict[str, Any] = {"seed": options.seed}
-    if options.nodes != NODES:
+    if options.nodes != DEFAULT_NODES:
         count = len(options.nodes)
         is_counted = options.nodes == numbered(count)
         given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
@@ -67,4 +67,4 @@ def _faults(options: Options) -> dict[str, Any]:
         interval = {"nemesis-interval": options.nemesis_interval}
         is_usual = options.nemesis_interval == attrs.fields(Options).nemesis_interval.default
         return {"nemesis": ",".join(options.nemesis), **({} if is_usual else interval)}
-    return {"faults": json.dumps([to_json(fault) for fault in options.faults])}
+    return {"faults": json.dumps([fault_to_json(fault) for fault in options.faults])}

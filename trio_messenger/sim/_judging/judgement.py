@@ -16,7 +16,7 @@ from .._cluster.diagnosis import unmatched_replies
 from .._explanation import Finding, generic, services
 from .._explanation.scene import Scene
 from .._explanation.words import in_words
-from .._faults.faults import describe, to_json
+from .._faults.faults import describe, fault_to_json
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
@@ -210,7 +210,7 @@ def _shortened(problems: list[str], more: str) -> list[str]:
 
 def _faults(options: Options, bites: Counter[int]) -> Results:
     schedule = [
-        {"index": index, "text": describe(fault), "fault": to_json(fault), "took-effect": bites[index]}
+        {"index": index, "text": describe(fault), "fault": fault_to_json(fault), "took-effect": bites[index]}
         for index, fault in enumerate(options.faults)
     ]
     return {"nemesis": list(options.nemesis), "schedule": schedule}

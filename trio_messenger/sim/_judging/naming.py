@@ -12,7 +12,7 @@ from typing import Final
 
 from .._cluster.durable import Build
 
-PATIENCE: Final = 10.0
+TRIAL_PATIENCE: Final = 10.0
 """Seconds of real time that a module may take to import when a name is tried."""
 
 _READY_MADE: Final = "trio_messenger.nodes."
@@ -61,7 +61,7 @@ def _is_found(name: str, folder: Path) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=TRIAL_PATIENCE,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

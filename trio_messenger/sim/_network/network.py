@@ -72,7 +72,7 @@ class _Flight(msgspec.Struct, gc=False):
 
 
 @final
-class Network:
+class SimulatedNetwork:
     """Carries messages between nodes, services and clients.
 
     Args:

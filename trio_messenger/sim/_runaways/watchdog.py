@@ -17,7 +17,7 @@ from typing import Final
 from .._determinism.scheduler import place_in_thread
 from .guard import StuckGuard, owner_in_words
 
-PATIENCE: Final = 5.0
+WATCHDOG_PATIENCE: Final = 5.0
 """Seconds, by the clock of the machine, without a turn before it says so; then twice as many, and so on."""
 
 LOOKS_EVERY: Final = 1.0
@@ -25,13 +25,13 @@ LOOKS_EVERY: Final = 1.0
 
 
 @contextlib.contextmanager
-def watching(guard: StuckGuard, seed: int, *, patience: float = PATIENCE) -> Iterator[None]:
+def watching(guard: StuckGuard, seed: int, *, patience: float = WATCHDOG_PATIENCE) -> Iterator[None]:
     """While inside, say on stderr when no task of the run in this thread has taken a turn for *patience* seconds.
 
     Args:
       guard: Counts the turns.
       seed: That of the run, to name it by.
-      patience: See `PATIENCE`.
+      patience: See `WATCHDOG_PATIENCE`.
     """
     over = threading.Event()
     watchdog = threading.Thread(

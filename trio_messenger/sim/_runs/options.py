@@ -12,14 +12,14 @@ import msgspec
 
 from .._checkers.availability import Availability
 from .._faults.bounds import is_fraction, is_not_too_great
-from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, from_json, to_json
+from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, fault_from_json, fault_to_json
 from .._faults.schedules import check_kinds, make_schedule
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import LWW_KV_VARIANTS, SERVICES
 from .._workloads import TOPOLOGIES, WORKLOADS
 
-NODES: Final = ("n1", "n2", "n3", "n4", "n5")
+DEFAULT_NODES: Final = ("n1", "n2", "n3", "n4", "n5")
 """Maelstrom's nodes, where nothing else is said."""
 
 LEAST_BUSY_LIMIT: Final = 1000
@@ -91,7 +91,7 @@ class Options:
 
     workload: str = attrs.field(validator=_is_known("workload", WORKLOADS))
     """The name of the workload."""
-    nodes: tuple[str, ...] = attrs.field(default=NODES, converter=_names_of)
+    nodes: tuple[str, ...] = attrs.field(default=DEFAULT_NODES, converter=_names_of)
     """The ids of the nodes; none begins with ``c``, which is for clients."""
     seed: int = attrs.field(default=0)
     """Of all chance."""
@@ -184,7 +184,11 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """Return the options as a JSON object, from which `from_json` makes them again."""
         fields = attrs.asdict(self, recurse=False)
-        return {**fields, "latency": attrs.asdict(self.latency), "faults": [to_json(fault) for fault in self.faults]}
+        return {
+            **fields,
+            "latency": attrs.asdict(self.latency),
+            "faults": [fault_to_json(fault) for fault in self.faults],
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Options:
@@ -195,7 +199,7 @@ class Options:
         """
         for name, field in value.items():
             _check_type(name, field)
-        fields = {**value, "faults": [from_json(fault) for fault in value.get("faults", [])]}
+        fields = {**value, "faults": [fault_from_json(fault) for fault in value.get("faults", [])]}
         fields["latency"] = msgspec.convert(fields.get("latency", {}), Latency)
         unknown = fields.keys() - {field.name for field in attrs.fields(cls)}
         if unknown:

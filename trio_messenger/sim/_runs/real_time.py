@@ -14,7 +14,7 @@ from .._cluster.hosts import Host, NodeLog
 from .._cluster.processes import ProcessHost
 from .._determinism.random_streams import Streams
 from .._faults.faults import ClockSkew, Fault
-from .._network.network import Network
+from .._network.network import SimulatedNetwork
 from .._runaways.guard import BUSY_LIMIT
 from .._runaways.traffic import Traffic
 from .._system.ending_signals import HeldSignals, held_signals
@@ -38,7 +38,7 @@ def process_hosts(
     """
     traffic = Traffic(busy_limit)
 
-    def make_host(node_id: str, network: Network, log: NodeLog, nursery: trio.Nursery, _: Streams) -> Host:
+    def make_host(node_id: str, network: SimulatedNetwork, log: NodeLog, nursery: trio.Nursery, _: Streams) -> Host:
         return ProcessHost(
             node_id,
             network,

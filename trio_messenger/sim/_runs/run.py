@@ -19,10 +19,10 @@ from .._cluster.in_process import capturing_logs
 from .._cluster.nemesis import Nemesis
 from .._determinism.random_streams import Streams
 from .._explanation.words import quantity
-from .._network.network import Delivery, Network
+from .._network.network import Delivery, SimulatedNetwork
 from .._records.history import History, Op, OpType
 from .._records.journal import Journal
-from .._services import LWW_KV_VARIANTS, SERVICES, Service
+from .._services import LWW_KV_VARIANTS, SERVICES, SimulatedService
 from .._workloads import TOPOLOGIES, WORKLOADS, Invocation
 from .options import Options
 
@@ -35,7 +35,7 @@ _SPREAD_STEPS: Final = 2**16
 Phase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
 """Where a run is."""
 
-MakeHost: TypeAlias = Callable[[str, Network, NodeLog, trio.Nursery, Streams], Host]
+MakeHost: TypeAlias = Callable[[str, SimulatedNetwork, NodeLog, trio.Nursery, Streams], Host]
 """Makes the host of a node, given its id, the network, its log, a nursery for its tasks, and the run's chance."""
 
 _encode = msgspec.json.Encoder().encode
@@ -103,7 +103,7 @@ class Run:
         self.hosts: Mapping[str, Host] = {}
         """Those of the nodes."""
         self._streams = Streams(options.seed)
-        self.network: Final = Network(
+        self.network: Final = SimulatedNetwork(
             self._streams, self.journal, options.latency, loss=options.loss, duplicate=options.duplicate
         )
         """What carries the messages, and counts what faults do."""
@@ -305,7 +305,7 @@ class Run:
             )
         )
 
-    def _attach(self, service_id: str, service: Service) -> None:
+    def _attach(self, service_id: str, service: SimulatedService) -> None:
         def serve(delivery: Delivery) -> None:
             message = delivery.message
             reply = service.handle(message.src, message.body)

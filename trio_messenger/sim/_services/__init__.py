@@ -23,7 +23,7 @@ from .lww_kv import LwwKv
 from .seq_kv import SeqKv
 
 
-class Service(Protocol):
+class SimulatedService(Protocol):
     """The interface of a service: it holds a state and answers requests."""
 
     @property
@@ -43,7 +43,7 @@ class Service(Protocol):
         """
 
 
-SERVICES: Final[dict[str, Callable[[Random], Service]]] = {
+SERVICES: Final[dict[str, Callable[[Random], SimulatedService]]] = {
     LIN_KV: lambda _: LinKv(),
     SEQ_KV: SeqKv,
     LWW_KV: LwwKv,
@@ -51,7 +51,7 @@ SERVICES: Final[dict[str, Callable[[Random], Service]]] = {
 }
 """The factory of each service, by id. Its argument is the service's own random stream, which some services ignore."""
 
-LWW_KV_VARIANTS: Final[dict[str, Callable[[Random], Service]]] = {
+LWW_KV_VARIANTS: Final[dict[str, Callable[[Random], SimulatedService]]] = {
     "separate": LwwKv,
     "merging": partial(LwwKv, merges=True),
 }

@@ -24,7 +24,7 @@ _EXCERPT: Final = 120
 """The longest excerpt of a value in an error text, in characters; enough to recognise the value."""
 
 
-class Outcome(NamedTuple):
+class Answer(NamedTuple):
     """The outcome of a request for a given value of its key."""
 
     reply: Body
@@ -40,9 +40,9 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     key: Json
     """The key, in canonical form."""
 
-    def on(self, held: Json | None) -> Outcome:
+    def on(self, held: Json | None) -> Answer:
         """Return the outcome if the key has the value *held*, or does not exist (None)."""
-        return _missing(self.key) if held is None else Outcome({"type": "read_ok", "value": from_json(held)})
+        return _missing(self.key) if held is None else Answer({"type": "read_ok", "value": from_json(held)})
 
 
 @final
@@ -54,9 +54,9 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     value: Json
     """The new value."""
 
-    def on(self, _: Json | None) -> Outcome:
+    def on(self, _: Json | None) -> Answer:
         """Return the outcome, which does not depend on the current value."""
-        return Outcome({"type": "write_ok"}, self.value)
+        return Answer({"type": "write_ok"}, self.value)
 
 
 @final
@@ -72,14 +72,14 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
     create: bool
     """Whether a key that does not exist is created, regardless of `expected`."""
 
-    def on(self, held: Json | None) -> Outcome:
+    def on(self, held: Json | None) -> Answer:
         """Return the outcome if the key has the value *held*, or does not exist (None)."""
         if held is None and not self.create:
             return _missing(self.key)
         if held is not None and not same(held, self.expected):
             text = f"current value {_excerpt(held)} is not {_excerpt(self.expected)}"
-            return Outcome(_error(ErrorCode.PRECONDITION_FAILED, text))
-        return Outcome({"type": "cas_ok"}, self.value)
+            return Answer(_error(ErrorCode.PRECONDITION_FAILED, text))
+        return Answer({"type": "cas_ok"}, self.value)
 
 
 KvRequest: TypeAlias = Read | Write | Cas
@@ -87,7 +87,7 @@ KvRequest: TypeAlias = Read | Write | Cas
 
 
 class KeyValueService(ABC):
-    """The common part of the key-value services: a `Service` without its states."""
+    """The common part of the key-value services: a `SimulatedService` without its states."""
 
     name: ClassVar[str]
     """The id of the service, to which nodes send requests."""
@@ -99,12 +99,12 @@ class KeyValueService(ABC):
 
     @property
     def age(self) -> int:
-        """See `Service.age`."""
+        """See `SimulatedService.age`."""
         return self._age
 
     @final
     def handle(self, src: str, body: Body) -> Body | None:
-        """Serve one request; see `Service.handle`."""
+        """Serve one request; see `SimulatedService.handle`."""
         self._age = 0
         try:
             request = self._read(body)
@@ -169,8 +169,8 @@ def _malformed(body: Body, reason: str) -> RpcError:
     return RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed {body['type']!r} request: {reason}")
 
 
-def _missing(key: Json) -> Outcome:
-    return Outcome(_error(ErrorCode.KEY_DOES_NOT_EXIST, f"key does not exist: {_excerpt(key)}"))
+def _missing(key: Json) -> Answer:
+    return Answer(_error(ErrorCode.KEY_DOES_NOT_EXIST, f"key does not exist: {_excerpt(key)}"))
 
 
 def _error(code: ErrorCode, text: str) -> Body:

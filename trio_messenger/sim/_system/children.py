@@ -20,7 +20,7 @@ import trio
 INBOX_LIMIT: Final = 64 * 1024 * 1024
 """Bytes that may wait to be written to a child's stdin: more than any node is behind that reads at all."""
 
-GRACE: Final = 3.0
+PIPE_GRACE: Final = 3.0
 """Seconds that the pipes of a child may stay open after its end: only what has left its group holds them longer, unless
 the machine stands still."""
 

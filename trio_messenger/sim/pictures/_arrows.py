@@ -7,7 +7,7 @@ from typing import Final, final
 
 import msgspec
 
-from ._flow import Body, Passage
+from ._flow import Passage, RawBody
 from ._grid import Grid
 from ._labels import SIZE, Label, Labels, Side
 from ._svg import duration, escape, text_width
@@ -180,7 +180,7 @@ def _text(text: str, label: Label | None) -> str:
     return f'<text class="type" transform="{place}" y="{_BASELINES[label.side]}">{escape(text)}</text>'
 
 
-def pretty(body: Body) -> str:
+def pretty(body: RawBody) -> str:
     """Return *body* as JSON, each field on a line of its own; shortened if it is very long."""
     lines = [
         f"  {msgspec.json.encode(name).decode()}: {msgspec.json.format(value, indent=0).decode()}"

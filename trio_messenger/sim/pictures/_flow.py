@@ -35,14 +35,14 @@ _CONDITIONS: Final[dict[str, Condition | None]] = {
 """What the events of a node make of it."""
 
 
-Body: TypeAlias = dict[str, msgspec.Raw]
+RawBody: TypeAlias = dict[str, msgspec.Raw]
 """A body whose values are the JSON that the sender wrote: numbers of any size stay what they are."""
 
 
 class _Parsed(msgspec.Struct, gc=False):
     src: str
     dest: str
-    body: Body
+    body: RawBody
 
 
 _parse: Final = msgspec.json.Decoder(_Parsed).decode
@@ -61,7 +61,7 @@ class Passage:
     dest: str
     type: str
     """The type of its body; empty if it has none."""
-    body: Body
+    body: RawBody
     kind: Kind
     is_copy: bool
     """Whether this is what a duplication made."""
