@@ -173,7 +173,9 @@ def test_what_a_node_received_and_lacks_all_the_same_is_told() -> None:
     report = simulate("broadcast", wrong_broadcast.never_listens, nodes=3, topology="total", rate=10, time_limit=5)
     summary, detail, *_ = report.findings()
     assert summary.text.startswith("n2 lacks ")
-    assert re.search(r"missing from n2's last read; n2 received it from n\d at [\d.]+ s, and lacks it all", detail.text)
+    assert re.search(
+        r"missing from n2's last read; n2 received it from n\d at [\d.]+ s, but still lacks it", detail.text
+    )
 
 
 def test_what_nobody_sent_is_told() -> None:
@@ -261,10 +263,10 @@ def test_duplicates_and_inventions_are_told_with_the_read() -> None:
     assert texts(of_set(made)) == [
         "the read of n1 at 0.007 s has the value 0 twice",
         "the read of n1 at 0.007 s has the value 1 3 times",
-        "other values are more than once in one read as well: 2",
-        "the read of n1 at 0.007 s has the value 7, which nobody had added",
-        "the read of n1 at 0.007 s has the value 8, which nobody had added",
-        "nobody had added these either: 9",
+        "other values that are in one read more than once: 2",
+        "the read of n1 at 0.007 s has the value 7, which no client added",
+        "the read of n1 at 0.007 s has the value 8, which no client added",
+        "other values in reads that no client added: 9",
     ]
 
 
@@ -297,35 +299,35 @@ def test_who_read_what_is_told() -> None:
     """The few are named, the others are the others."""
     five = {"n1": 46, "n2": 46, "n3": 46, "n4": 46}
     assert of_counter(add(0, 46), audits(**five, n5=40)) == [
-        "n5 read 40 at the end, the others 46; what was acknowledged adds up to 46"
+        "n5 read 40 at the end, the others 46; the acknowledged adds sum to 46"
     ]
     assert of_counter(add(0, 46), audits(**five, n5=40, n6=1)) == [
-        "n5 read 40 at the end, n6 read 1, the others 46; what was acknowledged adds up to 46"
+        "n5 read 40 at the end, n6 read 1, the others 46; the acknowledged adds sum to 46"
     ]
-    assert of_counter(add(0, 3), audits(n1=2, n2=2)) == [
-        "all nodes read 2 at the end; what was acknowledged adds up to 3"
-    ]
-    assert of_counter(add(0, 3), audits(n1=2)) == ["n1 read 2 at the end; what was acknowledged adds up to 3"]
+    assert of_counter(add(0, 3), audits(n1=2, n2=2)) == ["all nodes read 2 at the end; the acknowledged adds sum to 3"]
+    assert of_counter(add(0, 3), audits(n1=2)) == ["n1 read 2 at the end; the acknowledged adds sum to 3"]
     assert of_counter(add(0, 3), audits(n1=3)) == []
 
 
 def test_what_is_possible_is_told() -> None:
     """Adds of unknown outcome make ranges; where each value is possible, the nodes still have to agree."""
     unknown = (add(0, 3), begin(1, "add", 4), info(1), begin(1, "add", 5), info(1))
-    assert of_counter(*unknown, audits(n1=2, n2=7)) == ["n1 read 2 at the end, n2 7; possible is 3, 7 to 8 and 12"]
+    assert of_counter(*unknown, audits(n1=2, n2=7)) == [
+        "n1 read 2 at the end, n2 7; possible values are 3, 7 to 8 and 12"
+    ]
     assert of_counter(*unknown, audits(n1=3, n2=7)) == [
-        "n1 read 3 at the end, n2 7; each is possible, since the outcome of 2 adds is unknown, but all nodes must agree"
-        " at the end"
+        "n1 read 3 at the end, n2 7; each value is possible because the outcome of 2 adds is unknown, but all nodes"
+        " must agree at the end"
     ]
 
 
 def test_a_wrong_value_that_was_mended_is_told() -> None:
     """Every final read counts, also one that a later one of the same node makes good; and one of an unknown node."""
     assert of_counter(add(0, 3), audits(n1=3, n2=2), audits(n1=3, n2=3)) == [
-        "n2 read 2 at 0.005 s and 3 a moment later; what was acknowledged adds up to 3"
+        "n2 read 2 at 0.005 s and 3 a moment later; the acknowledged adds sum to 3"
     ]
     found = of_counter(add(0, 3), *(read(n, n + 4, final=True) for n in range(5)))
-    assert found[0] == "a final read gave 4 at 0.003 s; what was acknowledged adds up to 3"
+    assert found[0] == "a final read gave 4 at 0.003 s; the acknowledged adds sum to 3"
     assert found[3:] == ["2 more final reads had impossible values"]
 
 
@@ -341,7 +343,7 @@ def test_an_old_answer_of_a_service_is_told() -> None:
     assert found[1] == Finding("seq-kv answered from a state 12 changes old when n1 asked, at 0.001 s", (1,))
     [remark] = explain_services(Scene(made, wire.journal))
     assert remark.text == (
-        "seq-kv gave 2 answers from an old state; the first, to n2 at 0 s, was answered from a state 12 changes old"
+        "seq-kv gave 2 answers from an old state; the first, to n2 at 0 s: answered from a state 12 changes old"
     )
     assert (remark.messages, remark.is_reason) == ((0,), False)
 
@@ -415,18 +417,18 @@ def test_who_gave_an_id_twice_is_told() -> None:
     )
     three = history(*(given(n, f"n{n}", 5) for n in (1, 2, 3)))
     assert texts(explain_unique_ids(unique_ids(three), Scene(three, NOBODY))) == [
-        "id 5 was given 3 times: by n1 at 0.001 s, by n2 at 0.003 s and by n3 at 0.005 s"
+        "id 5 was returned 3 times: by n1 at 0.001 s, by n2 at 0.003 s and by n3 at 0.005 s"
     ]
     found = texts(explain_unique_ids(unique_ids(made), Scene(made, NOBODY)))
     assert found[0] == (
-        "id [1] was given 6 times: by n1 at 0.009 s, by n2 at 0.011 s, by n1 at 0.013 s, by n2 at 0.015 s"
+        "id [1] was returned 6 times: by n1 at 0.009 s, by n2 at 0.011 s, by n1 at 0.013 s, by n2 at 0.015 s"
         " and 2 more times"
     )
     assert found[1:3] == [
-        "n1 and n2 both gave id 7, at 0.001 s and at 0.003 s",
-        'n1 gave id "x" twice, at 0.005 s and at 0.007 s',
+        "n1 and n2 both returned id 7, at 0.001 s and at 0.003 s",
+        'n1 returned id "x" twice, at 0.005 s and at 0.007 s',
     ]
-    assert found[5:] == ["4 more ids came more than once; results.json names the most frequent"]
+    assert found[5:] == ["4 more ids came more than once; results.json lists the most frequent"]
 
 
 def test_who_answered_what_is_told() -> None:

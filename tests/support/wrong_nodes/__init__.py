@@ -52,11 +52,11 @@ BEARABLE = (
 ERRORS = r"n\d answered .* with "
 LOST = r"n\d.* lacks? \d+ of the \d+ values at the end: "
 DUPLICATED = r"the read of n\d at .* has the value \d+ (twice|\d+ times)"
-UNEXPECTED = r"the read of n\d at .*, which nobody had added"
-WRONG_SUM = r"(n\d+.*|all nodes) read -?\d+ at the end.*; (what was acknowledged adds up to|possible is) "
-UNAVAILABLE = r"availability is 0\.\d+, which is less"
+UNEXPECTED = r"the read of n\d at .*, which no client added"
+WRONG_SUM = r"(n\d+.*|all nodes) read -?\d+ at the end.*; (the acknowledged adds sum to|possible values are) "
+UNAVAILABLE = r"availability is 0\.\d+, below the required"
 MALFORMED = r"node 'n\d' answered 'echo' with a malformed reply: "
-DUPLICATED_IDS = r"(n\d and n\d both gave|n\d gave|id .* was given) "
+DUPLICATED_IDS = r"(n\d and n\d both returned|n\d returned|id .* was returned) "
 
 
 @attrs.frozen(kw_only=True)

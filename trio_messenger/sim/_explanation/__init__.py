@@ -1,7 +1,8 @@
-"""Explanations: what the checkers found, in sentences that say who, what and when, and which messages show it.
+"""Explanations: the findings of the checkers in sentences that name nodes, values, times and messages.
 
-A checker judges a history and gives figures. Here these become words for people, with the help of what no checker
-sees: the messages of the run, and what became of each. A module for each kind of workload; `generic` for all others.
+A checker judges a history and returns figures. The modules here turn figures into sentences for people. They also use
+the messages of the run and their fate, which no checker sees. Each kind of workload has a module; `generic` serves all
+others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,6 @@ class Finding:
     text: str
     """The sentence, without a full stop."""
     messages: tuple[int, ...] = ()
-    """The network's numbers of the messages that show it, for links to the diagram."""
+    """The numbers of the messages that show it, for links to the diagram. The network assigns these numbers."""
     is_reason: bool = True
-    """Whether it is a reason why the run is not valid; if not, it is a remark."""
+    """True for a reason why the run is not valid; False for a remark."""

@@ -1,4 +1,4 @@
-"""Explanations of the counters: who read what at the end, and what it should have been."""
+"""Explanations of the counters: the value that each node read at the end, and the correct value."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .scene import Scene
 from .words import in_words, quantity, seconds, shown
 
 _DETAILS: Final = 3
-"""Reads that have a sentence each."""
+"""The number of reads that get a sentence each."""
 
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
-    """Return what `~trio_messenger.sim._checkers.counters.counters` found, in sentences."""
+    """Return the findings of `~trio_messenger.sim._checkers.counters.counters` in sentences."""
     if results["valid?"] is True:
         return []
     return [*_last_reads(results, scene), *_earlier_reads(results, scene)]
@@ -45,13 +45,13 @@ def _last_reads(results: Results, scene: Scene) -> Iterator[Finding]:
 
 
 def _minority(groups: Mapping[Any, list[str]]) -> list[str]:
-    """Return the nodes that are not of the largest group."""
+    """Return the nodes outside the largest group."""
     *few, _ = sorted(groups.values(), key=len)
     return [node for nodes in few for node in nodes]
 
 
 def _who_read_what(last: Mapping[str, Any], groups: list[list[str]]) -> str:
-    """Return what the nodes of *groups*, the largest of which is the last, have read."""
+    """Return the values that the nodes of *groups* read, in words; the last group is the largest."""
     *few, most = groups
     if not few:
         who = "all nodes" if len(most) > 1 else most[0]
@@ -65,11 +65,11 @@ def _why(results: Results, scene: Scene, wrong: set[str]) -> str:
     possible = results["acceptable"]
     if wrong:
         if len(possible) == 1 and possible[0][0] == possible[0][1]:
-            return f"what was acknowledged adds up to {possible[0][0]}"
-        return f"possible is {_ranges(possible)}"
+            return f"the acknowledged adds sum to {possible[0][0]}"
+        return f"possible values are {_ranges(possible)}"
     unknown = [operation for operation in scene.history.operations("add") if operation.outcome == "info"]
     return (
-        f"each is possible, since the outcome of {quantity(len(unknown), 'add')} is unknown,"
+        f"each value is possible because the outcome of {quantity(len(unknown), 'add')} is unknown,"
         " but all nodes must agree at the end"
     )
 
@@ -83,7 +83,7 @@ def _is_possible(value: Any, results: Results) -> bool:
 
 
 def _stale_answer(node: str, read: Op, scene: Scene) -> Iterator[Finding]:
-    """Tell if the last answer that *node* had from a service before *read* was over came from an old state."""
+    """Explain if the last answer that *node* got from a service before *read* ended came from an old state."""
     answers = [sent for sent in scene.stale_answers() if sent.dest == node and sent.entry.t <= read.time]
     if answers:
         last = answers[-1]
@@ -92,7 +92,7 @@ def _stale_answer(node: str, read: Op, scene: Scene) -> Iterator[Finding]:
 
 
 def _earlier_reads(results: Results, scene: Scene) -> Iterator[Finding]:
-    """Tell of final reads that are wrong though the last one of the same node is right."""
+    """Explain final reads that are wrong although the last one of the same node is right."""
     last: Mapping[str, Any] = results.get("last-reads", {})
     found = [each for each in results["errors"] if _is_possible(last.get(each.get("node")), results) or not last]
     for each in found[:_DETAILS]:

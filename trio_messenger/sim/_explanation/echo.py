@@ -1,4 +1,4 @@
-"""Explanations of echo: who answered what with what."""
+"""Explanations of echo: the nodes that answered wrongly, with request and reply."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .scene import Scene
 from .words import quantity, seconds, shown
 
 _DETAILS: Final = 5
-"""Mismatches that have a sentence each."""
+"""The number of mismatches that get a sentence each."""
 
 
 def explain(results: Results, scene: Scene) -> list[Finding]:
-    """Return what `~trio_messenger.sim._checkers.echo.echo` found, in sentences."""
+    """Return the findings of `~trio_messenger.sim._checkers.echo.echo` in sentences."""
     found = [_told(each, scene) for each in results["errors"][:_DETAILS]]
     rest = len(results["errors"]) - len(found)
     if rest:

@@ -1,4 +1,4 @@
-"""An explanation of any checker's results: its figures, by their names."""
+"""The explanation of any checker's results: its figures with their names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from .._checkers import Results
 from . import Finding
 
 _EXCERPT: Final = 160
-"""Characters of a value: enough to recognise it."""
+"""The number of characters shown of a value: enough to recognise it."""
 
 _SHOWN: Final = 8
-"""Values of a list."""
+"""The number of values shown of a list."""
 
 _PLACE: Final = ("index", "time", "process", "type")
-"""Where in the history a record of a checker is from; its text is for people, who look for that in ``results.json``."""
+"""Fields that locate a checker's record in the history. The sentence leaves them out; ``results.json`` has them."""
 
 
 def explain(results: Results) -> list[Finding]:
-    """Return what *results* of a workload's checker are, unless they are valid: all that says something."""
+    """Return the figures of a workload's *results*, without empty ones, if the results are not valid."""
     if results["valid?"] is True:
         return []
     figures = [(name, value) for name, value in results.items() if name != "valid?" and value not in ([], {}, 0, None)]
@@ -29,7 +29,7 @@ def explain(results: Results) -> list[Finding]:
 
 
 def _brief(value: Any) -> str:
-    """Return *value* as JSON, cut; of a list the first few, or the first record, and how many there are."""
+    """Return *value* as JSON, cut if it is long; for a list, its first items or first record, and their number."""
     if isinstance(value, list) and isinstance(value[0], dict):
         fields = [f"{name} {_cut(json.dumps(field))}" for name, field in value[0].items() if name not in _PLACE]
         return f"{len(value)}, the first: {', '.join(fields)}"

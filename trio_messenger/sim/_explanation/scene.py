@@ -1,4 +1,4 @@
-"""What an explanation may look at: the history and the journal of a run, with an index of who sent what to whom."""
+"""The input of an explanation: the history and the journal of a run, with an index of the messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._services import SERVICES
 from .words import seconds
 
 _ENVELOPE: Final = frozenset({"type", "msg_id", "in_reply_to", "code"})
-"""Fields of a body that belong to the protocol: the numbers there are no values."""
+"""Fields of a body that belong to the protocol: their numbers are not values of the workload."""
 
 
 class _Ends(msgspec.Struct, gc=False):
@@ -37,37 +37,37 @@ _decode_content: Final = msgspec.json.Decoder(_Content).decode
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Sent:
-    """A message and what became of it."""
+    """A message and its fate."""
 
     entry: Entry
-    """Its sending."""
+    """The entry of its sending."""
     src: str
     dest: str
     ends: Sequence[Entry]
-    """Its deliveries and losses; those of its copies as well."""
+    """The entries of its deliveries and losses, including those of its copies."""
 
     @property
     def id(self) -> int:
-        """The network's number of it."""
+        """The message's number, which the network assigned."""
         assert self.entry.id is not None
         return self.entry.id
 
     @property
     def body(self) -> Body:
-        """What it says."""
+        """The body of the message."""
         assert self.entry.message is not None
         return _decode_content(self.entry.message).body
 
     @property
     def arrival(self) -> Entry | None:
-        """Its first delivery; None if it was never delivered."""
+        """The entry of its first delivery; None if it was never delivered."""
         return next((entry for entry in self.ends if entry.event == "deliver"), None)
 
     def holds(self, wanted: ValueKey) -> bool:
-        """Tell whether a value that *wanted* stands for is anywhere in it."""
+        """Tell whether the body contains, at any depth, the value whose key is *wanted*."""
         assert self.entry.message is not None
         if isinstance(wanted, int) and str(wanted).encode() not in bytes(self.entry.message):
-            return False  # this is quick, and true of most messages
+            return False  # a quick test that rules out most messages
         return any(_has(value, wanted) for name, value in self.body.items() if name not in _ENVELOPE)
 
 
@@ -88,13 +88,13 @@ class Scene:
     """A run that has ended, as explanations see it.
 
     Args:
-      history: What clients did.
+      history: The operations of the clients.
       journal: Every message.
     """
 
     def __init__(self, history: History, journal: Journal) -> None:
         self.history: Final = history
-        """What clients did."""
+        """The operations of the clients."""
         self.journal: Final = journal
         """Every message."""
 
@@ -122,20 +122,20 @@ class Scene:
         return {entry.fault: entry.text for entry in self.journal if entry.event == "begin"}
 
     def operation(self, index: int) -> Operation:
-        """Return the operation that has its beginning or its end at *index* of the history."""
+        """Return the operation that begins or ends at *index* of the history."""
         return self._operations[index]
 
     def messages_to(self, dest: str) -> Sequence[Sent]:
-        """Return what was sent to *dest*, in the order in which it was sent."""
+        """Return the messages to *dest*, in the order in which they were sent."""
         return self._messages_to.get(dest, ())
 
     def carriers(self, value: Any, dest: str, before: int) -> list[Sent]:
-        """Return the messages to *dest*, sent until *before* nanoseconds, that had *value* anywhere in their bodies."""
+        """Return the messages to *dest*, sent at *before* nanoseconds or earlier, whose bodies contain *value*."""
         wanted = value_key(value)
         return [sent for sent in self.messages_to(dest) if sent.entry.t <= before and sent.holds(wanted)]
 
     def messages_of(self, op: Op) -> tuple[int, ...]:
-        """Return the numbers of the messages of the operation that *op* begins or ends: the request, and the reply."""
+        """Return the numbers of the messages of the operation that *op* begins or ends: request and first reply."""
         begun = self.operation(op.index).invocation
         requests = (
             sent
@@ -154,21 +154,21 @@ class Scene:
         return request.id, *(reply.id for reply in list(replies)[:1])
 
     def is_client(self, member_id: str) -> bool:
-        """Tell whether *member_id* is a client's."""
+        """Tell whether *member_id* is the id of a client."""
         return member_id.startswith("c")  # as everywhere in Maelstrom
 
     def end_of_life(self, node: str, after: Entry) -> Entry | None:
-        """Return the first event after *after* in which *node* was killed or ended of itself; None if it lived on."""
+        """Return the first event after *after* in which *node* was killed or ended by itself; None if there is none."""
         later = (self.journal[i] for i in range(after.i + 1, len(self.journal)))
         return next((entry for entry in later if entry.node == node and entry.event in ("kill", "exit")), None)
 
     def stale_answers(self) -> Iterator[Sent]:
-        """Yield the answers that services gave from an old state."""
+        """Yield the answers that services gave from old states."""
         for messages in self._messages_to.values():
             yield from (sent for sent in messages if sent.entry.text is not None and sent.src in SERVICES)
 
     def how_it_ended(self, sent: Sent) -> str:
-        """Return what became of a message that was not delivered, in words."""
+        """Return the fate of a message that was not delivered, in words."""
         if not sent.ends:
             return "was still on its way when the run ended"
         end = sent.ends[0]
@@ -180,6 +180,6 @@ class Scene:
         return f"was dropped at {when} by {self.fault(end.fault)}"
 
     def fault(self, index: int) -> str:
-        """Return which fault has *index*, in words."""
+        """Return the fault with *index* in words, such as ``fault 0 (partition)``."""
         kind = (self._faults.get(index) or "").partition(" ")[0]
         return f"fault {index} ({kind})" if kind else f"fault {index}"

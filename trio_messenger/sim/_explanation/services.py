@@ -1,4 +1,4 @@
-"""Remarks on services: how often they answered from an old state, as they may."""
+"""Remarks on services: how often they answered from an old state, which some services may do."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _told(service: str, answers: list[Sent]) -> Finding:
     first = min(answers, key=lambda sent: sent.entry.i)
     text = (
         f"{service} gave {quantity(len(answers), 'answer')} from an old state; the first, to {first.dest} at"
-        f" {seconds(first.entry.t)}, was {first.entry.text}"
+        f" {seconds(first.entry.t)}: {first.entry.text}"
     )
     return Finding(text, (first.id,), is_reason=False)

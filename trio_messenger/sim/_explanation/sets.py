@@ -1,4 +1,4 @@
-"""Explanations of broadcast and g-set: which node lacks what, since when it should have it, and why it did not come."""
+"""Explanations of broadcast and g-set: which values a node lacks, since when they are known, and why they are gone."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .scene import Scene, Sent
 from .words import in_words, listed, quantity, seconds, shown
 
 _GROUPS: Final = 5
-"""Groups of nodes that lack the same, of which each has a sentence."""
+"""The number of groups that get a sentence each; the nodes of a group lack the same values."""
 
 _DETAILS: Final = 2
-"""Values of a group, or of a kind, that have a sentence each."""
+"""The number of values of a group, or of a kind of error, that get a sentence each."""
 
 
 def explain(results: Results, scene: Scene, *, add: str, read: str) -> list[Finding]:
-    """Return what `~trio_messenger.sim._checkers.set_full.set_full` found, in sentences.
+    """Return the findings of `~trio_messenger.sim._checkers.set_full.set_full` in sentences.
 
     Args:
-      results: What it found.
+      results: The result of the checker.
       scene: The run.
       add: The function that adds a value to the set.
       read: The function that reads the set.
@@ -45,7 +45,7 @@ class _Sets:
         self._reads = [op for op in scene.history if op.f == read and op.type == "ok"]
 
     def missing(self) -> Iterator[Finding]:
-        groups: dict[str, tuple[list[str], list[Any]]] = {}  # nodes that lack the same, and what
+        groups: dict[str, tuple[list[str], list[Any]]] = {}  # nodes that lack the same values, and these values
         for node, values in self._results.get("missing", {}).items():
             groups.setdefault(f"{values}", ([], values))[0].append(node)
         for unsorted, values in list(groups.values())[:_GROUPS]:
@@ -70,7 +70,7 @@ class _Sets:
         return self._scene.operation(op.index).invocation
 
     def _absence(self, value: Any, read: Op) -> Finding:
-        """Say how *value* came to be known, and why the node that *read* asked does not have it."""
+        """Say how *value* became known, and why the node that *read* asked does not have it."""
         node = read.node or "a node"
         known, why_known = self._known(value)
         carriers = self._scene.carriers(value, node, read.time)
@@ -79,7 +79,7 @@ class _Sets:
         return Finding(f"{shown(value)}: {why_known}, missing from {node}'s last read; {why}", tuple(numbers))
 
     def _known(self, value: Any) -> tuple[Op, str]:
-        """Return what says that *value* was added, and that in words."""
+        """Return the completion that proves that *value* was added, and a description of it."""
         wanted = value_key(value)
         op = self._acknowledged.get(wanted)
         if op is not None:
@@ -88,7 +88,7 @@ class _Sets:
         return op, f"never acknowledged, but {_read(op)}"
 
     def _why(self, node: str, carriers: Sequence[Sent]) -> tuple[str, Sequence[Sent]]:
-        """Return why *node* lacks what *carriers* carried to it, and those of them that show it."""
+        """Return why *node* lacks the value in *carriers*, and the carriers that show it."""
         if not carriers:
             return f"no message to {node} carried it", ()
         arrived = [(sent.arrival, sent) for sent in carriers if sent.arrival is not None]
@@ -106,13 +106,13 @@ class _Sets:
         received = f"{node} received it from {source} at {seconds(arrival.t)}"
         death = self._scene.end_of_life(node, arrival)
         if death is None:
-            return f"{received}, and lacks it all the same"
+            return f"{received}, but still lacks it"
         by = "" if death.fault is None else f" by {self._scene.fault(death.fault)}"
         how = "ended" if death.event == "exit" else "was killed"
         return f"{received}, and {how}{by} at {seconds(death.t)}"
 
     def lost(self) -> Iterator[Finding]:
-        """Tell of what no node's last read shows to be lost, but the last read of all does."""
+        """Explain values that are lost by the last read of all nodes, but missing from no single node's last read."""
         found = [each for each in self._results.get("worst-lost", ()) if not each["missing-from"]]
         for each in found[:_DETAILS]:
             known, why_known = self._known(each["element"])
@@ -138,17 +138,17 @@ class _Sets:
             yield Finding(text, self._scene.messages_of(read))
         if len(found) > _DETAILS:
             rest = [value for value, _ in found[_DETAILS:]]
-            yield Finding(f"other values are more than once in one read as well: {listed(rest)}")
+            yield Finding(f"other values that are in one read more than once: {listed(rest)}")
 
     def unexpected(self) -> Iterator[Finding]:
         found = self._results["unexpected"]
         for value in found[:_DETAILS]:
             wanted = value_key(value)
             read = next(op for op in self._reads if wanted in set(value_keys(op.value)))
-            text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)}, which nobody had added"
+            text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)}, which no client added"
             yield Finding(text, self._scene.messages_of(read))
         if len(found) > _DETAILS:
-            yield Finding(f"nobody had added these either: {listed(found[_DETAILS:])}")
+            yield Finding(f"other values in reads that no client added: {listed(found[_DETAILS:])}")
 
     def undecided(self) -> Iterator[Finding]:
         if self._results["valid?"] == "unknown":

@@ -1,4 +1,4 @@
-"""Values, times, names and lists as they stand in a sentence."""
+"""Values, times, names and lists in the form in which sentences use them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 LISTED: Final = 8
-"""Items of a list that are named; of more, the last ones are only counted."""
+"""The number of items of a list that are named; the rest are only counted."""
 
 _EXCERPT: Final = 60
-"""Characters of a value: enough to recognise it."""
+"""The number of characters shown of a value: enough to recognise it."""
 
 _NS: Final = 1_000_000_000
 
@@ -22,24 +22,24 @@ def shown(value: Any) -> str:
 
 
 def seconds(nanoseconds: int) -> str:
-    """Return a time of the run, such as ``13.72 s``: to the millisecond, as far as there is something to tell."""
+    """Return a time of the run, such as ``13.72 s``: rounded to milliseconds, without trailing zeros."""
     return f"{nanoseconds / _NS:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def in_words(names: Sequence[str]) -> str:
-    """Return *names*, of which there is at least one, as they stand in a sentence: ``n1, n2 and n3``."""
+    """Return *names*, at least one, as a phrase: ``n1, n2 and n3``."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def listed(values: Sequence[Any]) -> str:
-    """Return the first of *values*, and how many more there are."""
+    """Return the first of *values*, and the number of the others."""
     rest = len(values) - LISTED
-    if rest <= 1:  # to name one more is as short as to count it
+    if rest <= 1:  # naming one more value is as short as counting it
         return in_words([shown(value) for value in values])
     return in_words([*(shown(value) for value in values[:LISTED]), f"{rest:,} more"])
 
 
 def quantity(count: int, word: str) -> str:
-    """Return *count* and *word*, in the plural unless there is one."""
+    """Return *count* and *word*, which gets a plural s unless *count* is 1."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
