@@ -265,7 +265,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         ),
         (
             ("--bin", "true", "--faults", '[{"kind":"clock","nodes":["n1"],"seconds":1}]'),
-            "a fault of kind 'clock' cannot be applied to executables, whose clock is the system's; "
+            "a fault of kind 'clock' cannot be applied to executables, which use the system's clock; "
             "leave it out, or test a node in process",
         ),
     ],

@@ -1022,7 +1022,7 @@ def test_clocks_of_processes_cannot_be_wrong() -> None:
     check_faults([Kill(nodes=["n1"]), Pause(nodes=["n1"]), Partition()])
     with pytest.raises(
         ValueError,
-        match=r"^a fault of kind 'clock' cannot be applied to executables, whose clock is the system's; leave it out,"
+        match=r"^a fault of kind 'clock' cannot be applied to executables, which use the system's clock; leave it out,"
         r" or test a node in process$",
     ):
         check_faults([Partition(), ClockSkew(nodes=["n1"], seconds=1.0)])

@@ -172,7 +172,7 @@ def test_all_files_are_linked() -> None:
         "node-logs/n1.log",
         "node-logs/n%232.log",
     ]
-    assert "results.json - what the checkers found" in found.text
+    assert "results.json - the results of the checkers" in found.text
     assert "what each node logged: n1, n#2" in found.text
 
 

@@ -283,7 +283,7 @@ def test_a_storm_of_nodes_that_do_not_come_up_is_no_verdict() -> None:
 
         return node
 
-    with pytest.raises(SetUpError, match=r"^the nodes did not come up: stuck at 0 s .* in spin \(test"):
+    with pytest.raises(SetUpError, match=r"^the nodes did not start: stuck at 0 s .* in spin \(test"):
         run(build)
 
 

@@ -1,1 +1,1 @@
-"""One run: what it is asked to be, and how it goes, in virtual or in real time."""
+"""One run: its options, and its execution in virtual or real time."""

@@ -1,4 +1,4 @@
-"""Runs in real time: of nodes that are executables, on the same network, with the same workloads and faults."""
+"""Runs in real time: the nodes are executables; network, workloads and faults are the same as in virtual time."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .._system.guardian import Guardian, guarded
 from .run import MakeHost, Run
 
 SPREAD: Final = 1.0
-"""Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: somebody waits for it."""
+"""Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: people wait for it."""
 
 
 def process_hosts(
     command: Sequence[str], folder: Path, guardian: Guardian | None = None, *, busy_limit: int = BUSY_LIMIT
 ) -> MakeHost:
-    """Return what makes the hosts of nodes that are processes, for one run.
+    """Return a function that makes the hosts for one run whose nodes are processes.
 
     Args:
       command: The absolute path of the executable (see `check_executable`), and its arguments.
-      folder: Where each node has a folder, with its id as its name, that all its lives run in.
-      guardian: Ends what this process cannot end; None if there is none.
-      busy_limit: Lines that all nodes together may print at once before the one that prints most is killed.
+      folder: The parent of the nodes' folders. Each node has a folder named after its id, and keeps it after restarts.
+      guardian: Ends the processes that this process cannot end; None for no guardian.
+      busy_limit: How many lines all nodes together may print at once, before the one that prints most is killed.
     """
     traffic = Traffic(busy_limit)
 
@@ -54,11 +54,11 @@ def process_hosts(
 
 
 def check_faults(faults: Iterable[Fault]) -> None:
-    """Raise `ValueError` if there is one among *faults* that a process cannot be made to suffer."""
+    """Raise `ValueError` if one of *faults* cannot be applied to a process."""
     for fault in faults:
         if isinstance(fault, ClockSkew):
             raise ValueError(
-                f"a fault of kind {fault.kind!r} cannot be applied to executables, whose clock is the system's;"
+                f"a fault of kind {fault.kind!r} cannot be applied to executables, which use the system's clock;"
                 " leave it out, or test a node in process"
             )
 
@@ -66,17 +66,17 @@ def check_faults(faults: Iterable[Fault]) -> None:
 def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run], busy_limit: int = BUSY_LIMIT) -> Run:
     """Conduct a run in real time, in a temporary folder, and return it.
 
-    When this returns or raises, no process and no folder is left, however often SIGINT, SIGTERM or SIGHUP came. If this
-    process is killed meanwhile, the guardian sees to both.
+    When this function returns or raises, no process and no folder is left, however many SIGINT, SIGTERM or SIGHUP
+    arrived. If this process is killed, the guardian ends the processes and removes the folder.
 
     Args:
       command: The absolute path of the executable (see `check_executable`), and its arguments.
-      make_run: Makes the run, given what makes the hosts.
+      make_run: Makes the run, given the function that makes the hosts.
       busy_limit: See `process_hosts`.
 
     Raises:
-      SetUpError, KeyboardInterrupt, EndedBySignal: as `run_real`.
-      OSError: if there can be no folder, or no guardian.
+      SetUpError, KeyboardInterrupt, EndedBySignal: as `run_real` does.
+      OSError: if the folder or the guardian cannot be created.
     """
     with (
         held_signals(),
@@ -90,19 +90,19 @@ def run_executables(command: Sequence[str], make_run: Callable[[MakeHost], Run],
 
 
 def run_real(run: Run) -> None:
-    """Conduct *run* in real time; when this returns or raises, no node is left, also by SIGINT, SIGTERM or SIGHUP.
+    """Conduct *run* in real time. When this returns or raises, all nodes have ended, even after a signal.
 
     Raises:
-      SetUpError: if a node did not come up.
-      KeyboardInterrupt: if SIGINT came.
-      EndedBySignal: if another of these signals came.
+      SetUpError: if a node did not start.
+      KeyboardInterrupt: if SIGINT arrived.
+      EndedBySignal: if SIGTERM or SIGHUP arrived.
     """
     with held_signals() as signals:
         trio.run(_conduct, run, signals)
 
 
 async def _conduct(run: Run, signals: HeldSignals) -> None:
-    """Conduct *run*, until one of *signals* comes."""
+    """Conduct *run*, until it ends or one of *signals* arrives."""
     token, scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
 
     def cancel() -> None:
@@ -110,7 +110,7 @@ async def _conduct(run: Run, signals: HeldSignals) -> None:
             token.run_sync_soon(scope.cancel)
 
     signals.notice = cancel
-    if signals.caught:  # before there was anybody to notice
+    if signals.caught:  # a signal arrived before notice was set
         cancel()
     with scope:
         await run.conduct()

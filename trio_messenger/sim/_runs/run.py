@@ -1,4 +1,4 @@
-"""A run: nodes, services and clients on one network, from ``init`` to the last read."""
+"""A run: nodes, services and clients on one network, from ``init`` to the final reads."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RECOVERY: Final = 10.0
 """Seconds between the end of all faults and the final operations, as in Maelstrom."""
 
 _SPREAD_STEPS: Final = 2**16
-"""Into how many steps the spread is divided: binary ones, so that adding and subtracting them is exact."""
+"""The number of steps that the spread is divided into: a power of two, so that sums and differences are exact."""
 
 Phase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
-"""Where a run is."""
+"""The phases of a run, in order."""
 
 MakeHost: TypeAlias = Callable[[str, SimulatedNetwork, NodeLog, trio.Nursery, Streams], Host]
-"""Makes the host of a node, given its id, the network, its log, a nursery for its tasks, and the run's chance."""
+"""Makes the host of a node, given its id, the network, its log, a nursery for its tasks, and the random streams."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,20 +52,20 @@ class _Worker:
 
 @final
 class Run:
-    """One run. Its public fields fill while `conduct` runs.
+    """One run. `conduct` fills its public fields.
 
     Args:
-      options: What is to be run.
+      options: What to run.
       make_host: Makes the nodes' hosts.
-      watch: Called after each operation and each change of `phase`, to show how far it is; must not wait.
+      watch: Called after each operation and each change of `phase`, to show progress; must not block.
       echo_log: Called with a node's id and each line that it logs.
       recovery: Seconds between the end of all faults and the final operations.
-      spread: Seconds over which ``init`` reaches the nodes, each at a time that the seed decides. If all began at the
-        same instant, the work that they repeat would go in step for the whole run.
+      spread: Seconds over which ``init`` reaches the nodes, each at a time that depends on the seed. If all nodes
+        started at the same instant, their periodic work would stay synchronized during the whole run.
     """
 
-    _scope: trio.CancelScope  # of all phases, while they last
-    _set_up: int = 0  # nanoseconds that it took, once it is over
+    _scope: trio.CancelScope  # covers all phases; set by conduct()
+    _set_up: int = 0  # nanoseconds that set-up took; set when it ends
 
     def __init__(
         self,
@@ -78,35 +78,36 @@ class Run:
         spread: float = 0.0,
     ) -> None:
         self.options: Final = options
-        """What is run."""
+        """The options of the run."""
         self.workload: Final = WORKLOADS[options.workload]()
-        """What clients do."""
+        """The workload: the operations of the clients."""
         self.history: Final = History()
-        """What they did."""
+        """The operations that the clients did."""
         self.journal: Final = Journal()
         """Every message."""
         self.phase: Phase = "set-up"
-        """Where the run is."""
+        """The current phase."""
         self.malformed: Final[list[str]] = []
-        """Replies that did not have the form that the workload demands; a line for each."""
+        """Replies that did not match the workload's schema, one line each."""
         self.ran_out_after: float | None = None
-        """Seconds of the main phase after which the workload had no more operations, though there should be no end."""
+        """Seconds of the main phase after which the workload's operations ended; None if they did not, as they
+        should."""
         self.closed_clients: Final[dict[str, int]] = {}
-        """Clients that were closed since an operation of theirs ended as ``info``, by their ids: how many messages had
-        been sent when they were."""
+        """Clients that were closed because one of their operations ended as ``info``: by id, the number of messages
+        sent before that."""
         self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
-        """What each node said."""
+        """The log of each node."""
         self.daemons: Final[list[str]] = []
-        """What was still running after the end of all nodes, a line for each process; see `Guardian`."""
+        """The processes that still ran after the end of all nodes, one line each; see `Guardian.end_daemons`."""
         self.stuck: str | None = None
-        """Why the run was given up before its end; None if it was not."""
+        """The reason why the run was given up early; None if it was not."""
         self.hosts: Mapping[str, Host] = {}
-        """Those of the nodes."""
+        """The hosts of the nodes, by id."""
         self._streams = Streams(options.seed)
         self.network: Final = SimulatedNetwork(
             self._streams, self.journal, options.latency, loss=options.loss, duplicate=options.duplicate
         )
-        """What carries the messages, and counts what faults do."""
+        """The network: it carries the messages, and counts the effects of faults."""
         self._clients = Clients(self.network)
         self._make_host = make_host
         self._watch = watch
@@ -117,20 +118,20 @@ class Run:
         self._freed = trio.Event()
 
     def moment(self, nanoseconds: int | None = None) -> str:
-        """Return a time, now by default, as it is shown while the run goes on.
+        """Return a time, now by default, in the form that is shown during the run.
 
-        It is in seconds since the main phase began. During set-up nobody knows when that will be: times of set-up are
-        in seconds since the run began, and say so.
+        It is in seconds since the main phase began. During set-up that moment is not known yet, so times of set-up are
+        in seconds since the run began and have the prefix ``set-up``.
         """
         time = self.network.now() if nanoseconds is None else nanoseconds
         is_of_set_up = self.phase == "set-up" or time < 0
         return f"set-up {(self._set_up + time) / 1e9:.6f}" if is_of_set_up else f"{time / 1e9:.6f}"
 
     async def conduct(self) -> None:
-        """Run from beginning to end; when this returns or raises, no node is left.
+        """Run from beginning to end; when this returns or raises, all nodes have ended.
 
         Raises:
-          SetUpError: if a node did not come up.
+          SetUpError: if a node did not start.
         """
         failure: SetUpError | None = None
         with capturing_logs():
@@ -146,9 +147,9 @@ class Run:
                     with trio.CancelScope() as self._scope:
                         await self._conduct(cluster, Nemesis(self.options.faults, self.network, cluster, nursery))
                     if self.phase == "set-up":
-                        failure = SetUpError(f"the nodes did not come up: {self.stuck}")
+                        failure = SetUpError(f"the nodes did not start: {self.stuck}")
                 except SetUpError as exc:
-                    failure = exc  # raised out here it would come in a group
+                    failure = exc  # raised from inside the nursery, it would arrive in an exception group
                 finally:
                     await cluster.aclose()
                 nursery.cancel_scope.cancel()
@@ -157,7 +158,7 @@ class Run:
         self._enter("done")
 
     def give_up(self, why: str) -> None:
-        """End the run, whose nodes get nowhere any more: it is not valid because of that."""
+        """End the run because its nodes make no progress; the reason *why* makes the run not valid."""
         self.stuck = why
         self._scope.cancel()
 
@@ -195,10 +196,10 @@ class Run:
                 await self._audit(last)
 
     async def _audit(self, last: Invocation) -> None:
-        """Do *last*, a read, with every node, once the workload is done; first with those that no worker asked.
+        """Do *last*, a read, on the nodes that no worker asked, then on every node, after the workload has ended.
 
-        All reads of a round begin at the same instant, so one round cannot tell a node that is late from one that
-        lacks something for good. The second one can: what any node knew in the first, all have to know by now.
+        All reads of a round begin at the same instant, so one round cannot distinguish a late node from a node that
+        lacks a value permanently. The second round can: every node must know what any node knew in the first round.
         """
         self.journal.note(self.network.now(), "audit")
         processes = itertools.count(max(worker.process for worker in self._workers) + 1)
@@ -211,7 +212,7 @@ class Run:
                     operations.start_soon(self._carry_out, auditor, last, True)
 
     def _delays(self) -> dict[str, float]:
-        """Return how many seconds after the first node each node receives ``init``."""
+        """Return for each node how many seconds after the first node it receives ``init``."""
         step = self._spread / _SPREAD_STEPS
         steps = {
             node_id: self._streams.stream("init", node_id).randrange(_SPREAD_STEPS) for node_id in self.options.nodes
@@ -230,11 +231,11 @@ class Run:
             self._free.append(index)
 
     async def _invoke(self, nursery: trio.Nursery) -> None:
-        """Let workers begin operations, at the rate, until cancelled.
+        """Let workers begin operations, at the rate of the options, until cancelled.
 
-        Gaps are evenly distributed from 0 to twice their mean, and the first operation begins at once. Each gap counts
-        from the time for which the operation before was planned: to wake up late, as in real time one always does,
-        costs no operation. Only while all workers are busy is time lost for good (Jepsen's ``stagger``).
+        Gaps are uniformly distributed from 0 to twice their mean, and the first operation begins at once. Each gap
+        starts at the planned time of the previous operation, so waking up late, which always happens in real time, does
+        not reduce the number of operations. Only time in which all workers are busy is lost (Jepsen's ``stagger``).
         """
         if self.options.rate == 0:
             await trio.sleep_forever()
@@ -256,7 +257,7 @@ class Run:
         if worker.has_given_up:
             self._replace_client(worker)
         outcome = await self._carry_out(worker, invocation, is_final)
-        if outcome == "info":  # it may still happen: this process has not finished, and does nothing else
+        if outcome == "info":  # it may still happen: the process has not finished, and begins no other operation
             worker.process += len(self._workers)
             worker.has_given_up = not self.workload.reuses_clients
         self._free.append(index)
@@ -264,7 +265,7 @@ class Run:
         self._watch(self)
 
     async def _carry_out(self, worker: _Worker, invocation: Invocation, is_final: bool) -> OpType:
-        """Let *worker* do one operation, and return how it ended."""
+        """Let *worker* do one operation, and return its outcome."""
         f, value = invocation
         self._record(worker, "invoke", f, value, None, is_final)
         outcome, value, error = await self._ask(worker, f, value)
@@ -272,14 +273,14 @@ class Run:
         return outcome
 
     def _replace_client(self, worker: _Worker) -> None:
-        """Give *worker* a new client. Only now, as in Maelstrom: up to here a late reply finds its addressee."""
+        """Give *worker* a new client. As in Maelstrom, the old client still receives late replies until now."""
         worker.has_given_up = False
         worker.client.close()
         self.closed_clients[worker.client.id] = self.network.sent
         worker.client = self._clients.open()
 
     async def _ask(self, worker: _Worker, f: str, value: Any) -> tuple[OpType, Any, str | None]:
-        """Carry out an operation; return how it ended, its value, and what went wrong."""
+        """Do an operation; return its outcome, its value, and the error text or None."""
         try:
             reply = await worker.client.rpc(worker.node_id, self.workload.request(f, value))
             return "ok", self.workload.completed(f, value, self.workload.parse(f, reply)), None

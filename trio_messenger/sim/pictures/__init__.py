@@ -1,7 +1,8 @@
-"""What a run leaves for people to look at.
+"""Pictures and the page of a run, for people.
 
-`space_time` draws who sent what to whom, `latency` how long operations took, and `rate` how many were completed in a
-second; `page` says the verdict and has all three. They return text and write no file.
+`space_time` draws the messages between nodes over time, `latency` draws how long operations took, and `rate` draws how
+many were completed per second. `page` shows the verdict and all three pictures. These functions return text; they do
+not write files.
 """
 
 from ._latency_chart import latency as latency

@@ -1,4 +1,4 @@
-"""The arrows of a space-time diagram: one for each passage of a message, with what it says in its tooltip."""
+"""The arrows of a space-time diagram: one for each passage of a message. The tooltip shows the message."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ._labels import SIZE, Label, Labels, Side
 from ._svg import duration, escape, text_width
 
 TOOLTIP_LIMIT: Final = 4_000
-"""Characters of a body in a tooltip at the most. Maelstrom's clients read whole sets, which grow and grow."""
+"""The maximum number of characters of a body in a tooltip. Maelstrom's clients read whole sets, which keep growing."""
 
 _LOST_AT: Final = 0.78
-"""How far towards the receiver the arrow of a lost message goes."""
+"""The fraction of the way to the receiver at which the arrow of a lost message ends."""
 _FLYING_TO: Final = 0.45
-"""How far the arrow of one goes that was on its way at the end, and how many pixels down."""
+"""The fraction of the way at which the arrow ends if the message was still on its way when the run ended."""
 _FLYING_DOWN: Final = 12
+"""Pixels that such an arrow goes down."""
 _TIP: Final = 2
 """Pixels between the tip of an arrow and the lifeline."""
 _LOOP: Final = 30
-"""How far from its lifeline a message goes that a node sends to itself."""
+"""Pixels between a lifeline and the arrow of a message that a node sends to itself."""
 
 _BASELINES: Final[dict[Side, int]] = {"above": -4, "below": 11}
-"""Pixels from an arrow down to the line that its label stands on."""
+"""Pixels from an arrow down to the baseline of its label."""
 
 _HEADS: Final = ("client", "node", "service", "error")
 
@@ -41,7 +42,7 @@ MARKERS: Final = (
     )
     + "</defs>"
 )
-"""The heads of arrows: filled ones for requests, open ones for replies."""
+"""The heads of arrows: filled for requests, open for replies."""
 
 
 @final
@@ -49,9 +50,9 @@ class Arrows:
     """Draws messages on a grid.
 
     Args:
-      grid: Where everything is.
-      faults: What each fault is, by its index in the schedule.
-      width: Of the picture, in pixels.
+      grid: The positions of all parts.
+      faults: The description of each fault, by its index in the schedule.
+      width: The width of the picture in pixels.
     """
 
     def __init__(self, grid: Grid, faults: Mapping[int, str], width: int) -> None:
@@ -62,7 +63,7 @@ class Arrows:
         self._columns = {x: place for place, x in enumerate(sorted({life.x for life in grid.lives.values()}))}
 
     def draw(self, passages: Sequence[Passage]) -> Iterator[str]:
-        """Yield a group for each of *passages*."""
+        """Yield an SVG group for each of *passages*."""
         for passage in passages:
             if passage.is_lost:
                 self._take_room_for_reason(passage)
@@ -100,7 +101,7 @@ class Arrows:
         return f"lost {after}: {end.reason}" + (f" ({fault})" if fault else "")
 
     def _ends(self, passage: Passage) -> tuple[int, int, int, int]:
-        """Return the x and y of the beginning and of the end of an arrow."""
+        """Return x and y of an arrow's beginning, then x and y of its end."""
         x1, x2 = self._x(passage.src), self._x(passage.dest)
         y1 = self._grid.y[passage.send.i]
         if passage.end is None:
@@ -133,9 +134,9 @@ class Arrows:
         return Label(x, round(y) + 6, 0, "above") if self._labels.take(x, y, half) else None
 
     def _reason(self, passage: Passage) -> tuple[str, int]:
-        """Return why a message was lost, and the side of the cross to say so: 1 for the right, -1 for the left.
+        """Return why a message was lost, and the side of the cross for this text: 1 for the right, -1 for the left.
 
-        That is beyond the cross, or before it at the edge of the picture.
+        The text goes beyond the cross as seen from the sender, or before it at the edge of the picture.
         """
         assert passage.end is not None
         x1, _, x2, _ = self._ends(passage)
@@ -151,7 +152,7 @@ class Arrows:
         self._labels.take(x + right * (half + 8), y, half)
 
     def _cross(self, passage: Passage) -> str:
-        """Draw where a message was lost, and say why."""
+        """Draw a cross where a message was lost, with the reason."""
         _, _, x, y = self._ends(passage)
         why, right = self._reason(passage)
         anchor = "" if right > 0 else ' text-anchor="end"'
@@ -173,7 +174,7 @@ def _classes(passage: Passage) -> str:
 
 
 def _text(text: str, label: Label | None) -> str:
-    """Return *text* where *label* says; nothing if there is no room."""
+    """Return *text* at the position of *label*; an empty text if there is no label."""
     if label is None:
         return ""
     place = f"translate({label.x} {label.y})" + (f" rotate({label.angle})" if label.angle else "")
@@ -181,7 +182,7 @@ def _text(text: str, label: Label | None) -> str:
 
 
 def pretty(body: RawBody) -> str:
-    """Return *body* as JSON, each field on a line of its own; shortened if it is very long."""
+    """Return *body* as JSON with one field per line; shortened if it is very long."""
     lines = [
         f"  {msgspec.json.encode(name).decode()}: {msgspec.json.format(value, indent=0).decode()}"
         for name, value in body.items()

@@ -1,4 +1,4 @@
-"""What charts over time share: a panel for each function, one scale for all, and the faults of the run beside them."""
+"""The common part of charts over time: a panel for each function, one scale for all, and the faults of the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEFT: Final = 62
 RIGHT: Final = WIDTH - 74
 
 OUTCOMES: Final[tuple[OpType, ...]] = ("ok", "info", "fail")
-"""In the order in which they are drawn: what went wrong lies on top."""
+"""In drawing order: failures come last, so they are on top."""
 
 _TOP: Final = 40
 """Pixels for the legend."""
@@ -26,30 +26,30 @@ _PANEL: Final = 150
 _BETWEEN: Final = 34
 """Pixels above each panel, for its name."""
 _UNIT: Final = 15
-"""Pixels from the times below the last panel to what they count from."""
+"""Pixels from the times below the last panel to the text that explains them."""
 _LANE: Final = 15
 """Pixels from one row of faults to the next."""
 _LANES: Final = 4
-"""Rows of faults at the most."""
+"""The maximum number of rows of faults."""
 _PER_WINDOW: Final = 25
-"""Operations in a window of time, about, for which figures are taken."""
+"""The approximate number of operations in a time window; each window has its own figures."""
 _WINDOWS: Final = 40
-"""Windows at the most."""
+"""The maximum number of windows."""
 
 
 class Scale(Protocol):
-    """What stands at which height in a panel."""
+    """The vertical scale of a panel; all positions are y coordinates in pixels."""
 
     @property
     def top(self) -> float:
-        """Where the greatest value stands."""
+        """The position of the greatest value."""
 
     @property
     def bottom(self) -> float:
-        """Where the least value stands."""
+        """The position of the least value."""
 
     def y(self, value: float) -> float:
-        """Return where *value* stands."""
+        """Return the position of *value*."""
 
     def ticks(self) -> Iterator[float]:
         """Yield the values that have a line and a label."""
@@ -58,18 +58,18 @@ class Scale(Protocol):
 @final
 @attrs.frozen(kw_only=True)
 class Panel:
-    """The part of a chart that is about one function."""
+    """The part of a chart for one function."""
 
     f: str
     """The function."""
     operations: Sequence[Operation]
-    """Its operations, which are counted beside its name."""
+    """Its operations; their counts appear next to its name."""
     scale: Callable[[float, float], Scale]
     """Makes the scale, given the top and the bottom of the panel."""
     label: Callable[[float], str]
-    """Returns a value of the scale in words."""
+    """Returns the label for a value of the scale."""
     draw: Callable[[Times, Scale], Iterable[str]]
-    """Returns what is drawn, given the two scales."""
+    """Returns the SVG elements of the panel, given the two scales."""
 
 
 def chart(
@@ -84,12 +84,12 @@ def chart(
     """Return a chart.
 
     Args:
-      label: What it shows, in a few words.
-      title: Stands above it; nothing, if it is empty.
-      end: Nanoseconds after which it ends.
-      journal: Where the faults are from.
-      legend: Returns the legend, at a height.
-      panels: From above.
+      label: A short description, for screen readers.
+      title: The title above the chart; empty for none.
+      end: The time at which the chart ends, in nanoseconds.
+      journal: The source of the faults.
+      legend: Returns the legend, given its y coordinate.
+      panels: The panels, from top to bottom.
     """
     times = Times(max(end / NS, 1e-3), LEFT, RIGHT)
     spans = faults(journal)
@@ -113,17 +113,17 @@ def chart(
 
 
 def windows(count: int) -> int:
-    """Return into how many windows the time of *count* operations is divided."""
+    """Return the number of time windows for *count* operations."""
     return max(1, min(_WINDOWS, count // _PER_WINDOW))
 
 
 def window_of(time: int, times: Times, count: int) -> int:
-    """Return which of *count* equal windows *time*, in nanoseconds, is in."""
+    """Return the number of the window, of *count* equal ones, that contains *time* (in nanoseconds)."""
     return min(int(time / NS / times.end * count), count - 1)
 
 
 def steps(ys: Sequence[float | None]) -> str:
-    """Return the path of a line that is level in each window, and is not where there is nothing."""
+    """Return the path of a line that is horizontal in each window, with gaps where the value is None."""
     width = (RIGHT - LEFT) / len(ys)
     path = []
     for number, y in enumerate(ys):
@@ -136,7 +136,7 @@ def steps(ys: Sequence[float | None]) -> str:
 
 
 def _lanes(spans: Sequence[FaultSpan]) -> list[list[FaultSpan]]:
-    """Return the rows that faults are drawn in, so that few hide others."""
+    """Distribute the faults over rows, so that few faults hide others."""
     lanes: list[list[FaultSpan]] = []
     for span in spans:
         for lane in lanes:
@@ -153,7 +153,7 @@ def _lanes(spans: Sequence[FaultSpan]) -> list[list[FaultSpan]]:
 
 
 def _edges(span: FaultSpan, times: Times) -> tuple[float, float]:
-    """Return where a fault begins and ends; however short it is, it can be seen."""
+    """Return the left and right edge of a fault; even a very short fault is visible."""
     left = times.x(span.begin.t / NS)
     right = RIGHT if span.end is None else times.x(span.end.t / NS)
     return left, max(right, left + 2)

@@ -1,6 +1,6 @@
-"""A journal as a picture sees it: messages with what became of them, spans of nodes and of faults, in a window of time.
+"""The content of a picture, read from a journal: messages with their fate, and spans of nodes and faults.
 
-Nothing here knows of pixels.
+Nothing here depends on pixels.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ._search import Found, compile_search
 from ._svg import NS
 
 Kind: TypeAlias = Literal["client", "node", "service"]
-"""Between whom a message goes: a client and anyone else; two nodes; a node and a service."""
+"""The ends of a message: a client and anyone else; two nodes; or a node and a service."""
 
 Condition: TypeAlias = Literal["down", "paused"]
-"""What a node can be, other than well."""
+"""An abnormal state of a node."""
 
 WORDS: Final = ("clients", "nodes", "services", "errors", "lost", "duplicates")
-"""What *only* takes, beside ids and types."""
+"""The words that *only* accepts, besides ids and types."""
 
 _CONDITIONS: Final[dict[str, Condition | None]] = {
     "start": None,
@@ -32,11 +32,11 @@ _CONDITIONS: Final[dict[str, Condition | None]] = {
     "pause": "paused",
     "resume": None,
 }
-"""What the events of a node make of it."""
+"""The condition of a node after each event; None is normal."""
 
 
 RawBody: TypeAlias = dict[str, msgspec.Raw]
-"""A body whose values are the JSON that the sender wrote: numbers of any size stay what they are."""
+"""A body whose values are the sender's JSON text, so that numbers of any size stay unchanged."""
 
 
 class _Parsed(msgspec.Struct, gc=False):
@@ -51,12 +51,12 @@ _parse: Final = msgspec.json.Decoder(_Parsed).decode
 @final
 @attrs.frozen(kw_only=True)
 class Passage:
-    """A message from its sending to one of its ends. One that was duplicated has several passages."""
+    """A message from its sending to one of its ends. A duplicated message has several passages."""
 
     send: Entry
-    """Its sending."""
+    """The entry of its sending."""
     end: Entry | None
-    """Its delivery or its loss; None if it was on its way when the run ended."""
+    """The entry of its delivery or loss; None if it was still on its way when the run ended."""
     src: str
     dest: str
     type: str
@@ -64,16 +64,16 @@ class Passage:
     body: RawBody
     kind: Kind
     is_copy: bool
-    """Whether this is what a duplication made."""
+    """Whether it is a copy that the network made."""
 
     @property
     def is_reply(self) -> bool:
-        """Whether it answers something."""
+        """Whether it is a reply."""
         return "in_reply_to" in self.body
 
     @property
     def is_error(self) -> bool:
-        """Whether it is an ``error``."""
+        """Whether its type is ``error``."""
         return self.type == "error"
 
     @property
@@ -82,11 +82,11 @@ class Passage:
         return self.end is not None and self.end.event == "drop"
 
     def is_found(self, found: Found) -> bool:
-        """Tell whether a search has *found* it."""
+        """Tell whether the search *found* matches it."""
         return found(self.type, self.src, self.dest, msgspec.json.encode(self.body).decode())
 
     def words(self) -> set[str]:
-        """Return all words by which *only* finds it."""
+        """Return all words of *only* that match it."""
         flags = {"errors": self.is_error, "lost": self.is_lost, "duplicates": self.is_copy}
         return {f"{self.kind}s", self.src, self.dest, self.type, *(word for word, holds in flags.items() if holds)}
 
@@ -97,63 +97,63 @@ class FaultSpan:
     """A fault from its beginning to its end."""
 
     index: int
-    """Its place in the schedule."""
+    """Its index in the schedule."""
     text: str
-    """What it is."""
+    """Its description."""
     begin: Entry
     end: Entry | None
-    """None if it lasted to the end."""
+    """None if it lasted until the end of the run."""
     is_of_nodes: bool
-    """Whether it befell nodes, as killing does, and not links."""
+    """True for a fault of nodes, such as a kill; False for a fault of links."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class NodeSpan:
-    """A time when a node was not well."""
+    """A span of time in which a node was down or paused."""
 
     node: str
     condition: Condition
     begin: Entry
     end: Entry | None
-    """None if it lasted to the end."""
+    """None if it lasted until the end of the run."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Totals:
-    """How many messages a run has, in the window and out of it."""
+    """The numbers of messages in the whole run, inside the window and outside."""
 
     messages: int
     errors: int
-    """Those that are an ``error``."""
+    """Messages of type ``error``."""
     lost: int
-    """Those that were dropped."""
+    """Messages that were dropped."""
     duplicates: int
-    """Those that were duplicated."""
+    """Messages that were duplicated."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Flow:
-    """What happened in a window of time."""
+    """The messages, faults and events in a window of time."""
 
     passages: list[Passage]
-    """By when they were sent."""
+    """The passages, in the order of sending."""
     left_out: int
-    """How many messages of the window are not in `passages`, because there are too many."""
+    """The number of messages in the window that are not in `passages`, because there are too many."""
     left_out_from: int | None
-    """When the first of those was sent."""
+    """The time when the first of these was sent, in nanoseconds; None if there are none."""
     totals: Totals
-    """How many messages there are in the whole run."""
+    """The numbers of messages in the whole run."""
     faults: list[FaultSpan]
-    """Those that were in force in the window, by when they began."""
+    """The faults that were active in the window, in the order of their beginnings."""
     conditions: list[NodeSpan]
-    """Those that any node was in, whenever."""
+    """The conditions of all nodes during the whole run."""
     events: list[Entry]
-    """What befell nodes in the window, and the beginnings and ends of faults."""
+    """The events of nodes in the window, and the beginnings and ends of faults."""
     kinds: dict[str, Kind]
-    """What everyone is who took part."""
+    """The kind of each participant."""
 
 
 @attrs.frozen
@@ -181,15 +181,15 @@ def read(
     search: str,
     limit: int,
 ) -> Flow:
-    """Read what happened from *since* until *until*, in seconds.
+    """Read the part of a journal between *since* and *until*, in seconds.
 
     Args:
-      journal: All of it.
-      since: None for the beginning.
-      until: None for the end.
-      only: Words of which one must be true of a message; see `WORDS`. None for all messages.
-      search: What to search for in messages; see `compile_search`.
-      limit: How many messages at the most; the first ones of the window are kept.
+      journal: The whole journal.
+      since: The beginning of the window; None for the beginning of the run.
+      until: The end of the window; None for the end of the run.
+      only: Words, at least one of which must match a message; see `WORDS`. None for all messages.
+      search: The text to search for in messages; see `compile_search`.
+      limit: The maximum number of messages; the first ones of the window are kept.
     """
     window = _Window.of(since, until)
     found_by_search = compile_search(search)
@@ -233,7 +233,7 @@ def read(
 
 
 def _sorted_out(journal: Iterable[Entry]) -> tuple[list[Entry], dict[int | None, list[Entry]], list[Entry]]:
-    """Return the sendings, what else became of each message by its number, and all that is of no message."""
+    """Return the sendings, the later entries of each message by its number, and the entries without a message."""
     sends: list[Entry] = []
     ends: dict[int | None, list[Entry]] = {}
     others: list[Entry] = []
@@ -277,7 +277,7 @@ def _totals(sends: Sequence[Entry], ends: Mapping[int | None, Sequence[Entry]]) 
 
 
 def _passages(send: Entry, found: Sequence[Entry], nodes: Collection[str]) -> list[Passage]:
-    """Return the passages of one message: each end is one, and so is each copy that has no end yet."""
+    """Return the passages of one message: one for each end, and one for each copy without an end."""
     assert send.message is not None
     message = _parse(send.message)
     kinds = {_kind(message.src, nodes), _kind(message.dest, nodes)}
@@ -301,7 +301,7 @@ def _passages(send: Entry, found: Sequence[Entry], nodes: Collection[str]) -> li
 
 
 def faults(journal: Iterable[Entry]) -> list[FaultSpan]:
-    """Return the faults of a run, by when they began."""
+    """Return the faults of a run, in the order of their beginnings."""
     others = [entry for entry in journal if entry.fault is not None and entry.id is None]
     of_nodes = {entry.fault for entry in others if entry.node is not None}
     ends = {entry.fault: entry for entry in others if entry.event == "end"}
@@ -330,7 +330,7 @@ def _conditions(others: Sequence[Entry]) -> list[NodeSpan]:
     for entry in others:
         if entry.node is not None and entry.event in _CONDITIONS:
             if current.get(entry.node, (None,))[0] == _CONDITIONS[entry.event]:
-                continue  # a second blow changes nothing
+                continue  # the node already is in this condition
             close(entry.node, entry)
             current[entry.node] = (_CONDITIONS[entry.event], entry)
     for node in list(current):

@@ -1,11 +1,11 @@
-"""Where things stand in a space-time diagram: a column for each lifeline, a row for each event.
+"""The layout of a space-time diagram: a column for each lifeline, a row for each event.
 
-Time runs downwards, but not to scale: what takes no time would be one thick line, and what takes long an empty page. So
-every event has a row of its own, in the order of the journal, and rows are as far apart as their times are only between
-a least and a greatest distance. A wait that would need more is *folded*. The labels of the axis tell the times.
+Time runs downwards, but not to scale: simultaneous events would overlap, and long waits would leave the page empty. So
+each event has its own row, in the order of the journal. The distance between rows is proportional to time only between
+a minimum and a maximum. A longer wait is *folded*. The labels of the axis show the times.
 
-Nodes and services have their columns for themselves. Clients are many and short-lived (in Maelstrom each ``init`` has
-its own): those whose lives do not overlap share a column, as the workers of a shift share a desk.
+Each node and each service has its own column. Clients are many and short-lived (in Maelstrom each ``init`` has its own
+client), so clients whose lives do not overlap share a column.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from ._flow import Flow, Kind
 from ._svg import Clock, shorten, text_width
 
 WIDTH: Final = 700
-"""Pixels that a diagram may be wide, if its columns let it: a page of documentation."""
+"""The desired width of a diagram in pixels, to fit a page of documentation; many columns need more."""
 
 HEADS: Final = 30
 """Pixels for the names at the top."""
 
 NAME: Final = 90
-"""Pixels that a name may be wide."""
+"""The maximum width of a name in pixels."""
 
 _USUAL: Final = 18
 """Pixels for the median wait between two events."""
 _LINEAR: Final = 40
-"""Pixels up to which a wait is to scale; beyond, each doubling adds `_DOUBLING`, up to `_MOST`."""
+"""The greatest distance in pixels that is to scale; above it, each doubling adds `_DOUBLING`, up to `_MOST`."""
 _DOUBLING: Final = 8
 _MOST: Final = 72
 _FOLDED: Final = 160
-"""Pixels that a wait would take, to scale, from which on it is marked as folded."""
+"""A wait is marked as folded if it would take more pixels than this to scale."""
 _SAME_HAND: Final = 4
-"""Pixels between a delivery and what its receiver sends at the same instant."""
+"""Pixels between a delivery and a message that the receiver sends at the same instant."""
 _LATE_HEAD: Final = 32
-"""Pixels for the name of a client that comes into a column where another one has been."""
+"""Pixels for the name of a client that reuses the column of an earlier client."""
 _TEXT: Final = 24
 """Pixels for the text below the beginning of a fault."""
 _FEWEST_PITCH, _MOST_PITCH = 54, 130  # pixels between columns
 _BETWEEN_GROUPS: Final = 12
 _BESIDE: Final = 34
-"""Pixels left of the first column, and right of the last."""
+"""Pixels to the left of the first column, and to the right of the last."""
 
 EARLIER: Final = 20
 """Pixels at the top for the text of a fault that began before the window."""
 
 _STEPS: Final = {"send": 9, "deliver": 9, "drop": 9, "ready": 0, "begin": 24, "end": 12}
-"""Pixels that each event has above it at the least; what else befalls nodes has `_STEP`."""
+"""The minimum distance in pixels above each event; other events of nodes have `_STEP`."""
 _STEP: Final = 18
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Life:
-    """The lifeline of one who takes part."""
+    """The lifeline of a participant: a client, node or service."""
 
     name: str
     kind: Kind
@@ -73,7 +73,7 @@ class Life:
     top: int
     bottom: int
     is_late: bool
-    """Whether its name stands where it begins, not at the top."""
+    """Whether its name is at its beginning, not at the top of the picture."""
 
 
 @final
@@ -84,28 +84,28 @@ class Row:
     entry: Entry
     y: int
     is_folded: bool
-    """Whether the wait before it is longer than it looks."""
+    """Whether the wait before it is folded: longer than its distance shows."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Grid:
-    """The whole of it."""
+    """The positions of all lifelines and events."""
 
     lives: dict[str, Life]
     rows: list[Row]
     y: dict[int, int]
     """The y of each entry that has a row, by its index in the journal."""
     gutter: int
-    """Pixels at the left, for the times."""
+    """Pixels for the times at the left."""
     width: int
     top: int
-    """Where the lifelines begin."""
+    """The y where the lifelines begin."""
     bottom: int
     clock: Clock
 
     def y_of(self, entry: Entry | None) -> int:
-        """Return the y of *entry*: its row's, or the edge beyond which it is; the bottom for None, the end."""
+        """Return the y of *entry*: that of its row, or of the edge beyond which it lies; the bottom if it is None."""
         if entry is None:
             return self.bottom
         if entry.i in self.y:
@@ -114,7 +114,7 @@ class Grid:
 
 
 def lay_out(flow: Flow, top: int) -> Grid:
-    """Return the places of all that *flow* has, the names at *top*."""
+    """Return the positions of all parts of *flow*, with the names at *top*."""
     entries = _entries(flow)
     places = {entry.i: place for place, entry in enumerate(entries)}
     spans = _spans(flow, places)
@@ -153,7 +153,7 @@ def lay_out(flow: Flow, top: int) -> Grid:
 
 
 def _entries(flow: Flow) -> list[Entry]:
-    """Return what has a row, in order: not the beginning of a node's first life, nor what lifelines show anyway."""
+    """Return the entries that get a row, in order: not a node's first start, and not events that lifelines show."""
     found = {passage.send.i: passage.send for passage in flow.passages}
     found |= {passage.end.i: passage.end for passage in flow.passages if passage.end is not None}
     restarts = {span.end.i for span in flow.conditions if span.end is not None}
@@ -167,7 +167,7 @@ def _entries(flow: Flow) -> list[Entry]:
 
 
 def _spans(flow: Flow, places: dict[int, int]) -> dict[str, tuple[int, int]]:
-    """Return the places of the first and the last event of everyone who takes part."""
+    """Return the places of the first and the last event of each participant."""
     spans: dict[str, tuple[int, int]] = {}
 
     def touch(name: str, entry: Entry) -> None:
@@ -185,7 +185,7 @@ def _spans(flow: Flow, places: dict[int, int]) -> dict[str, tuple[int, int]]:
 
 
 def _lanes(flow: Flow, spans: dict[str, tuple[int, int]]) -> list[list[str]]:
-    """Return who shares a column, from left to right: clients as they come, nodes by name, services as ever."""
+    """Return the names in each column, from left to right: clients by first event, nodes by name, services in order."""
     lanes: list[list[str]] = []
     for name in sorted((name for name, kind in flow.kinds.items() if kind == "client"), key=spans.__getitem__):
         free = next((lane for lane in lanes if spans[lane[-1]][1] < spans[name][0]), None)
@@ -201,13 +201,13 @@ def _lanes(flow: Flow, spans: dict[str, tuple[int, int]]) -> list[list[str]]:
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts names as people do: n2 before n10."""
+    """Return a key that sorts numbers in names by value: n2 before n10."""
     parts = [part.lstrip("0") or "0" if part.isdecimal() else part for part in re.findall(r"[0-9]+|[^0-9]+", name)]
     return [(len(part), part) if part.isdecimal() else (0, part) for part in parts], name
 
 
 def _hands(flow: Flow) -> dict[int, str]:
-    """Return at whom each sending and each delivery is, by its index in the journal."""
+    """Return the participant at which each sending, delivery and loss is drawn, by its index in the journal."""
     hands = {passage.send.i: passage.src for passage in flow.passages}
     return hands | {passage.end.i: passage.dest for passage in flow.passages if passage.end is not None}
 
@@ -238,7 +238,7 @@ def _squeezed(pixels: float) -> float:
 
 
 def _xs(names: Sequence[str], flow: Flow, gutter: int) -> list[int]:
-    """Return the x of each column, given the name at its head."""
+    """Return the x of each column, given the names at the tops of the columns."""
     breaks = [flow.kinds[before] != flow.kinds[after] for before, after in pairwise(names)]
     widest = max((text_width(shorten(name, NAME, 12), 12) + 18 for name in names), default=0)
     room = WIDTH - gutter - 2 * _BESIDE - _BETWEEN_GROUPS * sum(breaks)

@@ -1,4 +1,4 @@
-"""Where the types of messages stand along their arrows, so that no two are in one place."""
+"""The positions of the labels (types of messages) along the arrows, so that labels do not overlap."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import attrs
 from ._svg import text_width
 
 SIZE: Final = 10.5
-"""Pixels of their font."""
+"""The font size in pixels."""
 
 _STEEPEST: Final = 50
-"""Degrees up to which a label lies along its arrow; on steeper ones it lies level."""
+"""The steepest angle in degrees at which a label follows its arrow; on steeper arrows it is horizontal."""
 
 _HEAD: Final = 12
-"""Pixels at both ends of an arrow that a label leaves free, for the arrow's head."""
+"""Pixels at both ends of an arrow that a label leaves free, for the head of the arrow."""
 
 _BAND: Final = 60
-"""Pixels of a band; neighbours are looked for in three of them, in which only very long names find not all."""
+"""The height of a band in pixels. The search for neighbours covers three bands; it can miss only very long labels."""
 
 
 Side: TypeAlias = Literal["above", "below"]
-"""Requests have their labels above their arrows, replies below: between the two there is little room."""
+"""Requests have their labels above the arrow, replies below, because there is little room between the two."""
 
 _MIDDLE: Final[dict[Side, int]] = {"above": -8, "below": 7}
 """Pixels from an arrow down to the middle of its label."""
@@ -33,7 +33,7 @@ _MIDDLE: Final[dict[Side, int]] = {"above": -8, "below": 7}
 @final
 @attrs.frozen
 class Label:
-    """Where a label is: the point of the arrow that it belongs to, and its slope in degrees."""
+    """The position of a label: a point on its arrow, its angle in degrees, and the side of the arrow."""
 
     x: float
     y: float
@@ -43,22 +43,22 @@ class Label:
 
 @final
 class Labels:
-    """Finds room for labels, and remembers where there is none any more.
+    """Finds room for labels, and remembers the occupied places.
 
-    ``space_time.js`` does the same, with the same figures, when filters have moved the arrows.
+    ``space_time.js`` does the same, with the same numbers, after filters have moved the arrows.
     """
 
     def __init__(self) -> None:
-        # Boxes by bands of the picture: the middle, half the width and half the height of each.
+        # Boxes by bands of the picture; a box is x and y of its middle, half its width and half its height.
         self._taken: dict[int, list[tuple[float, float, float, float]]] = {}
 
     def place(
         self, text: str, start: tuple[float, float], end: tuple[float, float], gaps: int, side: Side
     ) -> Label | None:
-        """Return where *text* has room on the arrow from *start* to *end*, which passes *gaps* gaps between columns.
+        """Return a place for *text* on the arrow from *start* to *end*, which crosses *gaps* gaps between columns.
 
-        It lies in a gap, in the one nearest to the sender in which there is room, *side* its arrow. Returns None if
-        there is none.
+        The place is in the gap nearest to the sender that has room, above or below the arrow (*side*). Returns None if
+        no gap has room.
         """
         (x1, y1), (x2, y2) = start, end
         length = math.hypot(x2 - x1, y2 - y1)
@@ -79,7 +79,7 @@ class Labels:
         return None
 
     def take(self, x: float, y: float, half_width: float, half_height: float = SIZE / 2) -> bool:
-        """Take a box around a point; tell whether it was free."""
+        """Reserve a box around a point if it is free; tell whether it was."""
         for other_x, other_y, other_width, other_height in self._near(y):
             if abs(x - other_x) < half_width + other_width and abs(y - other_y) < half_height + other_height:
                 return False

@@ -1,7 +1,7 @@
-"""The chart of latencies: how long each operation took, when, and how it ended, beside the faults of the run.
+"""The chart of latencies: when each operation began, how long it took and how it ended, with the faults of the run.
 
-One panel for each function, with one scale for all, so that they can be compared. Points that would lie on one another
-are one point, which loses no extreme: a chart of 10,000 operations is as legible as one of 100, and opens as fast.
+Each function has a panel. All panels have the same scale, so that people can compare them. Overlapping points become
+one point, which keeps all extremes: a chart of 10,000 operations is as legible as a chart of 100, and opens as fast.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ._scales import Durations, Times
 from ._svg import NS, Clock, duration, element, escape, text_width
 
 _CELL: Final = 3
-"""Points that are in the same square of as many pixels are drawn as one."""
+"""The side in pixels of a square; all points in it are drawn as one."""
 _LABEL: Final = 11
-"""Pixels from one label of a line to the next."""
+"""The minimum distance in pixels between labels of lines."""
 
 
 @attrs.frozen
@@ -34,18 +34,18 @@ class _Point:
 
     @classmethod
     def of(cls, operation: Operation, end: int) -> _Point:
-        """Return the point for *operation*; one that did not end lasted until *end* at the least."""
+        """Return the point for *operation*; if it did not end, it counts as lasting until *end*."""
         last = end if operation.completion is None else operation.completion.time
         return cls(operation, last - operation.invocation.time)
 
 
 def latency(history: History, journal: Iterable[Entry] = (), *, title: str = "") -> str:
-    """Draw how long the operations of a run, audits aside, took.
+    """Draw how long the operations of a run took, without audits.
 
     Args:
       history: The run's history.
-      journal: The run's `~trio_messenger.sim.Journal`, for its faults; nothing for a chart without them.
-      title: Stands above the chart; nothing, if it is empty.
+      journal: The run's `~trio_messenger.sim.Journal`, for its faults; empty for a chart without faults.
+      title: The title above the chart; empty for none.
 
     Returns:
       An SVG document, the same for the same arguments.
@@ -96,7 +96,7 @@ def _draw(points: Sequence[_Point], times: Times, scale: Scale) -> Iterator[str]
 
 
 def _signs(points: Iterable[_Point], times: Times, scale: Scale) -> Iterator[str]:
-    """Yield a sign for each square in which there is a point, the ones that matter most last."""
+    """Yield a sign for each square with a point; the most important signs come last, so they are on top."""
     cells: dict[tuple[OpType, int, int], list[_Point]] = {}
     for point in points:
         x, y = times.x(point.operation.invocation.time / NS), scale.y(point.nanoseconds)
@@ -118,7 +118,7 @@ def _sign(outcome: OpType, x: float, y: float, title: str = "") -> str:
 
 
 def _tooltip(points: list[_Point]) -> str:
-    """Return what is to be said of the points that are drawn as the first of them."""
+    """Return the tooltip of points that are drawn as one point: the first in full, and the number of the others."""
     operation = points[0].operation
     begin, end = operation.invocation, operation.completion
     value = msgspec.json.encode(begin.value if end is None else end.value).decode()
@@ -133,7 +133,7 @@ def _tooltip(points: list[_Point]) -> str:
 
 
 def _lines(points: Sequence[_Point], times: Times, scale: Scale) -> Iterator[str]:
-    """Yield a line for each quantile of those that are ok, level in each window of time."""
+    """Yield a line for each quantile of the ok operations, horizontal in each window of time."""
     good = [point for point in points if point.operation.outcome == "ok"]
     in_windows: list[list[int]] = [[] for _ in range(windows(len(good)))]
     for point in good:
@@ -151,7 +151,7 @@ def _lines(points: Sequence[_Point], times: Times, scale: Scale) -> Iterator[str
 
 
 def _labels(labels: list[tuple[float, str]]) -> Iterator[str]:
-    """Yield the names of lines at their right ends, from below; those that are too close have one for all."""
+    """Yield the names of the lines at their right ends; lines that are too close share a label."""
     together: list[tuple[float, list[str]]] = []
     for y, name in labels:
         if together and abs(together[-1][0] - y) < _LABEL:

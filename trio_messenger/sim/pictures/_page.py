@@ -1,6 +1,6 @@
-"""The page of a run: the verdict first, then why, how to see it again, what it rests on, and the pictures.
+"""The page of a run: first the verdict and its reasons, then commands, figures, faults, results, pictures and files.
 
-It needs nothing from anywhere but the other files of its folder, and no script.
+The page uses only the other files of its folder, and no script.
 """
 
 from __future__ import annotations
@@ -23,72 +23,72 @@ _VERDICTS: Final[dict[Valid, tuple[str, str]]] = {
     False: ("invalid", "INVALID"),
     "unknown": ("unknown", "unknown"),
 }
-"""The class and the word of each verdict."""
+"""The CSS class and the word for each verdict."""
 
 _FILES: Final = {
-    "results.json": "what the checkers found",
-    "history.jsonl": "what clients asked and how it ended, an operation's beginning or end a line",
-    "journal.jsonl": "every message and every fault, an event a line",
+    "results.json": "the results of the checkers",
+    "history.jsonl": "the operations of the clients: one line for the beginning of each, one for its end",
+    "journal.jsonl": "every message and every fault, one event per line",
     "schedule.json": "what was run: the options, the seed, the faults",
-    "messages.svg": "who sent what to whom, over time",
+    "messages.svg": "the messages over time, with sender and receiver",
     "latency.svg": "how long operations took",
-    "rate.svg": "how many operations were completed in a second",
+    "rate.svg": "completed operations per second",
 }
-"""What there is to say of each file."""
+"""The description of each file."""
 
 _MESSAGES, _LATENCY, _RATE, _RESULTS = "messages.svg", "latency.svg", "rate.svg", "results.json"
 
 _LOGS: Final = "node-logs/"
 
 _ROWS: Final = 20
-"""Rows of a table of anomalies; the file has all of them."""
+"""The maximum number of rows in a table; ``results.json`` has all of them."""
 _ITEMS: Final = 60
-"""Values of a list."""
+"""The maximum number of values shown of a list."""
 _AFTER: Final = 2
-"""Seconds of messages that a time links to."""
+"""A time links to the messages of so many seconds after it."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class PageSummary:
-    """What the page of a run says."""
+    """The content of a run's page."""
 
     title: str
-    """What was run, such as ``broadcast, 5 nodes``."""
+    """The workload and the number of nodes, such as ``broadcast, 5 nodes``."""
     verdict: Valid
-    """How it ended."""
+    """The verdict of the run."""
     reasons: Sequence[Finding] = ()
-    """Why it is not valid; each links to the messages that show it."""
+    """The reasons why it is not valid; each links to the messages that show it."""
     remarks: Sequence[Finding] = ()
-    """What else there is to say, likewise."""
+    """Remarks; each links to the messages that show it."""
     warnings: Sequence[str] = ()
-    """What makes the verdict say less than it seems to."""
+    """Limits of what the verdict proves."""
     seed: int
-    """What the run was made from."""
+    """The seed of the run."""
     commands: Sequence[tuple[str, str]] = ()
-    """What one may do next, such as ``replay``, each with the command that does it."""
+    """Pairs of a description and a command to run next, such as ``replay``."""
     figures: Sequence[tuple[str, str | float]] = ()
-    """Key figures, each with its name and, in words, its unit."""
+    """Key figures: pairs of a name and a value, as text if it has a unit."""
     faults: Sequence[tuple[str, str, int]] = ()
-    """The schedule: what each fault is, when, and how often it took effect."""
+    """The schedule: for each fault its description, its time, and how often it took effect."""
     results: Results = attrs.field(factory=dict)
-    """What the workload's checker found."""
+    """The results of the workload's checker."""
     files: Sequence[str] = ()
     """The run's files, as paths relative to the page."""
 
 
 def page(summary: PageSummary) -> str:
-    """Return a page of HTML for a run.
+    """Return the HTML page of a run.
 
-    It is to stand in the run's folder as ``index.html``: links are relative, and the pictures, if they are among the
-    files, are embedded from there.
+    It must be saved in the run's folder, as ``index.html``: links are relative, and the page embeds the pictures that
+    are among the run's files.
     """
     verdict_class, verdict = _VERDICTS[summary.verdict]
     sections = [
         ("Run it again", _commands(summary)),
         ("Figures", _figures(summary.figures)),
         ("Faults", _faults(summary.faults)),
-        ("What the checker found", _results(summary.results, summary.files)),
+        ("Results of the checker", _results(summary.results, summary.files)),
         ("Messages", _messages(summary.files)),
         ("Latencies", _chart(_LATENCY, "Latencies", summary.files)),
         ("Rates", _chart(_RATE, "Rates", summary.files)),
@@ -124,13 +124,13 @@ def _style() -> str:
 
 
 def _list(texts: Iterable[str], class_: str) -> str:
-    """Return a list of *texts*, which are markup."""
+    """Return an HTML list of *texts*, which are markup."""
     items = [element("li", text) for text in texts]
     return element("ul", *items, class_=class_) if items else ""
 
 
 def _sentence(finding: Finding, files: Sequence[str]) -> str:
-    """Return the text of *finding*, with a link to its messages if the diagram has them: it has the first ones."""
+    """Return the text of *finding*, with a link to those of its messages that the diagram has: the first `LIMIT`."""
     drawn = [number for number in finding.messages if number < LIMIT]
     if not drawn or _MESSAGES not in files:
         return escape(finding.text)
@@ -159,14 +159,14 @@ def _faults(faults: Sequence[tuple[str, str, int]]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of cells that are markup; where it is too wide, it scrolls by itself."""
+    """Return a table whose cells are markup; a table that is too wide scrolls within its own box."""
     head = element("tr", *(element("th", escape(heading)) for heading in headings))
     body = [element("tr", *(element("td", cell) for cell in row)) for row in rows]
     return element("div", element("table", element("thead", head), element("tbody", *body)), class_="wide")
 
 
 def _results(results: Results, files: Sequence[str]) -> str:
-    """Return what was found: single values first, then a part for each list or map that has something in it."""
+    """Return the results: first single values, then a part for each list or map that is not empty."""
     parts = []
     plain = {name: value for name, value in results.items() if not isinstance(value, (list, dict))}
     if plain:
@@ -208,7 +208,7 @@ def _json(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """Return a value as a person writes it."""
+    """Return *value* as readable text."""
     if value is None or isinstance(value, bool):
         return _json(value)
     if isinstance(value, int):
@@ -219,12 +219,12 @@ def _scalar(value: Any) -> str:
 def _messages(files: Sequence[str]) -> str:
     if _MESSAGES not in files:
         return ""
-    alone = element("a", "open it alone", href=_MESSAGES)
-    lost = element("a", "only those that were lost", href=f"{_MESSAGES}#show=lost")
+    alone = element("a", "open the diagram alone", href=_MESSAGES)
+    lost = element("a", "show only lost messages", href=f"{_MESSAGES}#show=lost")
     frame = element("iframe", "", src=_MESSAGES, title="Messages", class_="messages", loading="lazy")
     text = (
-        "Click on an arrow to see its message, on a name to see only its messages; search for types, nodes, and what is"
-        f" in bodies. Or {alone}, or {lost}."
+        "Click an arrow to see its message, or a name to see only its messages. Search for types, nodes, and text in"
+        f" bodies. You can also {alone} or {lost}."
     )
     return element("p", text) + frame
 

@@ -1,8 +1,9 @@
-"""The chart of rates: how many operations a second were completed, when, and how they ended, beside the faults.
+"""The chart of rates: completed operations per second over time, by how they ended, with the faults of the run.
 
-One panel for each function, with one scale for all. Operations that did not end are completed at no time, so they are
-counted beside the name of their function, but are in no line. Maelstrom's ``rate.png`` shows the same, with windows of
-ten seconds; ours are as many as there are operations for, and all of one length, so that none is cut off at the end.
+Each function has a panel. All panels have the same scale. An operation that did not end was never completed: the count
+next to its function includes it, but no line does. Maelstrom's ``rate.png`` shows the same with windows of ten
+seconds. Here the number of windows depends on the number of operations, and all windows have the same length, so that
+the end of the run does not cut one off.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from ._scales import Rates, Times
 from ._svg import NS, element, text_width
 
 _HEADROOM: Final = 1.05
-"""What stands at the top of a panel, in terms of the greatest rate."""
+"""The value at the top of a panel, as a multiple of the greatest rate."""
 
 
 def rate(history: History, journal: Iterable[Entry] = (), *, title: str = "") -> str:
-    """Draw how many operations of a run, audits aside, were completed in a second.
+    """Draw how many operations of a run were completed per second, without audits.
 
     Args:
       history: The run's history.
-      journal: The run's `~trio_messenger.sim.Journal`, for its faults; nothing for a chart without them.
-      title: Stands above the chart; nothing, if it is empty.
+      journal: The run's `~trio_messenger.sim.Journal`, for its faults; empty for a chart without faults.
+      title: The title above the chart; empty for none.
 
     Returns:
       An SVG document, the same for the same arguments.
@@ -63,7 +64,7 @@ def rate(history: History, journal: Iterable[Entry] = (), *, title: str = "") ->
 
 
 def _completed(operations: Iterable[Operation], times: Times, count: int) -> Counter[tuple[OpType, int]]:
-    """Return how many *operations* ended in each way in each of *count* windows."""
+    """Return the number of *operations* for each outcome in each of *count* windows."""
     ends = [each.completion for each in operations if each.completion is not None]
     return Counter((end.type, window_of(end.time, times, count)) for end in ends)
 
@@ -78,7 +79,7 @@ def _legend(y: float) -> Iterator[str]:
 
 
 def _draw(completed: Counter[tuple[OpType, int]], count: int, times: Times, scale: Scale) -> Iterator[str]:
-    """Yield a line for each way to end, level in each window, and what there is to say of each window."""
+    """Yield a line for each outcome, horizontal in each window, and a tooltip for each window."""
     width = times.end / count
     rates = {
         outcome: [completed[outcome, number] / width for number in range(count)]

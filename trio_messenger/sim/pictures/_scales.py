@@ -1,4 +1,4 @@
-"""Axes: where a time, and where a duration, stands in a chart, and which of them have a line and a label."""
+"""Axes: the positions of times, durations and rates in a chart, and the values that get a line and a label."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Final, final
 import attrs
 
 _TICKS: Final = 8
-"""About how many ticks an axis of time has."""
+"""The approximate number of ticks on an axis of times."""
 _RATE_TICKS: Final = 4
-"""About how many ticks an axis of rates has."""
+"""The approximate number of ticks on an axis of rates."""
 _STEPS: Final = (1, 2, 5, 10)
 _BELOW: Final = 16
-"""Pixels below the least duration of a logarithmic scale at which 0 stands, if there is one."""
+"""Pixels between the least duration of a logarithmic scale and 0 below it, if the scale has a 0."""
 
 
 @final
 @attrs.frozen
 class Times:
-    """A linear scale, from 0 at the left."""
+    """A linear scale with 0 at the left."""
 
     end: float
-    """What stands at the right."""
+    """The value at the right."""
     left: float
     right: float
 
     def x(self, value: float) -> float:
-        """Return where *value* stands; what is beyond the right end stands there."""
+        """Return the position of *value*; a value beyond the end has the position of the right end."""
         return self.left + (self.right - self.left) * min(1.0, value / self.end)
 
     def ticks(self) -> Iterator[float]:
@@ -37,7 +37,7 @@ class Times:
 
 
 def _round_values(end: float, about: int) -> Iterator[float]:
-    """Yield round values at equal distances, from 0 up to *end*; *about* so many, or fewer."""
+    """Yield at most *about* round values above 0 at equal distances, and 0, up to *end*."""
     rough = end / about
     size = 10 ** math.floor(math.log10(rough))
     step = next(size * step for step in _STEPS if size * step >= rough)
@@ -48,17 +48,17 @@ def _round_values(end: float, about: int) -> Iterator[float]:
 @final
 @attrs.frozen(kw_only=True)
 class Rates:
-    """A linear scale, from 0 at the bottom."""
+    """A linear scale with 0 at the bottom."""
 
     greatest: float
-    """What stands at the top; more than 0."""
+    """The value at the top; more than 0."""
     top: float
-    """Where that stands."""
+    """The position of the greatest value."""
     bottom: float
-    """Where 0 stands."""
+    """The position of 0."""
 
     def y(self, value: float) -> float:
-        """Return where *value* stands."""
+        """Return the position of *value*."""
         return self.bottom - (self.bottom - self.top) * value / self.greatest
 
     def ticks(self) -> Iterator[float]:
@@ -69,19 +69,19 @@ class Rates:
 @final
 @attrs.frozen(kw_only=True)
 class Durations:
-    """A logarithmic scale of whole decades, and 0 somewhat below, if it is among the values."""
+    """A logarithmic scale of whole decades, with 0 a little below them if 0 is among the values."""
 
     least: float
     greatest: float
     has_zero: bool
     top: float
-    """Where the greatest stands."""
+    """The position of the greatest value."""
     bottom: float
-    """Where the least stands, or 0 if it is among the values."""
+    """The position of 0 if 0 is among the values, otherwise of the least value."""
 
     @classmethod
     def of(cls, values: list[int], top: float, bottom: float) -> Durations:
-        """Return a scale on which all of *values* stand."""
+        """Return a scale that covers all of *values*."""
         positive = [value for value in values if value > 0] or [1_000_000]
         low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
         has_zero = min(values, default=1) <= 0
@@ -89,7 +89,7 @@ class Durations:
         return cls(least=10.0**low, greatest=greatest, has_zero=has_zero, top=top, bottom=bottom)
 
     def y(self, value: float) -> float:
-        """Return where *value* stands."""
+        """Return the position of *value*."""
         if value < self.least:
             return self.bottom
         part = math.log10(value / self.least) / math.log10(self.greatest / self.least)
@@ -97,7 +97,7 @@ class Durations:
         return floor - (floor - self.top) * part
 
     def ticks(self) -> Iterator[float]:
-        """Yield 0 if it is there, and the beginning of each decade."""
+        """Yield 0 if the scale has it, and the beginning of each decade."""
         if self.has_zero:
             yield 0
         for number in range(round(math.log10(self.greatest / self.least)) + 1):

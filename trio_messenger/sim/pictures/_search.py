@@ -1,8 +1,9 @@
-"""Search among messages, by type, node and body. `search.js` does the same in a browser; a test compares the two.
+"""The search for messages by type, node and body. `search.js` does the same in a browser; a test compares the two.
 
-A search is some words. Each has to be found, in any case of letters: in the type of a message, as the id of its sender
-or receiver, or in its body. White space and quotation marks do not count, so ``message:17`` finds ``"message": 17``. A
-number is found as a whole: 7 is not in 17. ``type:``, ``node:``, ``from:`` and ``to:`` say where to look.
+A search consists of words. A message matches if it matches every word, in upper or lower case. A word matches the type
+of a message (or a part of it), the id of its sender or receiver, or a part of its body. White space and quotation marks
+are ignored, so ``message:17`` matches ``"message": 17``. A number matches only as a whole: 7 does not match 17. The
+prefixes ``type:``, ``node:``, ``from:`` and ``to:`` say where to search.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Found: TypeAlias = Callable[[str, str, str, str], bool]
-"""Tells whether a message is found, given its type, sender, receiver, and body as JSON."""
+"""Tells whether a message matches, given its type, sender, receiver, and body in JSON."""
 
 _IGNORED: Final = re.compile(r'[\s"]+')
 
 
 def compile_search(text: str) -> Found:
-    """Return what tells whether the search *text* finds a message; without words it finds all."""
+    """Return a function that tells whether a message matches the search *text*; an empty text matches all."""
     words = [squeezed(word) for word in text.split()]
 
     def found(type_: str, src: str, dest: str, body: str) -> bool:
@@ -29,7 +30,7 @@ def compile_search(text: str) -> Found:
 
 
 def squeezed(text: str) -> str:
-    """Return *text* as it is compared: small letters, without white space and quotation marks."""
+    """Return *text* in lower case, without white space and quotation marks, for comparison."""
     return _IGNORED.sub("", text.lower())
 
 
@@ -43,7 +44,7 @@ def _finds(word: str, type_: str, src: str, dest: str, body: str) -> bool:
 
 
 def _holds(text: str, word: str) -> bool:
-    """Tell whether *word* is in *text*, and not only as a part of a number."""
+    """Tell whether *text* contains *word* other than as a part of a longer number."""
     at = text.find(word)
     while at >= 0:
         before, after = text[max(0, at - 1) : at], text[at + len(word) : at + len(word) + 1]

@@ -1,8 +1,8 @@
 """The space-time diagram of a run: lifelines, arrows for messages, bands for faults. Time runs downwards.
 
-It is one SVG file that needs nothing else: a picture where scripts do not run, such as in an ``<img>``; opened by
-itself in a browser, the script in it adds filters, a window of time, zoom and an overview. What the script needs to
-know of a message is in ``data-`` attributes of its group.
+It is one SVG file that needs no other files. Where scripts do not run, as in an ``<img>``, it is a plain picture. In a
+browser tab of its own, its script adds filters, a window of time, zoom and an overview. The script finds the data of
+each message in ``data-`` attributes of the message's group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._grid import EARLIER, NAME, Grid, Life, lay_out
 from ._svg import asset, document, element, escape, plural, shorten, text_width
 
 LIMIT: Final = 10_000
-"""Messages in a diagram at the most, unless asked otherwise: with more, browsers take seconds to open it."""
+"""The default maximum number of messages in a diagram: with more, browsers take seconds to open it."""
 
 _TOP: Final = 34
 """Pixels above the names, for the legend."""
@@ -26,7 +26,7 @@ _LINE: Final = 18
 """Pixels from one line of text to the next."""
 _LEAST_WIDTH: Final = 420
 _TIMES: Final = 13
-"""Pixels from one time on the axis to the next at the least."""
+"""The minimum distance in pixels between two times on the axis."""
 
 _EVENTS: Final = {
     "kill": "killed",
@@ -36,7 +36,7 @@ _EVENTS: Final = {
     "resume": "resumed",
     "ready": "ready",
 }
-"""What stands beside the mark of each event of a node."""
+"""The text next to the mark of each event of a node."""
 
 _LEGEND: Final = {
     "client": "clients",
@@ -46,7 +46,7 @@ _LEGEND: Final = {
     "lost": "lost",
     "copy": "duplicates",
 }
-"""What stands beside the sample of each class of arrows."""
+"""The text next to the sample of each class of arrows."""
 
 
 def space_time(
@@ -65,17 +65,17 @@ def space_time(
 
     Args:
       journal: The run's `~trio_messenger.sim.Journal`.
-      since: Seconds of the main phase, negative ones for the set-up before it; messages that were sent, delivered or
-        lost before are left out, but not those that still arrived after. None for the beginning of the run.
-      until: Seconds likewise; messages that were sent after that are left out. None for the end.
-      only: Draw messages for which at least one of these words holds: ``clients``, ``nodes`` or ``services`` for those
-        between them, ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
-      search: Draw messages in which all these words are found: in the type, as the id of the sender or receiver, or in
-        the body (``message:17``), or, with ``type:``, ``node:``, ``from:`` or ``to:`` before them, only there.
-      limit: How many messages to draw at the most: the first ones. That others are left out is said in the picture.
-      title: Stands above the picture; nothing, if it is empty.
-      command: What draws this journal again; the picture tells how to go on with it, when it leaves out messages.
-      scripted: Whether the picture brings the script that filters and zooms, of some 20 kB.
+      since: The beginning of the window, in seconds of the main phase; negative in the set-up before it. Messages that
+        had arrived or been lost before are left out. None for the beginning of the run.
+      until: The end of the window, in the same seconds. Messages sent later are left out. None for the end of the run.
+      only: Draw messages that match at least one of these words: ``clients``, ``nodes`` or ``services`` (messages
+        between them), ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
+      search: Draw messages that match all these words: in the type, as the id of the sender or receiver, or in the body
+        (``message:17``). The prefixes ``type:``, ``node:``, ``from:`` and ``to:`` say where to search.
+      limit: The maximum number of messages: the first ones are drawn. The picture says if others are left out.
+      title: The title above the picture; empty for none.
+      command: The command that draws this journal. If messages are left out, the picture shows how to continue with it.
+      scripted: Whether the picture contains the script that filters and zooms, about 20 kB.
 
     Returns:
       An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
@@ -121,7 +121,7 @@ def _group(name: str, content: Iterable[str], **attributes: float) -> str:
 
 
 def _legend(flow: Flow, y: int) -> Iterator[str]:
-    """Yield a sample of each class of arrows that there is, in one line."""
+    """Yield a sample of each class of arrows in the picture, in one line."""
     x = 16
     found = {name for passage in flow.passages for name in _classes(passage)}
     for name, text in _LEGEND.items():
@@ -140,7 +140,7 @@ def _classes(passage: Passage) -> Iterator[str]:
 
 
 def _bands(flow: Flow, grid: Grid, width: int) -> Iterator[str]:
-    """Yield a band for each fault of links; those of nodes are shown on lifelines."""
+    """Yield a band for each fault of links; lifelines show the faults of nodes."""
     x = grid.gutter - 6
     earlier = 0
     for fault in flow.faults:
@@ -186,7 +186,7 @@ def _line(name: str, x: int, top: int, bottom: int) -> str:
 
 
 def _axis(grid: Grid) -> Iterator[str]:
-    """Yield the time of each instant that has room for it."""
+    """Yield the time of each instant, where there is room."""
     x = grid.gutter - 12
     last_y, last_t = 0, -math.inf
     what = element("title", "since the main phase began; before that, in the set-up, times are negative")
@@ -201,7 +201,7 @@ def _axis(grid: Grid) -> Iterator[str]:
 
 
 def _marks(flow: Flow, grid: Grid, texts: dict[int, str], width: int) -> Iterator[str]:
-    """Yield what befell nodes, each on its lifeline."""
+    """Yield a mark for each event of a node, on its lifeline."""
     for entry in flow.events:
         if entry.node is None or entry.i not in grid.y:
             continue
@@ -239,7 +239,7 @@ def _head(life: Life) -> str:
 
 
 def _footer(flow: Flow, grid: Grid, command: str) -> Iterator[str]:
-    """Yield what there is to say below."""
+    """Yield the lines of text below the diagram."""
     if not flow.passages:
         yield "No message was sent in this window of time."
     if grid.rows and grid.rows[0].entry.t < 0:
@@ -250,7 +250,7 @@ def _footer(flow: Flow, grid: Grid, command: str) -> Iterator[str]:
         rest, verb = plural(flow.left_out, "more message"), "is" if flow.left_out == 1 else "are"
         since = grid.clock.down(flow.left_out_from)
         drawn, total = len({passage.send.i for passage in flow.passages}), flow.totals.messages
-        chosen = f"{drawn + flow.left_out:,}"  # which are fewer if there is a window or a choice
+        chosen = f"{drawn + flow.left_out:,}"  # fewer than the total if a window or filter is set
         of_run = "" if drawn + flow.left_out == total else f", of {total:,} in the whole run"
         yield f"These are {drawn:,} of {chosen} messages{of_run}. {rest} from {since} s on {verb} left out. For those:"
         yield f"{command} --since {since}"

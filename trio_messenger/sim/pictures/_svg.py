@@ -1,7 +1,7 @@
-"""What all pictures share: text that is safe in XML, times as people read them, colours for day and night.
+"""The common part of all pictures: text that is safe in XML, readable times, colours for light and dark mode.
 
-Whatever comes from a run - ids, types, bodies, texts of errors - was written by nodes under test, and may hold markup
-or characters that XML does not know. `escape`, and `element` that uses it, are the only ways into a picture or a page.
+Nodes under test write the texts of a run: ids, types, bodies, error texts. They may contain markup, or characters that
+XML does not allow. `escape`, and `element` which uses it, are the only ways into a picture or a page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import attrs
 _PLAIN: Final = re.compile(r"[\w .:+/-]*", re.ASCII)
 
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What XML 1.0 cannot carry, even escaped, and control characters that it can but nobody can read."""
+"""Characters that XML 1.0 does not allow, even escaped, and other control characters, which are unreadable."""
 
 NS: Final = 1_000_000_000
 """Nanoseconds in a second."""
@@ -27,7 +27,7 @@ NS: Final = 1_000_000_000
 _UNITS: Final = ((NS, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 
 _FINEST: Final = 6
-"""Decimals of a time at the most: a run over real pipes is measured in microseconds."""
+"""The maximum number of decimals of a time: a run over real pipes is measured in microseconds."""
 
 LIGHT: Final = {
     "paper": "#ffffff",
@@ -42,7 +42,8 @@ LIGHT: Final = {
     "fault": "#9a6700",
     "good": "#1a7f37",
 }
-"""Colours by day. Each text reaches a contrast of 4.5 with the paper; no two differ by red and green alone."""
+"""Colours for light mode. Each text has a contrast of at least 4.5 with the paper; no two colours differ only in red
+and green."""
 
 DARK: Final = {
     "paper": "#0d1117",
@@ -57,24 +58,24 @@ DARK: Final = {
     "fault": "#d29922",
     "good": "#3fb950",
 }
-"""The same by night."""
+"""The same colours for dark mode."""
 
 
 def escape(text: str) -> str:
-    """Return *text* as it can stand in an element or an attribute; what XML cannot carry becomes U+FFFD."""
-    if _PLAIN.fullmatch(text):  # as most ids and types are
+    """Return *text* escaped for an element or an attribute; characters that XML does not allow become U+FFFD."""
+    if _PLAIN.fullmatch(text):  # true of most ids and types
         return text
     return html.escape(_NOT_XML.sub("\ufffd", text))
 
 
 def element(name: str, *content: str, **attributes: str | float | None) -> str:
-    """Return an element of XML.
+    """Return an XML element.
 
     Args:
-      name: What it is.
-      content: What is in it: markup, so text has to be escaped before.
-      attributes: Escaped here; one that is None is left out. ``_`` in their names stands for ``-``, at the end for
-        nothing, which tells ``class_`` from Python's own word.
+      name: The name of the element.
+      content: Its content, which is markup: the caller must escape text.
+      attributes: Its attributes, which this function escapes; it leaves out those that are None. ``_`` in a name
+        becomes ``-``. ``_`` at the end is removed, so that ``class_`` can stand for Python's keyword.
     """
     pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value) if isinstance(value, str) else f"{value:.10g}"}"'
@@ -103,15 +104,15 @@ def document(name: str, width: float, height: float, label: str, content: Iterab
 
 
 def asset(name: str) -> str:
-    """Return the text of a file beside this module."""
+    """Return the text of a file in the folder of this module."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _style(name: str) -> str:
-    """Return the style sheet *name* with the colours of the day, then its colours of the night.
+    """Return the style sheet *name* with the light colours, followed by its dark colours.
 
-    The colours are written out, not left to variables of CSS, which programs that print pictures do not know. What
-    stands above the line ``/* colours */`` has none, and is there once.
+    The colours are written out because programs that print pictures do not support CSS variables. The part above the
+    line ``/* colours */`` has no colours and appears once.
     """
     shapes, _, colours = asset(name).partition("/* colours */\n")
     template = Template(colours)
@@ -120,7 +121,7 @@ def _style(name: str) -> str:
 
 
 def duration(nanoseconds: float) -> str:
-    """Return a duration with its unit and three digits, such as ``12.5 ms``."""
+    """Return a duration with three digits and its unit, such as ``12.5 ms``."""
     for size, unit in _UNITS:
         if nanoseconds >= size:
             value = nanoseconds / size
@@ -129,13 +130,13 @@ def duration(nanoseconds: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """Return *count* and *word*, in the plural where it is one."""
+    """Return *count* and *word*, which gets a plural s unless *count* is 1."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 @attrs.frozen
 class Clock:
-    """How the times of a picture are written: in seconds, all with as many decimals as tell its instants apart."""
+    """Writes the times of a picture in seconds, all with enough decimals to distinguish its instants."""
 
     decimals: int
 
@@ -144,7 +145,7 @@ class Clock:
         """Return the clock for *times*, in nanoseconds."""
         ascending = sorted(set(times))
         gaps = sorted(after - before for before, after in pairwise(ascending))
-        # All but the shortest of the gaps: two random times may be as close as they like.
+        # Ignore the shortest quarter of the gaps: two random times may be arbitrarily close.
         short = gaps[len(gaps) // 4] if gaps else NS
         for decimals in range(_FINEST):
             unit = 10 ** (9 - decimals)
@@ -157,18 +158,18 @@ class Clock:
         return f"{nanoseconds / NS:.{self.decimals}f}"
 
     def down(self, nanoseconds: int) -> str:
-        """Return a time that is written as no later than it is."""
+        """Return a time in seconds, rounded down."""
         unit = 10 ** (9 - self.decimals)
         return self.text(nanoseconds // unit * unit)
 
 
 def text_width(text: str, size: float = 10.5) -> float:
-    """Return about how many pixels *text* is wide in a font of *size* pixels without serifs."""
+    """Return the approximate width of *text* in pixels, in a sans-serif font of *size* pixels."""
     return len(text) * size * 0.56
 
 
 def shorten(text: str, width: float, size: float = 10.5) -> str:
-    """Return as much of *text* as fits into *width* pixels; nothing, if that is not even a few letters."""
+    """Return as much of *text* as fits into *width* pixels; an empty text if fewer than 4 letters fit."""
     if text_width(text, size) <= width:
         return text
     room = int(width / (size * 0.56)) - 1

@@ -1,7 +1,7 @@
-// Search among messages: the same as in _search.py, which says what a search is.
+// The search for messages: the same as in _search.py, which explains it.
 const squeezed = (text) => text.toLowerCase().replace(/[\s"]+/g, "");
 const isDigit = (letter) => letter >= "0" && letter <= "9" && letter.length === 1;
-const holds = (text, word) => { // and not only as a part of a number
+const holds = (text, word) => { // other than as a part of a longer number
   for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
     const before = text.charAt(at - 1), after = text.charAt(at + word.length);
     if (!(isDigit(before) && isDigit(word.charAt(0))) && !(isDigit(after) && isDigit(word.charAt(word.length - 1)))) {
@@ -18,7 +18,7 @@ const finds = (word, { type, from, to, body }) => {
   if ((key === "to" || key === "node") && rest === to) return true;
   return word === from || word === to || holds(type, word) || holds(body, word);
 };
-const compileSearch = (text) => { // what it returns is given messages whose strings are squeezed
+const compileSearch = (text) => { // the result takes messages whose strings are squeezed
   const words = text.split(/\s+/).filter(Boolean).map(squeezed);
   return (message) => words.every((word) => finds(word, message));
 };

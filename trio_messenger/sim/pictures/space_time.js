@@ -1,22 +1,22 @@
-// Opened by itself in a browser, the diagram gets filters, a window of time, zoom, names that stay in view, and an
-// overview. What is filtered out takes no room: rows move together, and the axis tells the times of those that remain.
+// In a browser tab of its own, the diagram gets filters, a window of time, zoom, names that stay in view, and an
+// overview. Filtered messages take no room: rows move together, and the axis shows the times of the remaining rows.
 (() => {
   "use strict";
   const svg = document.documentElement;
-  if (svg.localName !== "svg") return; // part of a page: a picture and no more
+  if (svg.localName !== "svg") return; // part of a page: stay a plain picture
 
   const XHTML = "http://www.w3.org/1999/xhtml";
   const KINDS = { client: "clients", node: "between nodes", service: "services" };
-  const HIDDEN_GAP = 40; // pixels at the most between rows that others, now hidden, lie between
-  const LATE_GAP = 41; // pixels at the least above the first row of a client whose name stands there
+  const HIDDEN_GAP = 40; // the maximum number of pixels between rows with hidden rows between them
+  const LATE_GAP = 41; // the minimum number of pixels above the first row of a client with its name there
   const OVERVIEW = 22; // pixels
-  // These are as in _space_time.py, _arrows.py and _labels.py.
+  // These are the same as in _space_time.py, _arrows.py and _labels.py.
   const LEAST_WIDTH = 420, TIMES = 13, LOOP = 30, TIP = 2, NAME_ABOVE = 32, EARLIER = 20;
   const SIZE = 10.5, LETTER = 0.56 * SIZE, STEEPEST = 50, HEAD = 12, BAND = 60, ABOVE = -8, BELOW = 7;
 
   const all = (selector, root = svg) => [...root.querySelectorAll(selector)];
   const number = (element, name) => +element.getAttribute(name);
-  const show = (element, isShown) => element.classList.toggle("off", !isShown); // a truth value, no matter which
+  const show = (element, isShown) => element.classList.toggle("off", !isShown); // any truthy or falsy value
   const set = (element, values) => {
     for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
     return element;
@@ -24,11 +24,11 @@
   const make = (name, values, parent) =>
     parent.appendChild(set(document.createElementNS(svg.namespaceURI, name), values));
 
-  // What is in the picture; y, y1 and y2 are where it was drawn at first -------------------------------------------
+  // The parts of the picture; y, y1 and y2 are their original positions --------------------------------------------
 
   const firstWidth = number(svg, "width"), firstHeight = number(svg, "height");
   const axis = svg.querySelector(".axis"), names = svg.querySelector(".heads"), footer = svg.querySelector(".footer");
-  const top = +names.dataset.top, bottom = +names.dataset.bottom; // of the lifelines
+  const top = +names.dataset.top, bottom = +names.dataset.bottom; // the ends of the lifelines
   const timeX = number(axis.querySelector("text"), "x");
 
   const messages = all(".messages > .m").map((group) => {
@@ -72,14 +72,14 @@
     `<label class="${kind}"><input type="checkbox" name="${kind}" checked="checked"/><b>${KINDS[kind]}</b></label>`;
   controls.innerHTML = `<form xmlns="${XHTML}">
     ${kinds.map(box).join("")}
-    <select name="show" aria-label="which of them">
+    <select name="show" aria-label="which messages">
       <option value="">all</option><option value="error">errors</option>
       <option value="lost">lost</option><option value="copy">duplicates</option>
     </select>
     <span><input type="search" name="search" placeholder="search" list="words"
-      title="words that are all in the type, the ids of nodes, or the body: read n1 message:17. / goes here, Enter to the next one"
-      aria-label="search for types, nodes, and what is in bodies"/><datalist id="words"/>
-      <label><input type="checkbox" name="dim"/>among others</label></span>
+      title="all words must be in the type, the node ids, or the body: read n1 message:17. Press / to search, Enter for the next match"
+      aria-label="search for types, nodes, and text in bodies"/><datalist id="words"/>
+      <label><input type="checkbox" name="dim"/>dim others</label></span>
     <span><input type="number" name="from" step="any" placeholder="from" aria-label="from, in seconds"/>
       to <input type="number" name="to" step="any" placeholder="end" aria-label="to, in seconds"/> s</span>
     <span><button type="button" name="smaller">−</button><button type="button" name="larger">+</button>
@@ -97,7 +97,7 @@
     if (["show", "search", "from", "to"].includes(name)) field(name).value = value;
   }
   const focus = new Set(); // names that were clicked
-  // messages.svg#messages=12,45 shows these alone, as links from a page do, until the form is reset
+  // messages.svg#messages=12,45 shows only these until the form is reset; the page has such links
   const named = new Set((new URLSearchParams(location.hash.slice(1)).get("messages") ?? "").split(",").filter(Boolean));
 
   const isInWindow = (...times) => {
@@ -113,20 +113,20 @@
       && (!focus.size || focus.has(from) || focus.has(to));
   };
 
-  // What is searched for is all that is shown, or stands out among the rest.
+  // The text in which the search looks for words.
   const textOf = (message) => message.searched ??= {
     type: squeezed(message.type), from: squeezed(message.from), to: squeezed(message.to),
     body: squeezed(message.group.querySelector("title").textContent.split("\n").slice(2).join("\n")),
   };
-  const run = svg.querySelector(".messages").dataset; // how many there are, drawn or not
+  const run = svg.querySelector(".messages").dataset; // how many messages there are, drawn or not
   const NOUNS = { "": "messages", error: "errors", lost: "lost messages", copy: "duplicates" };
   const format = (number) => number.toLocaleString("en");
 
-  const isEarlier = ({ y1, begin }) => y1 <= top || +begin < +field("from").value; // than all that is shown
+  const isEarlier = ({ y1, begin }) => y1 <= top || +begin < +field("from").value; // began before the visible part
 
   // Layout ---------------------------------------------------------------------------------------------------------
 
-  const rowsOf = (wanted) => { // from y to the time
+  const rowsOf = (wanted) => { // a map from y to the time
     const rows = new Map();
     for (const { y1, y2, at, end } of wanted) {
       rows.set(y1, at);
@@ -140,7 +140,7 @@
     return new Map([...rows].sort(([a], [b]) => a - b));
   };
 
-  // Return where each column is now: those of which nothing is to be seen take no room.
+  // Return the current x of each column: columns with nothing to show take no room.
   const pushTogether = () => {
     const isShown = columns.map((_, lane) => heads.some((head) => head.lane === lane && head.isShown));
     let x = columns[0], hasAny = false;
@@ -151,7 +151,7 @@
     });
   };
 
-  // Return the function from the y where something was drawn to where it is to be drawn.
+  // Return the function from an original y to the current one.
   const squeeze = (rows, late, earlier) => {
     const before = [top], after = [top];
     for (const y of rows.keys()) {
@@ -176,10 +176,10 @@
     };
   };
 
-  // Return a function that finds room for the label of an arrow, and remembers what is taken.
+  // Return a function that finds room for the label of an arrow, and remembers occupied places.
   const makeLabels = () => {
     const taken = new Map(), none = [];
-    const take = (x, y, w, h) => { // the middle of a box, half its width and half its height
+    const take = (x, y, w, h) => { // x and y of a box's middle, half its width, half its height
       const band = Math.floor(y / BAND);
       for (const near of [band - 1, band, band + 1]) {
         for (const other of taken.get(near) ?? none) {
@@ -221,7 +221,7 @@
   const moveMessage = (message) => {
     const { arrow, hit, isLoop, from, to, x1, x2, cross, end } = message;
     const first = lanes.get(from), last = lanes.get(to), y1 = nowY(message.y1);
-    const part = (x2 - x1) / (columns[last] - columns[first]); // a lost one does not get there
+    const part = (x2 - x1) / (columns[last] - columns[first]); // less than 1 for a lost message
     const now = message.now = {
       x1: nowX[first], x2: isLoop ? x2 : nowX[first] + part * (nowX[last] - nowX[first]),
       y1, y2: end === undefined ? y1 + message.y2 - message.y1 : nowY(message.y2),
@@ -351,9 +351,9 @@
     pin();
   };
 
-  // Keep names, times, controls and overview where they can be seen.
+  // Keep names, times, controls and overview in view.
   const pin = () => {
-    const left = scrollX / zoom - offset, edge = scrollY / zoom; // of the picture below the controls
+    const left = scrollX / zoom - offset, edge = scrollY / zoom; // in the picture, below the controls
     const here = (x, y) => `translate(${x} ${y}) scale(${1 / zoom})`;
     set(controls, { transform: here(left, edge - bar / zoom) });
     set(axis, { transform: `translate(${Math.max(0, left)} 0)` });
@@ -384,10 +384,10 @@
   });
   names.prepend(namesPaper);
 
-  // The overview: how many messages there are at each height, the lost ones, the faults, and what is in view.
+  // The overview: the number of messages at each height, the lost ones, the faults, and the visible part.
   const overview = make("g", { class: "overview" }, svg);
   const frame = set(document.createElementNS(svg.namespaceURI, "rect"), { class: "frame", width: OVERVIEW });
-  const scale = () => (view().h - bar) / (height * zoom); // from pixels of the page to those of the overview
+  const scale = () => (view().h - bar) / (height * zoom); // converts pixels of the page to pixels of the overview
   const needsOverview = () => height * zoom > 1.5 * view().h;
   const drawOverview = () => {
     overview.replaceChildren();
@@ -419,7 +419,7 @@
   });
   overview.addEventListener("pointermove", (event) => event.buttons && jump(event));
 
-  // A click on a message shows what it says, for those who cannot hover; one on a name shows only its messages.
+  // A click on a message shows its text, for devices without hover; a click on a name shows only its messages.
   const details = make("foreignObject", { class: "details off" }, svg);
   details.innerHTML = `<pre xmlns="${XHTML}"/>`;
   let detailsHeight = 0;
@@ -446,7 +446,7 @@
     } else tell(target.closest(".messages > .m, .mark, .band"));
   });
 
-  // From one message that was found to the next.
+  // Go from one match to the next.
   const step = (by) => {
     if (!found.length) return;
     const inOrder = [...found].sort((a, b) => a.now.y1 - b.now.y1);
@@ -476,7 +476,7 @@
     named.clear();
     all(".head.picked").forEach((head) => head.classList.remove("picked"));
     zoom = 1;
-    setTimeout(layOut); // when the fields are empty
+    setTimeout(layOut); // after the fields are reset
   });
   addEventListener("keydown", (event) => {
     if (event.key === "Escape") tell(null);
@@ -488,8 +488,8 @@
   addEventListener("resize", resize);
 
   svg.classList.add("live");
-  svg.querySelector(".legend").remove(); // the controls are one
-  for (const group of [axis, names, overview, details, controls]) svg.appendChild(group); // above what moves below them
+  svg.querySelector(".legend").remove(); // the controls replace it
+  for (const group of [axis, names, overview, details, controls]) svg.appendChild(group); // on top of the parts that move
   const everyRow = [...rowsOf(messages).keys()];
   const places = new Map(everyRow.map((y, index) => [y, index]));
   const firstGap = (everyRow[0] ?? top) - top - EARLIER * bands.filter(({ y1 }) => y1 <= top).length;
