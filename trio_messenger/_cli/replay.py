@@ -29,7 +29,7 @@ examples:
 For nodes in this process, start the command in the folder where you ran the test: it looks for their modules there.
 Executables run in real time, which cannot be repeated: a new run with the same options may do something else.
 
-exit status: that of `trio-messenger test`, for this run.
+exit status: as for `trio-messenger test`, for this run.
 """
 
 

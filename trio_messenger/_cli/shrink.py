@@ -1,4 +1,4 @@
-"""``trio-messenger shrink``: find the smallest set of faults that makes a test fail."""
+"""``trio-messenger shrink``: find the few faults that make a test fail."""
 
 from __future__ import annotations
 
