@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import socket
@@ -187,6 +188,35 @@ async def wait():
             "the node closed before 'n2' replied to msg_id 3",
         ],
     )
+
+
+async def test_a_burst_of_leaked_rpcs_is_a_few_lines(tmp_path: Path) -> None:
+    """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr; the numbers in them add up to all."""
+    source = """
+@node.on("leak")
+async def leak():
+    for number in range(20_000):
+        node.rpc_callback("n2", {"type": "void"}, lambda _: None, timeout=0.5 + number / 20_000)
+        if number % 100 == 0:
+            await node.send("n2", {"type": "filler"})
+    return {}
+"""
+    async with child(*own_node(tmp_path, source), cwd=tmp_path) as node:
+        await node.send(INIT + line({"type": "leak", "msg_id": 2}))
+        answer = b""
+        while b"leak_ok" not in answer:
+            answer = await node.read_line()
+        await until(lambda: sum(reaped(node.errors)) == 20_000)  # without closing
+        await node.send_eof()
+        await node.read_rest()
+        assert await node.wait() == 0
+    assert sum(reaped(node.errors)) == 20_000
+    assert len(reaped(node.errors)) == len(node.errors.splitlines()) <= 40  # one a second, and the guard is 30 s
+
+
+def reaped(errors: bytes) -> list[int]:
+    """Return how many RPCs each line of the reaper counts."""
+    return [int(count) for count in re.findall(rb"RPCs reaped without reply: (\d+);", errors)]
 
 
 async def test_eof_flushes_more_than_pipes_hold() -> None:

@@ -171,6 +171,25 @@ async def test_rpc_stays_pending_until_its_deadline(
 
 
 @both_ways
+async def test_a_closing_node_logs_what_the_reaper_held_back(
+    callback: bool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node that closes logs the RPCs that were reaped since the last line, before those that closing ends."""
+    caplog.set_level("INFO", "trio_messenger")
+    node = Node()
+    async with running(node) as network:
+        for timeout in (0.25, 0.5, 0.75, 9.0):
+            await start_rpc(network, Recorder(), callback=callback, timeout=timeout)
+        await trio.sleep(1.0)
+    assert node.stats.reaped == 3
+    assert caplog.messages == [
+        "RPCs reaped without reply: 1; still pending: 3",
+        "RPCs reaped without reply: 2; still pending: 1",
+        "RPCs closed without reply, as the node ends: 1",
+    ]
+
+
+@both_ways
 async def test_infinite_timeout_waits_for_ever(callback: bool, mock_clock: MockClock) -> None:
     """With math.inf no time is too long, and a reply still ends the RPC."""
     node = Node()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import math
@@ -29,7 +30,7 @@ def table(channel: tuple[trio.MemorySendChannel[PendingRpc], Ended]) -> PendingT
 @pytest.fixture
 def reaper(table: PendingTable) -> Reaper:
     """A reaper of `table`, not yet running."""
-    return Reaper(table)
+    return Reaper(table, lambda: "n1")
 
 
 @pytest.fixture
@@ -60,6 +61,22 @@ def log_lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
     lines = caplog.record_tuples[:]
     caplog.clear()
     return lines
+
+
+class WakeUps(trio.abc.Instrument):
+    """Notes at what times a task runs.
+
+    Args:
+      name: How the task's name ends.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.times: set[float] = set()
+        self._name = name
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name.endswith(self._name):
+            self.times.add(trio.current_time())
 
 
 REAPED = "RPCs reaped without reply: {}; still pending: {}"
@@ -200,25 +217,198 @@ async def test_a_sweep_returns_its_count(reaper: Reaper, open_rpc: Open, mock_cl
         assert await reaper.sweep() == 0
 
 
-async def test_each_sweep_that_reaped_is_one_line(
+async def test_a_sweep_is_one_line_at_once(
     reaper: Reaper,
     open_rpc: Open,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A sweep is reported in one warning with how many were reaped and how many wait, however many slices it took."""
+    """A sweep logs one warning: how many it reaped, in however many slices, and how many are still pending. The line
+    comes at the time of the sweep if none came in the second before.
+    """
     nursery.start_soon(reaper.run)
     for number in range(3 * SLICE):
         open_rpc(number, 1.0)
     open_rpc(-1, 2.0)
     open_rpc(-2, math.inf)
-    await trio.sleep(1.5)
+    await trio.sleep(1.001)
     assert log_lines(caplog) == [report(3 * SLICE, 2)]
     await trio.sleep(1.0)
     assert log_lines(caplog) == [report(1, 1)]
     await trio.sleep(10.0)
     assert log_lines(caplog) == []
+
+
+async def test_a_burst_is_two_lines(
+    reaper: Reaper,
+    table: PendingTable,
+    open_rpc: Open,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """100,000 RPCs that expire in 100 sweeps make a line for the first sweep and one for the rest, a second later."""
+    nursery.start_soon(reaper.run)
+    for number in range(100_000):
+        open_rpc(number, (128 + number // 1000) / 128)
+    open_rpc(100_000, math.inf)
+    await trio.sleep(1.001)
+    assert log_lines(caplog) == [report(1000, 99_001)]
+    await trio.sleep_until(2.0)
+    assert log_lines(caplog) == []
+    assert len(table) == 1
+    await trio.sleep_until(2.0 + 1 / 128)
+    assert log_lines(caplog) == [report(99_000, 1)]
+    await trio.sleep(10.0)
+    assert log_lines(caplog) == []
+
+
+async def test_steady_losses_are_a_line_a_second(
+    reaper: Reaper,
+    open_rpc: Open,
+    ended: Ended,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """RPCs that expire one after another, each registered when the one before has ended, make a line each second; a
+    sweep that comes when a line is due is part of it, and a sweep after a quiet second logs its line at once.
+    """
+    nursery.start_soon(reaper.run)
+    for number in range(20):
+        open_rpc(number, 0.25)
+        await ended.receive()
+    assert log_lines(caplog) == [report(1, 0), *[report(4, 0)] * 4]
+    await trio.sleep_until(7.0)
+    assert log_lines(caplog) == [report(3, 0)]
+    open_rpc(20, 0.5)
+    await ended.receive()
+    assert log_lines(caplog) == [report(1, 0)]
+
+
+async def test_a_held_back_line_shows_what_its_last_sweep_left(
+    reaper: Reaper,
+    table: PendingTable,
+    open_rpc: Open,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A line that was held back says how many RPCs were pending when the last of the reaped ones ended."""
+    nursery.start_soon(reaper.run)
+    for number, timeout in enumerate((1.0, 1.25, 1.5, math.inf)):
+        open_rpc(number, timeout)
+    await trio.sleep(1.75)
+    table.settle(3, "n2", {})
+    await trio.sleep(1.0)
+    assert log_lines(caplog) == [report(1, 3), report(2, 1)]
+
+
+async def test_a_held_back_line_costs_one_wake_up(
+    reaper: Reaper, open_rpc: Open, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """The reaper wakes up once for what it holds back, within 1/128 s after the quiet second, then sleeps forever."""
+    nursery.start_soon(reaper.run)
+    open_rpc(0, 1.0)
+    open_rpc(1, 1.5)
+    await trio.sleep(1.75)
+    wake_ups = WakeUps("Reaper.run")
+    trio.lowlevel.add_instrument(wake_ups)
+    await trio.sleep(80_000.0)
+    trio.lowlevel.remove_instrument(wake_ups)
+    [time] = wake_ups.times
+    assert 2.0 <= time < 2.0 + 1 / 128
+
+
+async def test_nodes_log_what_they_held_back_one_after_another(
+    channel: tuple[trio.MemorySendChannel[PendingRpc], Ended], nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Reapers of different nodes that sweep at the same times do not wake up at the same time for their lines: in a
+    simulation, the order of tasks that wake up together is drawn, and the run would be another one.
+    """
+    for node_id in ("n1", "n2", "n3"):
+        table = PendingTable(Stats(), channel[0])
+        nursery.start_soon(Reaper(table, functools.partial(str, node_id)).run)
+        for number, timeout in enumerate((1.0, 1.5)):
+            table.open(number, "n4", timeout, channel[0])
+    await trio.sleep(1.75)
+    wake_ups = WakeUps("Reaper.run")
+    trio.lowlevel.add_instrument(wake_ups)
+    await trio.sleep(10.0)
+    trio.lowlevel.remove_instrument(wake_ups)
+    assert len(wake_ups.times) == 3
+
+
+async def test_a_line_between_sweeps_does_not_change_when_they_are(
+    reaper: Reaper, table: PendingTable, open_rpc: Open, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Wake-ups for lines leave the others as they were: the reaper still wakes up when an RPC was due that has been
+    answered. Otherwise a simulation with lines that are held back would be another run than one without.
+    """
+    nursery.start_soon(reaper.run)
+    for number, timeout in enumerate((1.0, 1.5, 4.0)):
+        open_rpc(number, timeout)
+    await trio.sleep(1.75)
+    table.settle(2, "n2", {})
+    wake_ups = WakeUps("Reaper.run")
+    trio.lowlevel.add_instrument(wake_ups)
+    await trio.sleep(10.0)
+    trio.lowlevel.remove_instrument(wake_ups)
+    assert len(wake_ups.times) == 2
+    assert max(wake_ups.times) == 4.0
+
+
+async def test_nothing_held_back_is_no_wake_up(
+    reaper: Reaper, open_rpc: Open, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """After a line that reported everything the reaper sleeps forever."""
+    nursery.start_soon(reaper.run)
+    open_rpc(0, 1.0)
+    await trio.sleep(1.001)
+    counter = StepCounter("Reaper.run")
+    trio.lowlevel.add_instrument(counter)
+    await trio.sleep(80_000.0)
+    trio.lowlevel.remove_instrument(counter)
+    assert counter.steps == 0
+
+
+async def test_closing_logs_what_is_held_back(
+    reaper: Reaper,
+    open_rpc: Open,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`Reaper.close` logs at once what is held back, and nothing more comes."""
+    nursery.start_soon(reaper.run)
+    for number, timeout in enumerate((1.0, 1.25, 1.5)):
+        open_rpc(number, timeout)
+    await trio.sleep(1.75)
+    assert log_lines(caplog) == [report(1, 2)]
+    reaper.close()
+    assert log_lines(caplog) == [report(2, 0)]
+    reaper.close()
+    await trio.sleep(10.0)
+    assert log_lines(caplog) == []
+
+
+async def test_lines_add_up_though_a_sweep_is_cancelled(
+    reaper: Reaper, table: PendingTable, open_rpc: Open, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RPCs that a sweep had reaped when it was cancelled are in the line of the close."""
+    for number in range(3 * SLICE):
+        open_rpc(number, 1.0)
+    mock_clock.jump(1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reaper.run)
+        while len(table) == 3 * SLICE:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert 0 < len(table) < 3 * SLICE
+    assert log_lines(caplog) == []
+    reaper.close()
+    assert log_lines(caplog) == [report(3 * SLICE - len(table), len(table))]
 
 
 async def test_others_run_while_many_expire(

@@ -117,7 +117,7 @@ class Service:
             self.sender, self.outbox, self.table, stats, self.log, options.max_handlers, options.strict
         )
         self.init = Initialiser(self.sender, self.router, self._start_background)
-        self._reaper = Reaper(self.table)
+        self._reaper = Reaper(self.table, lambda: self.sender.src)
         self._stats = stats
         self._options = options
         self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
@@ -230,6 +230,7 @@ class Service:
         self._is_closing = True
         self._background_nursery = None
         self.outbox.refuse_requests()
+        self._reaper.close()
         self.table.close()
         background.start_soon(self.calls.run_last_callbacks)
 
