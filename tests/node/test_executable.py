@@ -191,7 +191,7 @@ async def wait():
 
 
 async def test_a_burst_of_leaked_rpcs_is_a_few_lines(tmp_path: Path) -> None:
-    """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr; the numbers in them add up to all."""
+    """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr, and their numbers add up."""
     source = """
 @node.on("leak")
 async def leak():

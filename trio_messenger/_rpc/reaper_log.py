@@ -5,10 +5,10 @@ and say little. So the first sweep logs its line at once, and what the sweeps of
 line reports all of that as soon as the second is over, or when the node closes. The numbers of all lines add up to the
 number of RPCs that were reaped.
 
-Nothing ticks: the reaper wakes up for a line only while something is held back, once per line. It does so within 1/128
-s after the end of that second. So a sweep that is due just then comes first, and its RPCs are in the line. Each node has
-its own moment, which depends on its id. In a simulation, tasks that wake up at the same time are shuffled, and that takes
-a number from the seeded scheduler. A task that wakes up alone takes none, so a log line does not change a run.
+Nothing ticks: the reaper wakes up for a line only while something is held back, once per line. It does so at most
+1/128 s after the end of that second. So a sweep that is due just then comes first, and its RPCs are in the line. Each
+node has its own moment, which depends on its id. In a simulation, tasks that wake up at the same time are shuffled, and
+that takes a number from the seeded scheduler. A task that wakes up alone takes none, so a log line changes no run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _log = logging.getLogger("trio_messenger")
 
 _QUIET: Final = 1.0
 """Seconds after a line during which there is no other: short enough for whoever watches the log of a running node."""
+
 
 @final
 class ReaperLog:
