@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -172,7 +173,8 @@ async def test_ctrl_c_ends_a_test_and_all_it_started(subject: str, folder: Path)
         it.signal(signal.SIGINT)
         assert await it.read_rest() == b""
         assert await it.wait() == 130
-    assert it.errors.decode().endswith("trio-messenger test: interrupted\n")
+    # A busy machine may have held up a node just then, which the message says.
+    assert re.search(r"\ntrio-messenger test: interrupted(; node '\w+' was in .+)?\n\Z", it.errors.decode())
     assert not any(map(is_there, pids(folder)))
     assert not (folder / "store" / "latest").exists()
 

@@ -505,7 +505,7 @@ async def test_batch_echo_passes_an_error_of_an_echo_on() -> None:
         assert error((await network.receive()).body) == (14, "no")
 
 
-async def test_large_batch_goes_through_a_narrow_outbox() -> None:
+async def test_large_batch_goes_through_a_narrow_outbox(autojump_clock: MockClock) -> None:
     """A batch that is larger than the outbox is sent bit by bit, not refused."""
     values = ["x" * 10_000] * 300
     async with running(build()) as network:

@@ -752,7 +752,7 @@ async def test_many_callbacks_are_each_called_once(
 
 async def test_flood_of_callbacks_lets_other_tasks_run() -> None:
     """Between a thousand callbacks other tasks get their turn."""
-    node = Node()
+    node = Node(rpc_timeout=600)
     order: list[str] = []
     async with running(node) as network:
         for _ in range(3000):
