@@ -180,7 +180,7 @@ class _Describer:
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
-# What may have caused it
+# Likely causes
 
 
 def _causes(one: Entry | None, other: Entry | None) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Impossible:
 
 
 IMPOSSIBLE: Final = Impossible()
-"""What `Model.step` returns if the outcome of an operation is impossible in a state. (None may be a state.)"""
+"""The result of `Model.step` if the outcome of an operation is impossible in a state. (None may be a state.)"""
 
 
 class Model(ABC):

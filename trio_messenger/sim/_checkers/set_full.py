@@ -172,7 +172,7 @@ def _find_last_reads(walk: _Walk) -> None:
     costs a few set operations, not a step for each of its elements.
     """
     reads = sorted(walk.reads, key=lambda read: read[0].index)
-    latest_ends = list(accumulate((end.index for _, end in reads), max))  # of this read and those before it
+    latest_ends = list(accumulate((end.index for _, end in reads), max))  # of this read and all earlier ones
     elements = walk.elements
     awaited = list(elements)
     no_present, no_absent = set(elements), set(elements)

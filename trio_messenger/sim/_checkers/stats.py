@@ -31,7 +31,7 @@ def stats(history: History) -> Results:
 
 
 def outcomes(operations: Iterable[Operation]) -> dict[str, int]:
-    """Return how many *operations* there are, and how many ended in each way."""
+    """Return the number of *operations*, and the number for each outcome."""
     ended = Counter(operation.outcome for operation in operations)
     return {"count": ended.total(), **{f"{outcome}-count": ended[outcome] for outcome in ("ok", "fail", "info")}}
 

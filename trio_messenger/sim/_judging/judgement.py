@@ -176,7 +176,7 @@ def _clients(run: Run) -> Results:
 def _nodes(run: Run) -> Results:
     problems = [problem for host in run.hosts.values() for problem in host.problems]
     problems += _shortened(_counted(run.malformed), "more kinds of malformed replies")
-    problems += _shortened(_misdirected(run.journal), "more messages to nobody")
+    problems += _shortened(_misdirected(run.journal), "more messages to nodes that do not exist")
     asked = {op.node for op in run.history}
     unasked = [node_id for node_id in run.options.nodes if node_id not in asked] if asked else []
     return {
