@@ -520,8 +520,8 @@ async def test_a_flood_is_ended(folder: Path, wrong: str, least_lines: int, leas
         await until(lambda: not stage.host.is_alive)
         [problem] = stage.host.problems
         told = re.fullmatch(
-            r"node 'n1' floods its stdout: ([\d,]+) lines \(([\d.]+) MB\) within [\d.]+ s(?:, most often .*)?; if that"
-            r" is what you want, give a higher --busy-limit \(busy_limit=\) than 5000; it was killed",
+            r"node 'n1' floods its stdout: ([\d,]+) lines \(([\d.]+) MB\) within [\d.]+ s(?:, most often .*)?; if this"
+            r" is intended, give a --busy-limit \(busy_limit=\) above 5000; it was killed",
             problem,
         )
         assert told, problem
@@ -1093,30 +1093,38 @@ def test_an_executable_that_cannot_be_read_is_taken(tmp_path: Path, monkeypatch:
         (
             "print('\u00fc')\n".encode(),
             0o755,
-            "'my node' is a text without a first line that says what runs it; begin it with, for example,"
+            "'my node' is a text file whose first line does not name an interpreter; begin it with, for example,"
             " #!/usr/bin/env python3",
         ),
         (
             b"#!/bin/sh\r\necho\r\n",
             0o755,
-            "'my node' has the line ends of Windows, with which its first line does not work; remove them",
+            "'my node' has Windows line endings, which break its first line; convert them to Unix ones",
         ),
         (
             b"#!/opt/ruby\n",
             0o755,
-            "'my node' is to be run by '/opt/ruby', as its first line says, which is not there",
+            "the first line of 'my node' names '/opt/ruby' as its interpreter; name the path of an executable file",
         ),
-        (b"#!sh\n", 0o755, "'my node' is to be run by 'sh', as its first line says, which is not there"),
-        (b"#!\n", 0o755, "'my node' is to be run by '', as its first line says, which is not there"),
+        (
+            b"#!sh\n",
+            0o755,
+            "the first line of 'my node' names 'sh' as its interpreter; name the path of an executable file",
+        ),
+        (
+            b"#!\n",
+            0o755,
+            "the first line of 'my node' names '' as its interpreter; name the path of an executable file",
+        ),
         (
             b"#!/usr/bin/env ruby9\n",
             0o755,
-            "'my node' is to be run by 'ruby9', as its first line says, which is not on PATH",
+            "the first line of 'my node' names 'ruby9' as its interpreter, which is not on PATH; install it",
         ),
         (
             b"#!/usr/bin/env -S ruby9 -w\n",
             0o755,
-            "'my node' is to be run by 'ruby9', as its first line says, which is not on PATH",
+            "the first line of 'my node' names 'ruby9' as its interpreter, which is not on PATH; install it",
         ),
     ],
 )
@@ -1137,7 +1145,7 @@ def test_what_is_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     os.mkfifo(tmp_path / "pipe", 0o755)
     for name, said in [
         (".", "'.' is a folder; name the executable in it"),
-        ("pipe", "'pipe' is no file"),
+        ("pipe", "'pipe' is not a regular file; name an executable file"),
         ("nodes/echo", f"there is no file 'nodes/echo' in '{tmp_path}'"),
         ("/nowhere/echo", "there is no file '/nowhere/echo'"),
         ("x" * 5000, f"there is no file '{'x' * 79}: File name too long"),

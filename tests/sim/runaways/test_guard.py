@@ -109,7 +109,7 @@ def test_a_storm_ends_the_run(latency: float) -> None:
     assert re.fullmatch(
         r"stuck at [\d.]+ s of virtual time: 5,000 messages within [\d.]+ s from nodes \((?:n[123] [\d,]+(?:, )?)+\),"
         r" most often 'broadcast' n[123] -> n[123] \([\d,]+\)(?:, '\w+' n\d -> n\d \([\d,]+\))*;"
-        r" if that is what you want, give a higher --busy-limit \(busy_limit=\) than 5000",
+        r" if this is intended, give a --busy-limit \(busy_limit=\) above 5000",
         text,
     )
 
@@ -225,9 +225,9 @@ def test_a_task_that_only_yields_ends_the_run(spin: Callable[[Node, Request], An
     """A run whose virtual time hardly moves ends, and names node and function, whatever that function catches."""
     text = stuck(run(echoing(spin)))
     told = re.fullmatch(
-        r"stuck at ([\d.e-]+) s of virtual time: ([\d,]+) turns of tasks within [\d.e-]+ s, and the last were those of"
-        r" node 'n1' in (\w+) \(test_stuck\.py:\d+\) \((\d+)% of the turns\)(?:, .+)?;"
-        r" if that is what you want, give a higher --busy-limit \(busy_limit=\) than 5000",
+        r"stuck at ([\d.e-]+) s of virtual time: ([\d,]+) turns of tasks within [\d.e-]+ s, the last of them by"
+        r" node 'n1' in (\w+) \(test_guard\.py:\d+\) \((\d+)% of the turns\)(?:, .+)?;"
+        r" if this is intended, give a --busy-limit \(busy_limit=\) above 5000",
         text,
     )
     assert told, text
@@ -309,7 +309,9 @@ def test_a_dead_node_holds_nobody_up(spin: Callable[[Node, Request], Any]) -> No
     # It was killed twice: by the fault, and at the end.
     forced = [line for line in report.logs["n1"] if "ended by force" in line]
     assert len(forced) == 2
-    assert re.match(rf"{spin.__name__} \(test_stuck\.py:\d+\) goes on although the node is dead; it was", forced[0])
+    assert re.match(
+        rf"{spin.__name__} \(test_guard\.py:\d+\) keeps running although the node is dead; it was", forced[0]
+    )
 
 
 async def waits_shielded() -> None:
@@ -487,7 +489,7 @@ def test_a_factory_that_never_returns_is_told_of(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", errors)
     impatient(monkeypatch)
     assert simulate("echo", build, nodes=1, time_limit=1).valid is True
-    assert re.match(r"seed 0: for \d+ s the simulator has been in build \(test_stuck\.py:\d+\), and", errors.getvalue())
+    assert re.match(r"seed 0: for \d+ s the simulator has been in build \(test_guard\.py:\d+\), and", errors.getvalue())
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +514,9 @@ def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> N
     words += ["--time-limit", "1", "--no-store"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    told = r"seed 0: for \d+ s no task has run: they wait for what is not in the simulation, such as a thread or a file"
+    told = (
+        r"seed 0: for \d+ s no task has run: they wait for something outside the simulation, such as a thread or a file"
+    )
     assert re.match(told, done.stderr)
 
 

@@ -218,7 +218,7 @@ def test_a_daemon_without_a_command_line_is_named_all_the_same(monkeypatch: pyte
     monkeypatch.setattr(_guardian, "kill_marked", lambda _: {7: ("n1", "")})
     with guarded(Path("/nonexistent")) as guardian:
         [line] = guardian.end_daemons()
-    assert line.endswith("it was killed: its command line is not known")
+    assert line.endswith("it was killed: its command line is unknown")
 
 
 def test_a_run_goes_on_without_its_guardian(tmp_path: Path) -> None:

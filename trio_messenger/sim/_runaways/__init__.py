@@ -1,1 +1,1 @@
-"""Runs that get nowhere: noticed in virtual time, in real time, and by how much a process prints."""
+"""Runaway runs: detected in virtual time, in real time, and by the amount that processes print."""

@@ -1,14 +1,16 @@
-"""The guard of virtual time: notices that a run no longer gets anywhere, and says who keeps it busy with what.
+"""The guard of virtual time: detects that a run is stuck, and reports which node or task keeps it busy.
 
-Virtual time stands still as long as a task can run. So nodes that answer each other at once without end, or a task that
-only yields, would keep a run at one instant forever. The guard counts two things, which are the same in every run with
-the same seed: messages that nodes send, and *turns*. A task takes a turn each time it runs until it waits again. The
-run is stuck when nodes send ``busy_limit`` messages in less than one second of virtual time, or when tasks take that
-many turns. Each message pays for `TURNS_PER_MESSAGE` turns, for it takes some to handle it.
+Virtual time stands still while any task can run. So nodes that answer each other at once without end, or a task that
+only yields, would keep a run at one instant forever. The guard counts messages from nodes, and *turns*. A task takes a
+turn each time it runs until it waits again. Both counts are the same in every run with the same seed. The run is stuck
+when nodes send ``busy_limit`` messages in less than one second of virtual time, or when tasks take that many turns.
+Each message allows `TURNS_PER_MESSAGE` more turns, because handling a message takes some turns.
 
-Who it was is found out only then: the journal has the messages, and the last `SAMPLES` turns are looked at closely.
+The guard looks for the cause only at the end: it reads the messages in the journal, and samples the last `SAMPLES`
+turns.
 
-A task of a node that is dead already stops nobody: it is ended by force, as SIGKILL would have ended it.
+If the tasks belong to a node that is already dead, the run is not stuck. The guard ends them by force, as SIGKILL ends
+a process.
 """
 
 from __future__ import annotations
@@ -29,20 +31,21 @@ from .._determinism.scheduler import end_by_force, place_of
 from .._records.journal import Entry, Journal
 
 BUSY_LIMIT: Final = 200_000
-"""Messages that nodes send in less than a second before they are stuck. Each takes about a kilobyte of memory until
-the run is judged. On a real network, no cluster that such a simulator is for carries as many."""
+"""The default limit of messages from nodes within a second of virtual time. Each message takes about a kilobyte of
+memory until the run is judged. Clusters of the size that this simulator is for do not reach this rate on a real
+network."""
 
 TURNS_PER_MESSAGE: Final = 10
-"""Turns that a message pays for. Nodes take 2 to 6 to handle one."""
+"""The number of turns that each message adds to the limit of turns. Nodes take 2 to 6 turns to handle a message."""
 
 SAMPLES: Final = 500
-"""Turns that are looked at before a run is called stuck, to say which functions take them."""
+"""The number of turns that are sampled before a run counts as stuck, to report which functions take them."""
 
 WINDOW: Final = 1.0
-"""Seconds of virtual time in which the limit must not be reached."""
+"""The length of the window that the limit applies to, in seconds of virtual time."""
 
 _SHOWN: Final = 3
-"""Kinds of messages, and functions, that are named."""
+"""The number of kinds of messages, or of functions, in a report."""
 
 _decode = msgspec.json.Decoder(Message).decode
 
@@ -50,55 +53,55 @@ _decode = msgspec.json.Decoder(Message).decode
 @final
 @attrs.define(eq=False)
 class Owner:
-    """The life of a node, whose tasks have it in `current_owner`."""
+    """The life of a node. The tasks of this life have it in `current_owner`."""
 
     node_id: str
     """The id of the node."""
     _log: Callable[[str], object]
     is_over: bool = False
-    """Whether that life has ended, so that its tasks concern nobody."""
+    """Whether this life has ended, so that its tasks no longer matter."""
 
     def note_force(self, task: trio.lowlevel.Task) -> None:
-        """Say in the node's log that *task*, one of this life, has to be ended by force."""
-        self._log(f"{place_of(task)} goes on although the node is dead; it was ended by force")
+        """Record in the node's log that *task*, which belongs to this life, is ended by force."""
+        self._log(f"{place_of(task)} keeps running although the node is dead; it was ended by force")
 
 
 current_owner: Final[ContextVar[Owner | None]] = ContextVar("current_owner", default=None)
-"""The life that the current task belongs to; None outside of nodes."""
+"""The life that the current task belongs to; None for tasks that belong to no node."""
 
 
 @final
 class StuckGuard(trio.abc.Instrument):
-    """Watches one run; given to Trio as an instrument.
+    """Watches one run, as a Trio instrument.
 
     Args:
-      limit: Messages, or turns, in less than a second of virtual time.
-      journal: Of the run.
-      now: Returns the time in nanoseconds, as the journal has it.
-      on_stuck: Called once, with what is to be said, when the run is stuck; must end it.
+      limit: The limit of messages, and of turns, within a second of virtual time.
+      journal: The journal of the run.
+      now: Returns the time of the journal in nanoseconds.
+      on_stuck: Called once, with a text for the user, when the run is stuck; must end the run.
     """
 
     def __init__(self, limit: int, journal: Journal, now: Callable[[], int], on_stuck: Callable[[str], object]) -> None:
         self.is_stuck: bool = False
-        """Whether the run was called stuck: from then on, what nodes send goes nowhere."""
+        """Whether the run is stuck. Messages from nodes are discarded from then on."""
         self.turns: int = 0
-        """How many turns all tasks have taken since the run began."""
+        """The number of turns of all tasks since the run began."""
         self.task: trio.lowlevel.Task | None = None
-        """Which took the last one."""
+        """The task that took the last turn."""
         self._limit = limit
         self._journal = journal
         self._now = now
         self._on_stuck = on_stuck
-        self._began = 0.0  # the window, by Trio's clock
-        self._first = 0  # entry of the journal in it
-        self._sent: Counter[str] = Counter()  # in the window, by node
+        self._began = 0.0  # the beginning of the window, by Trio's clock
+        self._first = 0  # the first entry of the journal in the window
+        self._sent: Counter[str] = Counter()  # messages in the window, by node
         self._messages = 0  # the sum of these
-        self._turns_before = 0  # those of earlier windows
+        self._turns_before = 0  # turns in earlier windows
         self._look_at = self._first_look()
         self._seen: list[tuple[trio.lowlevel.Task, str]] = []
 
     def note_message(self, node_id: str) -> bool:
-        """Take note that *node_id* sends a message; return whether that goes anywhere."""
+        """Count a message from *node_id*; return whether it may be sent."""
         self._sent[node_id] += 1
         self._messages += 1
         if self._messages >= self._limit and not self._turn_page() and not self.is_stuck:
@@ -117,7 +120,7 @@ class StuckGuard(trio.abc.Instrument):
         return self._turns_before + max(allowed - SAMPLES, 0)
 
     def _turn_page(self) -> bool:
-        """Begin another window, if the time has come."""
+        """Begin another window if the current one is over; return whether it was."""
         now = trio.current_time()
         if now - self._began < WINDOW:
             return False
@@ -131,9 +134,9 @@ class StuckGuard(trio.abc.Instrument):
         return True
 
     def _look(self, task: trio.lowlevel.Task) -> None:
-        """Look at a turn closely; after the last one that is allowed, stop the run."""
+        """Sample a turn; after the last turn that is allowed, stop the run."""
         earliest = self._first_look()
-        if self.turns < earliest:  # messages have paid for more turns by now
+        if self.turns < earliest:  # messages have allowed more turns by now
             self._look_at = earliest
             self._seen.clear()
             return
@@ -159,7 +162,7 @@ class StuckGuard(trio.abc.Instrument):
         turns = self._limit + TURNS_PER_MESSAGE * self._messages
         who = Counter(f"{owner_in_words(task)} in {place}" for task, place in seen)
         most = _listed(f"{text} ({count / len(seen):.0%} of the turns)" for text, count in who.most_common(_SHOWN))
-        return f"{self._within(turns, 'turns of tasks')}, and the last were those of {most}; {self._remedy()}"
+        return f"{self._within(turns, 'turns of tasks')}, the last of them by {most}; {self._remedy()}"
 
     def _within(self, count: int, what: str) -> str:
         return f"{count:,} {what} within {trio.current_time() - self._began:.3g} s"
@@ -169,16 +172,16 @@ class StuckGuard(trio.abc.Instrument):
 
 
 def remedy(limit: int) -> str:
-    """Return what to do if *limit* is too low."""
-    return f"if that is what you want, give a higher --busy-limit (busy_limit=) than {limit}"
+    """Return the remedy for a *limit* that is too low."""
+    return f"if this is intended, give a --busy-limit (busy_limit=) above {limit}"
 
 
 def kinds_of_messages(entries: Iterable[Entry], src: str | None = None) -> str:
-    """Return, with a comma before it, which messages were sent most often; nothing if none was.
+    """Return the kinds of messages that were sent most often, after a comma; an empty string if none were sent.
 
     Args:
-      entries: Of the journal.
-      src: Whose messages; by default those of all.
+      entries: Entries of the journal.
+      src: The sender whose messages count; by default all messages count.
     """
     kinds: Counter[str] = Counter()
     for entry in entries:
@@ -195,13 +198,13 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def owner_in_words(task: trio.lowlevel.Task) -> str:
-    """Return which node *task* belongs to."""
+    """Return the name of the node that *task* belongs to, or ``the simulator``."""
     owner = task.context.get(current_owner)
     return "the simulator" if owner is None else f"node {owner.node_id!r}"
 
 
 def _end_the_dead(tasks: Iterable[trio.lowlevel.Task]) -> bool:
-    """End those of *tasks* that belong to a life that is over; return whether there were any."""
+    """End the tasks that belong to a life that is over; return whether there were any."""
     owners = {task: task.context.get(current_owner) for task in tasks}
     dead = {task: owner for task, owner in owners.items() if owner is not None and owner.is_over}
     for task, owner in dead.items():

@@ -1,8 +1,8 @@
-"""The watchdog: says on stderr, while it lasts, that a simulation is held by something that never yields.
+"""The watchdog: warns on stderr while something in a simulation blocks and never yields.
 
-No limit in virtual time ends a handler such as ``while True: pass``, or one that waits for the real world: nothing else
-runs meanwhile. Only Ctrl-C does. So a thread looks from time to time whether any task has taken a turn, by the clock of
-the machine, and if not, says which node it is and where its code is. It changes nothing in the run.
+No limit in virtual time ends a handler such as ``while True: pass``, or one that waits for the real world, because
+nothing else can run meanwhile. Only Ctrl-C ends it. So a thread checks in real time whether any task has taken a turn.
+If not, it reports which node blocks, and where in its code. It changes nothing in the run.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .._determinism.scheduler import place_in_thread
 from .guard import StuckGuard, owner_in_words
 
 WATCHDOG_PATIENCE: Final = 5.0
-"""Seconds, by the clock of the machine, without a turn before it says so; then twice as many, and so on."""
+"""Seconds of real time without a turn before the first warning. The time doubles for each further warning."""
 
 LOOKS_EVERY: Final = 1.0
-"""Seconds, by the same clock."""
+"""Seconds of real time between two checks."""
 
 
 @contextlib.contextmanager
 def watching(guard: StuckGuard, seed: int, *, patience: float = WATCHDOG_PATIENCE) -> Iterator[None]:
-    """While inside, say on stderr when no task of the run in this thread has taken a turn for *patience* seconds.
+    """While inside, warn on stderr when no task of the run in this thread has taken a turn for *patience* seconds.
 
     Args:
       guard: Counts the turns.
-      seed: That of the run, to name it by.
+      seed: The seed of the run, which identifies the run in warnings.
       patience: See `WATCHDOG_PATIENCE`.
     """
     over = threading.Event()
@@ -64,4 +64,4 @@ def _in_words(guard: StuckGuard, thread: int) -> str:
     place = place_in_thread(thread)
     if place and guard.task is not None:
         return f"{owner_in_words(guard.task)} has been in {place}, and nothing else can run"
-    return "no task has run: they wait for what is not in the simulation, such as a thread or a file"
+    return "no task has run: they wait for something outside the simulation, such as a thread or a file"

@@ -1,1 +1,1 @@
-"""What a bench needs of the operating system: processes, descriptors, signals, folders. Nothing knows of a run."""
+"""Operating system helpers: processes, standard streams, signals, folders. They know nothing about runs."""

@@ -1,8 +1,8 @@
-"""Children: processes in sessions of their own, with pipes, of which nothing is left once they are closed.
+"""Children: processes with pipes, each in its own session. Closing a child ends all processes of its group.
 
-A node may be a shell script that starts the real one, which would outlive it. So each child leads a session and with
-it a group of processes, and signals go to the whole group. What leaves the group, as daemons do, is out of reach of
-these signals; the guardian ends it (see `Guardian`).
+A node may be a shell script that starts the real node, which would outlive the script. So each child leads a session
+and a process group, and signals go to the whole group. They do not reach processes that leave the group, as daemons do;
+the guardian ends those (see `Guardian`).
 """
 
 from __future__ import annotations
@@ -18,49 +18,51 @@ from typing import Final, final
 import trio
 
 INBOX_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes that may wait to be written to a child's stdin: more than any node is behind that reads at all."""
+"""The limit of bytes that wait to be written to a child's stdin. A node that reads its stdin never falls this far
+behind."""
 
 PIPE_GRACE: Final = 3.0
-"""Seconds that the pipes of a child may stay open after its end: only what has left its group holds them longer, unless
-the machine stands still."""
+"""Seconds that the pipes of a child may stay open after its end. Only processes that have left its group keep them open
+longer, unless the machine itself stalls."""
 
 KILL_TIMEOUT: Final = 5.0
-"""Seconds after which a killed child is given up, such as one of another user, which cannot be killed."""
+"""Seconds until the simulator gives up waiting for a killed child. A process of another user, for example, cannot be
+killed."""
 
 
 @final
 class Child:
-    """A process and its pipes. Made by `open`; whoever opens it runs `write`, reads both pipes, and calls `aclose`."""
+    """A process and its pipes. The caller of `open` must run `write`, read both pipes, and call `aclose`."""
 
     def __init__(self, process: trio.Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self.stdout: Final = process.stdout
-        """What it prints."""
+        """The process's stdout, to read from."""
         self.stderr: Final = process.stderr
-        """What it says on the side."""
+        """The process's stderr, to read from."""
         self.ended: Final = trio.Event()
-        """Set once `wait` has seen its end."""
+        """Set once `wait` has seen the end of the process."""
         self.serving: Final = trio.CancelScope()
-        """For what serves it; cancelled where it does not die though it was killed."""
+        """The scope for the tasks that serve the child; cancelled if the process does not die after `kill`."""
         self.gone: Final = trio.Event()
-        """Set once `aclose` is done."""
+        """Set once `aclose` is complete."""
         self._process = process
         self._stdin = process.stdin
         self._inbox: list[bytes] = []
-        self._size = 0  # of the inbox, and of what is being written
+        self._size = 0  # bytes in the inbox and in the write in progress
         self._writer = trio.lowlevel.ParkingLot()
         self._writing = trio.CancelScope()
 
     @classmethod
     async def open(cls, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Child:
-        """Start *command* in *folder*, with *environment*, by default that of this process.
+        """Start *command* in *folder* with *environment*, which is by default the environment of this process.
 
         Raises:
-          OSError: if that cannot be done.
+          OSError: if the process cannot be started.
 
-        If cancelled, nothing was started. When it returns, no checkpoint has passed since the process was started.
+        If cancelled, it has started nothing. There is no checkpoint between the start of the process and the return.
         """
         process = await trio.lowlevel.open_process(
             command,
@@ -75,23 +77,23 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The number of the process, and of its group."""
+        """The id of the process, which is also the id of its group."""
         return self._process.pid
 
     @property
     def status(self) -> int | None:
-        """How the process ended, as `trio.Process` has it; None while it runs."""
+        """The exit status as in `trio.Process`; None while the process runs."""
         return self._process.returncode
 
     def put(self, line: bytes) -> bool:
-        """Let *line* be written to stdin; return False if there is more to write than it should ever come to."""
+        """Queue *line* for stdin; return False if the queue is now longer than `INBOX_LIMIT`."""
         self._inbox.append(line)
         self._size += len(line)
         self._writer.unpark()
         return self._size <= INBOX_LIMIT
 
     async def write(self) -> None:
-        """Write to stdin what is `put`, until nobody can read it any more."""
+        """Write the queued lines to stdin, until nothing reads it any more."""
         with self._writing, contextlib.suppress(trio.BrokenResourceError):
             while True:
                 if not self._inbox:
@@ -101,19 +103,19 @@ class Child:
                 self._size -= len(data)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the whole group a signal. Does nothing after `wait`: the number may be another group's by then."""
+        """Send a signal to the whole group. Does nothing after `wait`: another group may have its id by then."""
         if not self.ended.is_set():
-            # What is not there any more, or is another user's, cannot be signalled.
+            # Processes that are gone, or belong to another user, cannot receive signals.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def kill(self) -> None:
-        """Send the whole group SIGKILL."""
+        """Send SIGKILL to the whole group."""
         self.signal(signal.SIGKILL)
         self.serving.deadline = min(self.serving.deadline, trio.current_time() + KILL_TIMEOUT)
 
     async def wait(self) -> int:
-        """Wait for the end of the process, kill what is left of its group, and return the status as `trio.Process`."""
+        """Wait for the end of the process, kill the rest of its group, and return the exit status; see `status`."""
         status = await self._process.wait()
         self.signal(signal.SIGKILL)
         self.ended.set()
@@ -123,7 +125,7 @@ class Child:
     async def aclose(self) -> bool:
         """Kill the group, wait for the end, and close the pipes; return whether the process has ended.
 
-        Not cancellable, but waits no longer than `KILL_TIMEOUT` seconds from the first `kill`.
+        It cannot be cancelled, but waits at most `KILL_TIMEOUT` seconds from the first `kill`.
         """
         with trio.CancelScope(shield=True):
             self.kill()
@@ -137,11 +139,11 @@ class Child:
 
 @final
 class LineSplitter:
-    """Cuts a stream of bytes into lines; keeps the unfinished last line for later.
+    """Splits a stream of bytes into lines, and keeps the unfinished last line for later.
 
     Args:
-      limit: Bytes of the longest line. Of one that is longer, the first ``limit + 1`` bytes are given, and no more is
-        ever held of it.
+      limit: The longest line in bytes. Of a longer line, the splitter keeps and returns only the first ``limit + 1``
+        bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -154,7 +156,7 @@ class LineSplitter:
         return bytes(self._held)
 
     def receive_data(self, data: bytes) -> list[bytes]:
-        """Take the next bytes of the stream and return the lines that they complete, without their newlines."""
+        """Take the next bytes of the stream; return the lines that they complete, without newlines."""
         lines = data.split(b"\n")
         rest = lines.pop()
         if lines:
@@ -164,5 +166,5 @@ class LineSplitter:
         return [line[: self._kept] for line in lines]
 
     def receive_eof(self) -> list[bytes]:
-        """Take note of the end of the stream and return the last line, if it lacked its newline."""
+        """Take the end of the stream; return the last line if it had no newline."""
         return self.receive_data(b"\n") if self._held else []

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, held back while something must not be left half done."""
+"""Signals that ask a process to end. They can be held back while an operation must not be interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @final
 class EndedBySignal(SystemExit):
-    """A signal asked this process to end; the status is 128 and its number, as shells have it."""
+    """A signal asked this process to end. The exit status is 128 plus the signal number, as in shells."""
 
 
 @final
@@ -25,21 +25,21 @@ class HeldSignals:
     """The signals that `held_signals` holds back."""
 
     caught: list[int] = attrs.field(factory=list)
-    """Those that have come, in their order."""
+    """The numbers of the signals that have come, in order."""
     notice: Callable[[], object] = attrs.field(default=lambda: None)
-    """Called in the signal handler whenever another one has come."""
+    """Called in the signal handler whenever another signal has come."""
 
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[HeldSignals]:
     """While inside, hold back SIGINT, SIGTERM and SIGHUP, however often they come.
 
-    They are not exceptions there, which could come between any two steps, such as making a folder and taking note of
-    it. In a thread other than the main one, which gets no signals, this does nothing.
+    As exceptions, they could interrupt any two steps, for example between creating a folder and recording its name.
+    Outside of the main thread this does nothing, because other threads get no signals.
 
     Raises:
-      KeyboardInterrupt: on leaving, if SIGINT came, and nothing else is raised.
-      EndedBySignal: likewise, if another one of them came.
+      KeyboardInterrupt: on leaving, if SIGINT came and the body raised nothing.
+      EndedBySignal: on leaving, if only other signals came and the body raised nothing.
     """
     held = HeldSignals()
 
@@ -57,7 +57,7 @@ def held_signals() -> Iterator[HeldSignals]:
 
 @contextlib.contextmanager
 def raised_signals() -> Iterator[None]:
-    """While inside, let SIGTERM and SIGHUP raise `EndedBySignal`, so that what is begun can be undone."""
+    """While inside, let SIGTERM and SIGHUP raise `EndedBySignal`, so that ``finally`` clauses can clean up."""
 
     def handle(number: int, _: FrameType | None) -> None:
         raise EndedBySignal(128 + number)
@@ -69,9 +69,9 @@ def raised_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def _handled(numbers: tuple[signal.Signals, ...], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # others may not ask for signals
+    if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
         for number in numbers:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+            if signal.getsignal(number) != signal.SIG_IGN:  # respect nohup
                 before[number] = signal.signal(number, handle)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Executables: found as a shell would, and looked at before anything is started."""
+"""Executables: finds them as a shell does, and checks them before anything is started."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Final
 
 _HEAD: Final = 256
-"""Bytes at the beginning of a file that tell what it is: Linux itself reads as many."""
+"""The number of bytes at the beginning of a file that are checked; the same as Linux reads."""
 
 _WHITE_SPACE: Final = b"\t\n\f\r"
 
 
 def check_executable(name: str) -> Path:
-    """Return the absolute path of the executable *name*: a file, or, without a slash, also a program on PATH.
+    """Return the absolute path of the executable *name*: a file or, if *name* has no slash, a program on PATH.
 
-    A file in the current folder goes before a program of the same name.
+    A file in the current folder takes precedence over a program of the same name.
 
     Raises:
-      ValueError: if there is no such file, or it cannot be executed, as far as that can be told without trying; the
-        text names it and says what to do.
+      ValueError: if there is no such file, or it is not executable as far as this function can tell without running
+        it. The text names the file and the remedy.
     """
     path = Path(name)
     found = shutil.which(str(path.absolute())) or shutil.which(name)
@@ -32,7 +32,7 @@ def check_executable(name: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file at *path*, which need not be possible as a path."""
+    """Tell whether *path* is a regular file. Invalid paths are not."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -52,31 +52,35 @@ def _why_not(name: str, path: Path) -> str:
         return f"{name!r} is a folder; name the executable in it"
     if stat.S_ISREG(mode):
         return f"{name!r} is not executable; run: chmod +x {shlex.quote(name)}"
-    return f"{name!r} is no file"
+    return f"{name!r} is not a regular file; name an executable file"
 
 
 def _check_head(name: str, path: Path) -> None:
-    """Raise `ValueError` if the kernel will not know how to run the file."""
+    """Raise `ValueError` if the kernel cannot know how to run the file."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except PermissionError:
-        return  # it can be executed, but not read: no more can be told
+        return  # the file is executable but not readable, so it cannot be checked further
     if head.startswith(b"#!"):
         _check_first_line(name, head[2:].split(b"\n", 1)[0])
     elif all(byte >= ord(" ") or byte in _WHITE_SPACE for byte in head):
-        what = "is a text without a first line that says what runs it" if head else "is empty"
+        what = "is a text file whose first line does not name an interpreter" if head else "is empty"
         raise ValueError(f"{name!r} {what}; begin it with, for example, #!/usr/bin/env python3")
 
 
 def _check_first_line(name: str, line: bytes) -> None:
     if line.endswith(b"\r"):
-        raise ValueError(f"{name!r} has the line ends of Windows, with which its first line does not work; remove them")
+        raise ValueError(f"{name!r} has Windows line endings, which break its first line; convert them to Unix ones")
     interpreter, *arguments = line.decode(errors="replace").split() or [""]
     if "/" not in interpreter or shutil.which(interpreter) is None:
-        raise ValueError(f"{name!r} is to be run by {interpreter!r}, as its first line says, which is not there")
+        raise ValueError(
+            f"the first line of {name!r} names {interpreter!r} as its interpreter; name the path of an executable file"
+        )
     if Path(interpreter).name == "env":
         program = next((word for word in arguments if word != "-S"), "-")
-        # After other options, and after variables, it would take env itself to tell which word is the program.
+        # After other options or variables, only env itself can tell which word is the program.
         if not program.startswith("-") and "=" not in program and shutil.which(program) is None:
-            raise ValueError(f"{name!r} is to be run by {program!r}, as its first line says, which is not on PATH")
+            raise ValueError(
+                f"the first line of {name!r} names {program!r} as its interpreter, which is not on PATH; install it"
+            )

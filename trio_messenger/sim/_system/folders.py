@@ -1,4 +1,4 @@
-"""Folders that are complete or not there: each is written under a hidden name beside its place, then moved there."""
+"""Folders that appear only when complete: each is written under a hidden name, then renamed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from typing import TypeAlias
 from .ending_signals import held_signals, raised_signals
 
 Write: TypeAlias = Callable[[Path, Path], object]
-"""Writes the files of a folder, given the folder to write them into and the place that this will have."""
+"""Writes the files of a folder. Its arguments are the hidden folder to write them to, and the folder's final path."""
 
 
 def write_folder(parent: Path, name: str, write: Write, *, is_replaceable: Callable[[Path], bool]) -> Path:
-    """Write a folder in *parent*, which is made if it is not there.
+    """Write a folder in *parent*, which is created if it does not exist.
 
-    If that fails, or a signal or an exception ends it, what was there before is still there, and nothing else.
-    Processes may write folders of the same name at the same time.
+    If writing fails, or a signal or an exception ends it, the previous content of *parent* is unchanged. Several
+    processes may write folders of the same name at the same time.
 
     Args:
-      parent: Where it is.
-      name: Its name. If there is something of that name already that is not to be replaced, the folder is called
-        ``NAME-2``, ``NAME-3``, and so on.
-      write: Writes its files.
-      is_replaceable: Tells whether what has a name is to be replaced, or may be once the folder is complete. It is also
-        asked of names that nothing has yet.
+      parent: The folder to write in.
+      name: The name of the new folder. If that name is taken and not replaceable, the folder is called ``NAME-2``,
+        ``NAME-3``, and so on.
+      write: Writes the files.
+      is_replaceable: Tells whether the new folder may replace a path once it is complete. It is also called with paths
+        that do not exist.
 
     Returns:
-      The folder.
+      The path of the folder.
 
     Raises:
-      OSError: if it cannot be written.
+      OSError: if the folder cannot be written.
     """
     parent.mkdir(parents=True, exist_ok=True)
     hidden: Path | None = None
@@ -55,7 +55,7 @@ def write_folder(parent: Path, name: str, write: Write, *, is_replaceable: Calla
 
 
 def point(link: Path, folder: Path) -> None:
-    """Let *link* point to *folder*, which is below the link's own folder. What is there and is no link stays."""
+    """Make *link* a symbolic link to *folder*, which must be below the link's parent. Replaces nothing but links."""
     if link.is_symlink() or not link.exists():
         new = _hidden(link)
         with held_signals():
@@ -64,7 +64,7 @@ def point(link: Path, folder: Path) -> None:
 
 
 def _reserve(parent: Path, name: str, is_replaceable: Callable[[Path], bool]) -> tuple[Path, Path]:
-    """Make the folder to write into; return it, and the place that it is for."""
+    """Create the hidden folder to write to; return it, and the path that it will get."""
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     while True:
         place = parent / next(names)
@@ -73,7 +73,7 @@ def _reserve(parent: Path, name: str, is_replaceable: Callable[[Path], bool]) ->
             hidden.mkdir()
             return hidden, place
         hidden = place.with_name(f".{place.name}.new")
-        with contextlib.suppress(FileExistsError):  # else another process is writing the folder of this name
+        with contextlib.suppress(FileExistsError):  # raised if another process is writing a folder of this name
             hidden.mkdir()
             if not place.exists() and not place.is_symlink():
                 return hidden, place
@@ -85,7 +85,7 @@ def _hidden(path: Path) -> Path:
 
 
 def _move(hidden: Path, place: Path) -> None:
-    """Move *hidden* to *place*, and remove what was there."""
+    """Move *hidden* to *place*, and remove the folder that was there."""
     moved = []
     try:
         while True:
@@ -95,7 +95,7 @@ def _move(hidden: Path, place: Path) -> None:
             except OSError as exc:
                 if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-            with contextlib.suppress(FileNotFoundError):  # else another process has just moved it
+            with contextlib.suppress(FileNotFoundError):  # raised if another process has just moved it
                 moved.append(place.rename(_hidden(place)))
     finally:
         for old in moved:

@@ -1,8 +1,8 @@
-"""The standard streams of a process that runs nodes: stdout is for results, whatever nodes write there.
+"""The standard streams of a process that runs nodes. They keep the output of nodes out of the results on stdout.
 
-A node in this process can write to descriptor 1 in many ways: by ``os.write``, by a subprocess that inherits it, or
-by a ``print`` while its module is imported. None of this may stand among the results. So descriptor 1 leads to stderr
-while nodes run, and the results have a descriptor that nothing inherits.
+A node in this process can write to descriptor 1 in many ways: by ``os.write``, by a subprocess that inherits the
+descriptor, or by a ``print`` while its module is imported. This output must not mix with the results. So descriptor 1
+leads to stderr while nodes run, and the results go to a new descriptor that child processes do not inherit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STDERR: Final = 2
 def fill_standard_descriptors() -> None:
     """Open ``/dev/null`` as each of the descriptors 0, 1 and 2 that is closed.
 
-    The next file that is opened would take its number. What is written to stdout or stderr would go into that file.
+    Otherwise the next file to be opened would get the number, and output for stdout or stderr would go into that file.
     """
     while (opened := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         os.set_inheritable(opened, True)
@@ -28,14 +28,14 @@ def fill_standard_descriptors() -> None:
 
 
 def take_descriptor_1() -> int:
-    """Let descriptor 1 lead where 2 leads; return a new descriptor, not inherited, that leads where 1 led."""
+    """Point descriptor 1 to the target of 2; return a new, non-inheritable descriptor for the old target of 1."""
     taken = os.dup(_STDOUT)
     os.dup2(_STDERR, _STDOUT)
     return taken
 
 
 def take_descriptor_0() -> int:
-    """Let descriptor 0 lead to ``/dev/null``; return a new descriptor, not inherited, that leads where it led."""
+    """Point descriptor 0 to ``/dev/null``; return a new, non-inheritable descriptor for its old target."""
     taken = os.dup(_STDIN)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, _STDIN)
@@ -45,10 +45,10 @@ def take_descriptor_0() -> int:
 
 @final
 class Forgiving(io.TextIOBase):
-    """Stderr, for a process whose work goes on when nobody can read it: what cannot be written is dropped.
+    """Stderr for a process that continues when nothing can read its stderr. It drops text that it cannot write.
 
     Args:
-      stream: Where the text goes; None for nowhere.
+      stream: The stream to write to; None drops all text.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -56,29 +56,29 @@ class Forgiving(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        """The stream of bytes below."""
+        """The underlying byte stream."""
         return None if self._stream is None else self._stream.buffer
 
     def write(self, text: str) -> int:
-        """Write *text*, if it can be written."""
+        """Write *text*, or drop it if the stream is broken or closed."""
         self._try(lambda stream: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream, if it can be flushed."""
+        """Flush the stream, if it is neither broken nor closed."""
         self._try(lambda stream: stream.flush())
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Tell whether the stream is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the descriptor of the stream; 2 if there is none."""
         return _STDERR if self._stream is None else self._stream.fileno()
 
     def _try(self, use: Callable[[TextIO], object]) -> None:
         if self._stream is not None:
             try:
                 use(self._stream)
-            except (OSError, ValueError):  # it broke, or somebody closed it
+            except (OSError, ValueError):  # the stream is broken or closed
                 self._stream = None
