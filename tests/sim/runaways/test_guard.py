@@ -526,8 +526,8 @@ import subprocess
 import sys
 sys.path.insert(0, "")
 from trio_messenger import _cli
-from trio_messenger.sim import _watchdog
-_watchdog.watching.__wrapped__.__kwdefaults__["patience"] = 0.1
+from trio_messenger.sim._runaways import watchdog
+watchdog.watching.__wrapped__.__kwdefaults__["patience"] = 0.1
 sys.exit(_cli.main())
 """
 """The command line, with a watchdog of little patience."""
