@@ -42,7 +42,7 @@ class ReaperLog:
         self._quiet_until = -math.inf
 
     def due(self) -> float:
-        """Return the time for the next `report`, unless a sweep calls it before; ``math.inf`` if no RPCs are held back."""
+        """Return the time for the next `report`, unless a sweep comes before; ``math.inf`` if no RPCs are held back."""
         if not self._held:
             return math.inf
         return self._quiet_until + Random(self._node_id()).random() / BUCKETS_PER_SECOND
