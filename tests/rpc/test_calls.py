@@ -18,7 +18,7 @@ from support.steps import cancel_at_each_checkpoint
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout
-from trio_messenger._rpc import calls as _calls
+from trio_messenger._rpc import calls
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 
@@ -238,7 +238,7 @@ async def test_concurrent_rpcs_get_their_own_replies() -> None:
 
 async def test_rush_of_rpcs_keeps_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the channels of RPCs that were awaited at once some are kept for later ones, and no more than that."""
-    monkeypatch.setattr(_calls, "_SPARE_CHANNELS", 3)
+    monkeypatch.setattr(calls, "_SPARE_CHANNELS", 3)
     node = Node()
     recorder = Recorder()
     async with running(node) as network:
