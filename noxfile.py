@@ -48,6 +48,9 @@ ONCE = (
     ),
 )
 
+# Of the tests that take long, those for which the Python matters. `cover` runs all of them, without measuring.
+ON_OTHER_PYTHONS = ("-m", "not unmeasured or every_python")
+
 WHICH_PACKAGE = """
 import sys, trio_messenger
 print("trio_messenger is", trio_messenger.__file__)
@@ -129,7 +132,7 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
-    session.run("pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES, *ONCE)))
+    session.run("pytest", *PARALLEL, *(session.posargs or [*ON_OTHER_PYTHONS, *without(*EXAMPLES, *ONCE)]))
 
 
 @nox.session(requires=["build"], python=PYTHONS[0])
@@ -137,12 +140,12 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
     install(session, "tests", pins=lowest_allowed("tests"))
     session.run("pip", "freeze", "--exclude", "trio-messenger")
-    session.run("pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES, *ONCE)))
+    session.run("pytest", *PARALLEL, *(session.posargs or [*ON_OTHER_PYTHONS, *without(*EXAMPLES, *ONCE)]))
 
 
 @nox.session(requires=["build"])
 def cover(session: nox.Session) -> None:
-    """Run the tests and demand that they reach every line and branch."""
+    """Run all tests and demand that they reach every line and branch; those marked ``unmeasured`` do not count."""
     install(session, "cover")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES)))
@@ -154,9 +157,10 @@ def cover(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation and run its examples; a warning or a dead reference is an error."""
     install(session, "docs", "tests")
-    for builder in ("html", "doctest"):
-        # -E reads every page again: a page that warned in the last run is else taken as read, and passes.
-        session.run("sphinx-build", "-E", "-W", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+    strict = ("-W", "-n", "-q", "-d", "docs/_build/doctrees")  # the second builder takes the pages that the first read
+    # -E reads every page again: without it, a page that warned in the last run counts as read, and passes.
+    session.run("sphinx-build", "-E", *strict, "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", *strict, "-b", "doctest", "docs", "docs/_build/doctest")
     session.run("pytest", *PARALLEL, *(f"tests/{name}.py" for name in EXAMPLES))
 
 

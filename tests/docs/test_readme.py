@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from support.lines import INIT, line
 from support.page_runner import environment
 from support.paths import DOCS, ROOT
@@ -35,6 +36,7 @@ def pipeline() -> str:
     return rest
 
 
+@pytest.mark.unmeasured
 async def test_first_command_prints_what_the_readme_shows() -> None:
     """The node of the first command leaks an RPC, has it reaped while stdin is held open, and prints just that."""
     command = pipeline().replace(".venv/bin/", f"{shlex.quote(str(SCRIPTS))}/")

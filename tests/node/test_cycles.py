@@ -31,15 +31,6 @@ Ending: TypeAlias = Callable[[Node], Awaitable[Any]]
 """What an async handler does; it is given its node."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def frozen() -> Iterator[None]:
-    """Let the garbage collector look at what these tests make, and not at all the modules that there are."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Let pytest keep no log records, for they keep the errors that they are about."""

@@ -376,6 +376,8 @@ async def test_stdout_without_a_receiver_is_told_in_one_line() -> None:
         os.close(write_end)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @needs_proc
 async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> None:
     """A receiver that does not read stops the sender; memory stays flat, and all is there when it reads on."""
@@ -388,6 +390,8 @@ async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> N
         assert_answers(await node.finish(), count)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_stderr_in_the_same_pipe_tears_no_line(tmp_path: Path) -> None:
     """With 2>&1 into one slow pipe, each line is a whole message or a whole log line, long ones included."""
     source = """

@@ -128,6 +128,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.text(), st.text())
 def test_any_json_value_round_trips(body: dict[str, Any], src: str, dest: str) -> None:
@@ -262,6 +263,8 @@ def nested(depth: int, leaf: object) -> object:
     return leaf
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("leaf", [1, None, math.nan], ids=repr)
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
@@ -324,6 +327,7 @@ def test_many_names_are_sent_and_not_kept() -> None:
     assert encode_reply("n1", "c2999", "t", {"x": 1}, 2, 3).count(b"c2999") == 1
 
 
+@pytest.mark.unmeasured
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=3), st.text(), st.integers(), st.integers())
 def test_a_message_put_together_is_what_it_would_be(
@@ -438,6 +442,8 @@ REFUSED = [
 ]
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("line", "reason", "salvaged"), REFUSED, ids=[f"{case[0][-40:]!r}" for case in REFUSED])
 def test_a_line_that_is_no_message_tells_why(
     line: bytes, reason: str | None, salvaged: tuple[str, str, dict[str, Any]]
@@ -553,6 +559,8 @@ def test_the_default_limit_is_16_mib() -> None:
         assert type(message) is kind
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("piece", [2, 64, 4096])
 @pytest.mark.parametrize("times", [1, 10], ids=["the limit", "ten times the limit"])
 def test_memory_held_of_a_line_is_bounded(piece: int, times: int) -> None:

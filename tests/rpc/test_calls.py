@@ -497,6 +497,8 @@ async def test_nothing_can_be_sent_before_init() -> None:
     assert_no_rpc_leaked(node)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("end", ["reply", "expiry", "closing"])
 async def test_callback_is_let_go_when_it_has_been_called(end: str, autojump_clock: MockClock) -> None:
     """Once its RPC has ended, nothing in the node holds the callback any more."""

@@ -209,6 +209,8 @@ async def test_a_closed_table_takes_nothing(desk: Desk, mock_clock: MockClock) -
     assert desk.counts() == {}
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_nothing_of_an_ended_rpc_stays(desk: Desk, mock_clock: MockClock) -> None:
     """Whichever way an RPC leaves, the table keeps no reference to its callback, nor, in the end, to anything of it."""
     callbacks, dests = weakref.WeakSet[object](), weakref.WeakSet[object]()
@@ -331,6 +333,7 @@ async def test_a_reply_to_a_number_never_used_is_unknown(desk: Desk, msg_id: int
     assert desk.counts() == {"rpcs": 3, "answered": 3, "unknown_replies": 1}
 
 
+@pytest.mark.unmeasured
 async def test_old_rpcs_are_no_longer_remembered(desk: Desk, mock_clock: MockClock) -> None:
     """After as many further RPCs as are remembered, a reply to the first is unknown; to the next, a duplicate."""
     for msg_id in range(REMEMBERED + 1):
@@ -604,6 +607,8 @@ def assert_leave_no_room_taken(desk: Desk, end: Callable[[range], None]) -> None
     assert kept < 20_000  # a number that stayed for each would be 80,000
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -> None:
     """When the last of many RPCs has expired, the table takes as much room as one that never held many."""
 
@@ -614,6 +619,8 @@ async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -
     assert_leave_no_room_taken(desk, expire)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> None:
     """When the last of many callback RPCs was answered, their table takes as much room as if there had been few."""
     desk = Desk(callbacks=True)
@@ -625,6 +632,8 @@ async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> Non
     assert_leave_no_room_taken(desk, answer)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockClock) -> None:
     """Where each callback RPC is answered before the next is sent, nothing adds up."""
     desk = Desk(callbacks=True)
@@ -644,6 +653,8 @@ async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockCloc
         tracemalloc.stop()
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_a_callback_rpc_takes_little_room(mock_clock: MockClock) -> None:
     """A callback RPC that waits takes less than 64 bytes, where every second message is one."""
     desk = Desk(callbacks=True)
@@ -679,6 +690,7 @@ def buckets_of(table: PendingTable) -> int:
     return len(wheel._buckets)
 
 
+@pytest.mark.unmeasured
 async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock) -> None:
     """However many RPCs with deadlines far away and all different are answered, few buckets wait for those; an RPC
     among them that is not answered expires at its time."""
@@ -707,6 +719,7 @@ async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock)
     assert buckets_of(desk.table) == 0
 
 
+@pytest.mark.unmeasured
 async def test_buckets_that_are_needed_all_stay(desk: Desk, mock_clock: MockClock) -> None:
     """Where more RPCs wait than that, each has its bucket and expires at its time; then buckets become few again."""
     for number in range(5000):
@@ -759,6 +772,8 @@ async def test_dropping_buckets_keeps_the_order_of_the_others(desk: Desk, mock_c
         assert desk.table.expire_slice(deadline) == 1
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 async def test_dropped_buckets_are_freed(desk: Desk, mock_clock: MockClock) -> None:
     """What the buckets took that were dropped is free again, though nothing collects it."""
 
@@ -935,6 +950,7 @@ class Pair:
         assert self.awaited.counts() == model.counts
 
 
+@pytest.mark.unmeasured
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:

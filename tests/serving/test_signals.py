@@ -82,6 +82,8 @@ async def test_closing_signal_before_the_node_serves(moment: str, number: int) -
     assert await run(*program(number, BEFORE[moment]), input=INIT + echo(2)) == (0, b"", "")
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @ANY
 @pytest.mark.parametrize("moment", AFTER)
 async def test_signal_after_the_end_of_stdin(moment: str, number: int) -> None:

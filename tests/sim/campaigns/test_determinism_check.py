@@ -52,6 +52,8 @@ def run_busy(options: Options) -> Report:
     return run_simulation(options, busy_node.build)
 
 
+@pytest.mark.every_python
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("options", "digest"),
     [
@@ -68,6 +70,7 @@ def test_a_seed_gives_the_same_run_on_every_machine(options: Options, digest: st
     assert run_busy(options).digest == digest
 
 
+@pytest.mark.unmeasured
 def test_these_runs_depend_on_all_there_is() -> None:
     """The run with everything has each kind of fault take effect, asks each service, and answers some operations."""
     report = run_busy(EVERYTHING)
@@ -80,6 +83,7 @@ def test_these_runs_depend_on_all_there_is() -> None:
     assert 0 < report.results["stats"]["ok-count"] < report.results["stats"]["count"]
 
 
+@pytest.mark.unmeasured
 def test_nothing_is_left_of_the_runs_before() -> None:
     """The journal, the history and the logs of a run are the same whatever ran before it in the same process."""
     first = run_busy(EVERYTHING)
@@ -124,6 +128,7 @@ def _arguments(name: str) -> tuple[str, str]:
     return "--node", f"support.chancy_nodes:{name}"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", ["sound", "busy"])
 def test_check_passes_a_node_that_is_deterministic(checks: Checks, name: str) -> None:
     """Two processes with different hash seeds make the same run of a node that heeds the rules, to the last byte."""

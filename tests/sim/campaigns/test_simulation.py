@@ -157,6 +157,7 @@ def test_nodes_of_which_nothing_was_seen_are_named() -> None:
     assert report.results["audit"]["ok-reads"] == {}
 
 
+@pytest.mark.unmeasured
 def test_a_node_that_lost_its_memory_lacks_what_it_had() -> None:
     """Without gossip, one kill is enough: what was acknowledged before is missing from the next life for good."""
 
@@ -191,6 +192,7 @@ def test_the_audit_counts_nowhere() -> None:
     assert results["net"]["clients"]["send-count"] == 2 * (results["stats"]["count"] + 3)  # init, and operations
 
 
+@pytest.mark.unmeasured
 def test_operations_come_at_the_rate() -> None:
     """About as many begin as rate times time, from the first moment on, by all workers."""
     report = simulate("echo", echo.build, rate=50, time_limit=20, concurrency=7)
@@ -675,6 +677,7 @@ def test_a_node_that_does_not_know_the_topology_is_told() -> None:
         simulate("broadcast", echo.build)
 
 
+@pytest.mark.unmeasured
 def test_the_seed_decides_all() -> None:
     """The same seed gives the same journal and history; another seed gives others."""
 
@@ -696,6 +699,7 @@ def test_the_seed_decides_all() -> None:
     assert other.digest != first.digest
 
 
+@pytest.mark.unmeasured
 def test_a_fault_that_touches_nothing_changes_nothing() -> None:
     """Messages are the same, at the same times, as without it, though nodes' timers go off when it begins and ends."""
 

@@ -482,6 +482,7 @@ def anything(random: Random) -> History:
     return random_history(random, choose, answer, most=24, has_nodes=random.random() < 0.5)
 
 
+@pytest.mark.unmeasured
 def test_small_histories_are_judged_by_the_definition() -> None:
     """On thousands of small random histories the results are those of the definition, to the last figure."""
     seen: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.histories import add, audits, begin, fail, history, info, ok, read
-from support.wrong_nodes import broadcast as wrong_broadcast
+from support.wrong_nodes import broadcast as wrong_broadcast, g_set as wrong_g_set
 
 from trio_messenger import SEQ_KV, Body, KeyValue, Node, Request
 from trio_messenger.sim import WORKLOADS, Fault, Kill, Loss, Partition, Report, simulate
@@ -176,6 +176,14 @@ def test_what_a_node_received_and_lacks_all_the_same_is_told() -> None:
     assert re.search(
         r"missing from n2's last read; n2 received it from n\d at [\d.]+ s, but still lacks it", detail.text
     )
+
+
+def test_elements_that_a_node_of_a_g_set_lacks_are_told() -> None:
+    """A node that keeps its elements to itself leaves the other one without them, and no message had them."""
+    report = simulate("g-set", wrong_g_set.keeps_to_itself, nodes=2, rate=5, time_limit=2)
+    summary, detail, *_ = report.findings()
+    assert re.match(r"n1 lacks \d of the \d values at the end: ", summary.text)
+    assert re.search(r"acknowledged by n2 at [\d.]+ s, missing from n1's last read; no message to n1", detail.text)
 
 
 def test_what_nobody_sent_is_told() -> None:
@@ -348,6 +356,7 @@ def test_an_old_answer_of_a_service_is_told() -> None:
     assert (remark.messages, remark.is_reason) == ((0,), False)
 
 
+@pytest.mark.unmeasured
 def test_runs_note_how_old_the_answers_of_services_are() -> None:
     """A node that reads seq-kv without care is told how old what it read was; the journal has it with the reply."""
     report = simulate("g-counter", careless_counter, nodes=5, rate=50, time_limit=10, latency=1)
@@ -490,6 +499,7 @@ def test_words() -> None:
     assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("workload", ["broadcast", "g-set"])
 def test_stable_latencies_stand_beside_those_of_clients(workload: str) -> None:
     """The summary has quantiles in milliseconds, as the checker found them."""

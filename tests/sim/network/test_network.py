@@ -175,6 +175,7 @@ LINK_FAULTS = fault_schedules(
 LATENCIES = st.builds(Latency, st.sampled_from([0.0, 7.0, 125.0]), st.sampled_from(DISTRIBUTIONS))
 
 
+@pytest.mark.unmeasured
 @settings(deadline=None, max_examples=100)
 @given(st.one_of(LINES, OFTEN), LINK_FAULTS, LATENCIES, st.sampled_from([(0, 0), (0.25, 0.5)]), st.integers(0, 2**70))
 def test_each_message_fares_as_in_the_model(
@@ -380,6 +381,7 @@ def test_without_latency_it_is_heard_while_it_is_sent() -> None:
 # Latency
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("mean", "distribution"),
     [each for each in itertools.product([0, 0.9, 2.5, 30, 100], DISTRIBUTIONS) if each != (0.9, "constant")],
@@ -542,6 +544,7 @@ def test_a_message_is_held_back_once() -> None:
         assert late[number] == pytest.approx(draw.delay * longest[draw.reorder < 0.5])
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
 def test_rates_are_kept(rate: float) -> None:
     """Of many messages the fraction that a fault names is lost, doubled or held back; and so with the network's own."""
@@ -667,6 +670,7 @@ def fates_by_message(stage: Stage, faults: Sequence[Fault]) -> dict[int, list[tu
     return fates
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("removed", range(len(MANY)))
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_to_remove_a_fault_changes_only_what_it_touched(removed: int, distribution: Distribution) -> None:

@@ -194,6 +194,7 @@ def requests(random: Random, keys: list[Any], values: list[Any]) -> Iterator[tup
         yield f"n{src + 1}", body
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", KV)
 @pytest.mark.parametrize(("runs", "length", "keys", "values"), [(1000, 12, 2, 2), (200, 40, 8, 8), (20, 300, 3, 3)])
 def test_a_service_answers_as_its_model_does(name: str, runs: int, length: int, keys: int, values: int) -> None:
@@ -457,6 +458,7 @@ def test_lin_kv_holds_null_as_a_value() -> None:
 # seq-kv
 
 
+@pytest.mark.unmeasured
 def test_seq_kv_is_sequentially_consistent() -> None:
     """Whatever the nodes are told, one map, asked in an order that keeps each node's own, would have said it too."""
     stale = 0
@@ -480,6 +482,7 @@ def test_the_check_for_sequential_consistency_sees_a_view_that_goes_back() -> No
     assert not is_sequential({"n1": writes, "n2": reads[::-1]})
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("writes", "seeds"), [(10, 500), (31, 500), (32, 500), (100, 2000)])
 def test_a_view_never_goes_back(writes: int, seeds: int) -> None:
     """However many changes a fresh reader has missed, what it reads never gets older, over thousands of seeds."""
@@ -506,6 +509,7 @@ def test_a_fresh_reader_sees_any_state_that_is_kept() -> None:
     assert all(8 < count < 64 for count in first[99].values())  # 1 of 100
 
 
+@pytest.mark.unmeasured
 def test_a_reader_that_keeps_reading_catches_up() -> None:
     """Each read is drawn from what is left, so that 60 reads reach the newest of a hundred states."""
     for seed in range(300):
@@ -700,6 +704,7 @@ def settled(service: SimulatedService, key: Any) -> Any:
     return json.loads(value)
 
 
+@pytest.mark.unmeasured
 def test_replicas_converge() -> None:
     """After any requests, once nobody writes any more all reads of a key come to agree, over 500 seeds."""
     for seed in range(500):
