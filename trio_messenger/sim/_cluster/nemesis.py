@@ -58,7 +58,7 @@ class Nemesis:
         self._restarts: dict[str, trio.CancelScope] = {}  # by node, the restart in progress
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Apply the schedule, whose time 0 is now. Returns after the last fault that has an end.
+        """Apply the schedule, whose time 0 is now. Returns after the last change of the schedule.
 
         Calls ``task_status.started()`` once the faults that begin at 0 have begun.
         """
