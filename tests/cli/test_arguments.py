@@ -212,13 +212,13 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         ),
         (("--loss", "2"), "--loss is 2.0; give a probability from 0 to 1"),
         (("--concurrency", "0"), "--concurrency is 0; give 1 or more"),
-        (("--latency", "-2"), "a latency is -2.0 ms; give 0 or more, and a finite number"),
+        (("--latency", "-2"), "a latency is -2.0 ms; give a finite number of 0 or more"),
         (("--availability", "2"), "--availability is 2.0; give 'total' or a fraction from 0 to 1"),
         (("--nodes", "c1,n2"), "a node cannot be named 'c1'; ids that begin with 'c' are for clients"),
         (("--nodes", "a,a"), "the nodes are ['a', 'a']; give one id or more, each once"),
         (
             ("--nemesis", "kill", "--nemesis-interval", "0"),
-            "the nemesis interval is 0.0 s; give 0.001 or more, and a finite number",
+            "the nemesis interval is 0.0 s; give a finite number of 0.001 or more",
         ),
         (
             ("--nemesis", "kill", "--faults", "[]"),

@@ -167,10 +167,10 @@ def test_one_node_has_links_to_itself() -> None:
             f"there is no fault of kind 'fire'; there are: {', '.join(KINDS)}",
         ),
         (lambda: fault_schedules([]), "there are no nodes; give the id of one or more"),
-        (lambda: fault_schedules(NODES, time_limit=0.2), "time_limit is 0.2 s; give 0.25 or more, and a finite number"),
+        (lambda: fault_schedules(NODES, time_limit=0.2), "time_limit is 0.2 s; give a finite number of 0.25 or more"),
         (
             lambda: fault_schedules(NODES, time_limit=float("inf")),
-            "time_limit is inf s; give 0.25 or more, and a finite number",
+            "time_limit is inf s; give a finite number of 0.25 or more",
         ),
     ],
 )

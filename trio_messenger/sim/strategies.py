@@ -77,7 +77,7 @@ def fault_schedules(
     if not nodes:
         raise ValueError("there are no nodes; give the id of one or more")
     if not 1 / _QUARTERS <= time_limit < math.inf:
-        raise ValueError(f"time_limit is {time_limit} s; give {1 / _QUARTERS} or more, and a finite number")
+        raise ValueError(f"time_limit is {time_limit} s; give a finite number of {1 / _QUARTERS} or more")
     times = _times(math.floor(time_limit * _QUARTERS))
     makers = {**_link_faults(times, _links(nodes)), **_node_faults(times, _some(nodes))}
     # Hypothesis can replace a part of its draw by the simplest value in one step, but it cannot leave out a part of

@@ -112,9 +112,9 @@ def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> No
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Pause(at=-1, nodes=[]), "at is -1; give 0 or more, and a finite number"),
-        (lambda: Pause(at=math.nan, nodes=[]), "at is nan; give 0 or more, and a finite number"),
-        (lambda: Pause(at=math.inf, nodes=[]), "at is inf; give 0 or more, and a finite number"),
+        (lambda: Pause(at=-1, nodes=[]), "at is -1; give a finite number of 0 or more"),
+        (lambda: Pause(at=math.nan, nodes=[]), "at is nan; give a finite number of 0 or more"),
+        (lambda: Pause(at=math.inf, nodes=[]), "at is inf; give a finite number of 0 or more"),
         (
             lambda: Pause(at=3, until=3, nodes=[]),
             "a pause from 3 s until 3 s has no duration; give a later end",
@@ -126,9 +126,9 @@ def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> No
         (lambda: Loss(rate=-0.1), "rate is -0.1; give a probability from 0 to 1"),
         (lambda: Duplication(rate=1.1), "rate is 1.1; give a probability from 0 to 1"),
         (lambda: Reordering(rate=math.nan), "rate is nan; give a probability from 0 to 1"),
-        (lambda: Reordering(rate=1, seconds=-1), "seconds is -1; give 0 or more, and a finite number"),
-        (lambda: SlowLinks(factor=-1), "factor is -1; give 0 or more, and a finite number"),
-        (lambda: SlowLinks(extra=math.inf), "extra is inf; give 0 or more, and a finite number"),
+        (lambda: Reordering(rate=1, seconds=-1), "seconds is -1; give a finite number of 0 or more"),
+        (lambda: SlowLinks(factor=-1), "factor is -1; give a finite number of 0 or more"),
+        (lambda: SlowLinks(extra=math.inf), "extra is inf; give a finite number of 0 or more"),
         (lambda: ClockSkew(nodes=["n1"], seconds=math.inf), "seconds is inf; give a finite number"),
         (lambda: Kill(nodes="n1"), "nodes is 'n1'; give a list of ids"),
         (lambda: Kill(nodes=["n1", "n2", "n1"]), "a kill names 'n1' twice; name each node once"),

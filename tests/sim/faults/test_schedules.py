@@ -96,7 +96,7 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("interval", [0, -1, 0.0009, math.inf, math.nan])
 def test_an_interval_that_makes_no_sense_is_refused(interval: float) -> None:
     """Intervals are finite and a millisecond or more."""
-    text = re.escape(f"the nemesis interval is {interval} s; give 0.001 or more, and a finite number")
+    text = re.escape(f"the nemesis interval is {interval} s; give a finite number of 0.001 or more")
     with pytest.raises(ValueError, match=f"^{text}$"):
         make_schedule(["kill"], ids(3), 0, interval=interval, time_limit=10)
 
@@ -104,7 +104,7 @@ def test_an_interval_that_makes_no_sense_is_refused(interval: float) -> None:
 @pytest.mark.parametrize("time_limit", [-1, math.inf, math.nan])
 def test_a_time_limit_that_makes_no_sense_is_refused(time_limit: float) -> None:
     """A main phase without end has no schedule."""
-    text = re.escape(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
+    text = re.escape(f"time_limit is {time_limit} s; give a finite number of 0 or more")
     with pytest.raises(ValueError, match=f"^{text}$"):
         make_schedule(["kill"], ids(3), 0, time_limit=time_limit)
 

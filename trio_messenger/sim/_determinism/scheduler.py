@@ -33,7 +33,7 @@ _Ts = TypeVarTuple("_Ts")
 _SWITCH = "_ALLOW_DETERMINISTIC_SCHEDULING"
 _GENERATOR = "_r"
 
-_running: tuple[int, threading.Thread] | None = None  # the process and the thread of the simulation under way
+_running: tuple[int, threading.Thread] | None = None  # the process and thread of the running simulation
 _entering: Final = threading.Lock()
 
 

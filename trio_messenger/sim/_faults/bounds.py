@@ -21,7 +21,7 @@ def is_fraction(_: object, field: attrs.Attribute[float], value: float) -> None:
 def is_at_least_zero(_: object, field: attrs.Attribute[float], value: float) -> None:
     """Raise `ValueError` if *value* is negative, not finite, or too great."""
     if not 0 <= value < math.inf:
-        raise ValueError(f"{field.name} is {value}; give 0 or more, and a finite number")
+        raise ValueError(f"{field.name} is {value}; give a finite number of 0 or more")
     is_not_too_great(field.name, value)
 
 

@@ -116,9 +116,9 @@ def make_schedule(
     if not kinds:
         return []
     if not SHORTEST_INTERVAL <= interval < math.inf:
-        raise ValueError(f"the nemesis interval is {interval} s; give {SHORTEST_INTERVAL} or more, and a finite number")
+        raise ValueError(f"the nemesis interval is {interval} s; give a finite number of {SHORTEST_INTERVAL} or more")
     if not 0 <= time_limit < math.inf:
-        raise ValueError(f"time_limit is {time_limit} s; give 0 or more, and a finite number")
+        raise ValueError(f"time_limit is {time_limit} s; give a finite number of 0 or more")
     if time_limit / interval > MOST_FAULTS:
         raise ValueError(
             f"the nemesis interval of {interval:g} s makes about {time_limit / interval:.0e} faults of a kind in"
@@ -217,7 +217,7 @@ def _linked_by_chance(nodes: Sequence[str], chance: Random) -> dict[str, set[str
         heard[other].add(one)
 
 
-# Bad links
+# Link faults
 
 
 def _loss(now: _Round) -> list[Fault]:
@@ -252,7 +252,7 @@ def _few(now: _Round) -> Links:
     return tuple(now.chance.sample(links, min(now.chance.randint(1, 3), len(links))))
 
 
-# Bad nodes
+# Node faults
 
 
 def _kill(now: _Round) -> list[Fault]:

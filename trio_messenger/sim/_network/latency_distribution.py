@@ -32,7 +32,7 @@ class Latency:
     @mean.validator
     def _is_duration(self, _: object, mean: float) -> None:
         if not (0 <= mean < math.inf):
-            raise ValueError(f"a latency is {mean} ms; give 0 or more, and a finite number")
+            raise ValueError(f"a latency is {mean} ms; give a finite number of 0 or more")
         is_not_too_great("a latency in milliseconds", mean)
 
     @distribution.validator
