@@ -65,8 +65,8 @@ def space_time(
 
     Args:
       journal: The run's `~trio_messenger.sim.Journal`.
-      since: The beginning of the window, in seconds of the main phase; negative in the set-up before it. Messages that
-        had arrived or been lost before are left out. None for the beginning of the run.
+      since: The beginning of the window, in seconds of the main phase; negative in the set-up before it. Messages sent
+        earlier are left out unless they arrive or get lost in the window. None for the beginning of the run.
       until: The end of the window, in the same seconds. Messages sent later are left out. None for the end of the run.
       only: Draw messages that match at least one of these words: ``clients``, ``nodes`` or ``services`` (messages
         between them), ``errors``, ``lost``, ``duplicates``, the id of the sender or the receiver, a type. None for all.
