@@ -16,11 +16,10 @@ from ._rpc.record import PendingRpc
 from ._rpc.retry import ATTEMPTS, Retried, Retry
 from ._rpc.table import RPC_TIMEOUT
 from ._sending.envelopes import EnvelopeLog
-from ._sending.outbox import OUTBOX_LIMIT
 from ._sending.sender import FirstMsgId, check_first_msg_id
+from ._serving.admission import MAX_HANDLERS, OUTBOX_LIMIT
 from ._serving.process import run_on_stdio
 from ._serving.registration import Registration
-from ._serving.router import MAX_HANDLERS
 from ._serving.service import HANDLER_GRACE, NodeOptions, Service
 from .transports import Transport
 
@@ -84,9 +83,10 @@ class Node(Registration):
     @property
     def identity(self) -> Identity:
         """The ids from the ``init`` message. Raises RuntimeError before ``init``."""
-        if self._service.init.identity is None:
+        identity = self._service.life.identity
+        if identity is None:
             raise RuntimeError("the node has no id before 'init'; use on_init to act as soon as it has one")
-        return self._service.init.identity
+        return identity
 
     @property
     def id(self) -> str:

@@ -6,13 +6,13 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
-from trio_messenger._sending.outbox import OUTBOX_LIMIT, Outbox
+from trio_messenger._sending.outbox import Outbox
 
 
 @pytest.fixture
 def outbox() -> Outbox:
     """An outbox that is full from 10 bytes on."""
-    return Outbox(10)
+    return Outbox(10, busy_from=3)
 
 
 async def test_all_lines_are_taken_at_once_in_order(outbox: Outbox) -> None:
@@ -85,9 +85,9 @@ async def test_it_is_full_from_the_limit_on(outbox: Outbox) -> None:
     assert [full_after_putting(size) for size in (9, 2)] == [False, True]
 
 
-async def test_it_is_busy_from_a_quarter_of_the_limit_on() -> None:
-    """Three quarters of the limit are left to senders when no more requests are to be taken; a take ends that."""
-    outbox = Outbox(100)
+async def test_it_is_busy_from_a_lower_limit_on() -> None:
+    """The rest of the limit is left to senders when no more requests should be taken; a take ends that."""
+    outbox = Outbox(100, busy_from=25)
     outbox.put(b"x" * 24)
     assert not outbox.is_busy
     outbox.put(b"x")
@@ -103,7 +103,7 @@ async def test_it_is_busy_from_a_quarter_of_the_limit_on() -> None:
 @pytest.mark.parametrize("end", ["take", "close"])
 async def test_waiting_until_it_is_calm(end: str, nursery: trio.Nursery) -> None:
     """Whoever waits for that goes on when the lines were taken, or the outbox is closed; always by a checkpoint."""
-    outbox = Outbox(100)
+    outbox = Outbox(100, busy_from=25)
     with assert_checkpoints():
         await outbox.wait_until_calm()
     outbox.put(b"x" * 25)
@@ -217,7 +217,7 @@ async def test_closing_wakes_whoever_waits(outbox: Outbox, nursery: trio.Nursery
     assert not outbox.is_full
     with assert_checkpoints():
         await outbox.wait_for_room()
-    empty, taken = Outbox(10), []
+    empty, taken = Outbox(10, busy_from=3), []
 
     async def write() -> None:
         taken.append(await empty.take())
@@ -227,11 +227,6 @@ async def test_closing_wakes_whoever_waits(outbox: Outbox, nursery: trio.Nursery
     empty.close()
     await wait_all_tasks_blocked()
     assert taken == [[]]
-
-
-async def test_the_default_limit_is_a_mebibyte() -> None:
-    """By default an outbox is full from 1 MiB on."""
-    assert Outbox().limit == OUTBOX_LIMIT == 1024 * 1024
 
 
 async def test_a_cork_keeps_the_writer_asleep(outbox: Outbox, nursery: trio.Nursery) -> None:

@@ -1,20 +1,16 @@
 """The outbox: encoded lines between those who send and the one writer, with a limit in bytes.
 
 Whoever sends puts lines in without waiting; the writer takes all there are at once, so that a batch of replies leaves
-in one write. The limit is not a wall but a line that one waits behind: those who can wait, such as async senders, wait
-for room first. No more messages are routed from a quarter of it on, so that handlers, plain ones above all, find room,
-and that little waits while nobody reads.
+in one write. The limit is soft: senders that can wait, such as async ones, wait for room first; what others put in goes
+in all the same. Which limits a node has, and what it does about them, is decided in `_serving.admission`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import final
 
 import trio
-
-OUTBOX_LIMIT: Final = 1024 * 1024
-"""Bytes of encoded lines that may wait for the writer: 16 pipes full. More only delays the back-pressure."""
 
 
 @final
@@ -23,14 +19,16 @@ class Outbox:
 
     Args:
       limit: Bytes from which on `is_full` holds.
+      busy_from: Bytes from which on `is_busy` holds; not more than *limit*.
     """
 
-    def __init__(self, limit: int = OUTBOX_LIMIT) -> None:
+    def __init__(self, limit: int, busy_from: int) -> None:
         self.limit = limit
+        self.busy_from = busy_from
         self.is_full = False
         """True while the lines that wait have reached the limit."""
         self.is_busy = False
-        """True while they have reached a quarter of it: time to take no more requests, so that who sends has room."""
+        """True while they have reached the lower limit: no more requests should be taken, so that senders find room."""
         self._is_corked = False  # more lines are to come at once: the writer need not wake up for the first
         self._lines: list[bytes] = []
         self._size = 0
@@ -49,7 +47,7 @@ class Outbox:
             raise trio.ClosedResourceError("the node is closed and sends nothing more")
         self._lines.append(line)
         self._size += len(line)
-        if self._size * 4 >= self.limit:
+        if self._size >= self.busy_from:
             self.is_busy = True
             self.is_full = self._size >= self.limit
         if len(self._lines) == 1 and not self._is_corked:

@@ -20,6 +20,7 @@ from .._sending.sender import Sender
 from .._user_code.callables import is_async_callable
 from .._user_code.failures import split_failure
 from .handlers import make_handler
+from .life import Life, Phase
 from .router import Router
 from .workers import Job
 
@@ -43,19 +44,19 @@ class Initialiser:
     """Serves ``init`` for one node.
 
     Args:
-      sender: Is told the node's id.
-      router: Is told when requests may be served.
-      on_ready: Called once, when the hooks have ended and ``init_ok`` is about to leave.
+      life: Is told what ``init`` says, and how the hooks end.
+      sender: Sends ``init_ok``.
+      router: Starts the task of async hooks, and answers for those that fail.
+      on_serving: Called when the hooks have ended and the node serves requests; ``init_ok`` is about to leave.
     """
 
-    def __init__(self, sender: Sender, router: Router, on_ready: Callable[[], object]) -> None:
-        self.identity: Identity | None = None
-        """What ``init`` said; None before it."""
+    def __init__(self, life: Life, sender: Sender, router: Router, on_serving: Callable[[], object]) -> None:
         self.hooks: list[InitHook] = []
         """What to run, in this order, before ``init_ok``."""
+        self._life = life
         self._sender = sender
         self._router = router
-        self._on_ready = on_ready
+        self._on_serving = on_serving
         self._waiting: list[Request] = []  # init requests that come while the hooks run
         self._job = Job(self._run_async, self._interrupted, lambda _: "a hook of on_init")
         router.handlers["init"] = make_handler(self._serve, {})
@@ -64,12 +65,13 @@ class Initialiser:
         if not body.node_id:
             raise RpcError(ErrorCode.MALFORMED_REQUEST, "malformed 'init' request: node_id is empty")
         identity = Identity(body.node_id, tuple(body.node_ids))
-        if self.identity is None:
+        known_identity = self._life.identity
+        if known_identity is None:
             return self._begin(request, identity)
-        if identity != self.identity:
-            known = f"{self.identity.node_id!r} of {list(self.identity.node_ids)}"
+        if identity != known_identity:
+            known = f"{known_identity.node_id!r} of {list(known_identity.node_ids)}"
             raise RpcError(ErrorCode.PRECONDITION_FAILED, f"this node is {known} already and stays so until it ends")
-        if self._router.ready:
+        if self._life.is_initialised:
             return {}
         if len(self._waiting) >= _MAX_WAITING:
             text = f"{_MAX_WAITING} 'init' requests wait already, which is the limit; wait for init_ok"
@@ -78,8 +80,7 @@ class Initialiser:
         return None
 
     def _begin(self, request: Request, identity: Identity) -> dict[str, Any] | None:
-        self.identity = identity
-        self._sender.src = identity.node_id
+        self._life.begin_init(identity)
         if any(is_async_callable(hook) for hook in self.hooks):
             assert self._router.spawn is not None  # messages are routed while the node serves only
             self._router.spawn(self._job, request)
@@ -125,9 +126,9 @@ class Initialiser:
         error = unwrapped(error)
         if isinstance(error, RpcError):  # anything else is logged with its traceback where it is answered
             _log.error("on_init failed, so the node serves nothing: %s", error)
-        self.identity = None
-        self._sender.src = ""
+        self._life.take_back_init()
 
     def _finish(self) -> None:
-        self._router.ready = True
-        self._on_ready()
+        self._life.finish_init()
+        if self._life.phase is Phase.SERVING:  # and not closing by now
+            self._on_serving()

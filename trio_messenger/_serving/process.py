@@ -1,4 +1,4 @@
-"""The life of a node as a process: signals, logs and exit status around a service on stdin and stdout."""
+"""A node as a process: signals, logs and exit status around a service on stdin and stdout."""
 
 from __future__ import annotations
 

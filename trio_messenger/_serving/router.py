@@ -4,12 +4,12 @@ In this order, for a message that is well formed and addressed to this node:
 
 1. A reply goes to the pending table, whatever state the node is in. A reply is never answered.
 2. An ``error`` that replies to nothing is dropped: two nodes that answered such a thing would do so for ever.
-3. ``init`` is the node's own business: see `_init`.
+3. ``init`` is the node's own business: see `_serving.init`.
 4. Before ``init`` is done, a request is answered with error 11.
 5. A request of a type that nobody handles is answered with error 10.
 6. A plain handler is called in place, so its replies leave in the order of the requests; an async one gets a
-   task of its own, unless too many run already, even after those that can end have had time to: then the request is
-   answered with error 11.
+   task of its own, unless too many run already: then the request is shed, which means answered with error 11. What
+   too many are, and when the router pauses for them, is decided in `_serving.admission`.
 
 The router never waits for a handler, so the reply that a handler waits for can always get through.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 
 import trio
 
@@ -28,10 +28,11 @@ from .._protocol.messages import MalformedMessage, Message, Request, is_id
 from .._protocol.stats import Stats, worth_a_line
 from .._rpc.table import PendingTable
 from .._sending.envelopes import EnvelopeLog
-from .._sending.outbox import Outbox
 from .._sending.sender import Sender
 from .._user_code.failures import is_only, let_go, split_failure
+from .admission import Admission
 from .handlers import Handler
+from .life import Life
 from .workers import Job
 
 _log = logging.getLogger("trio_messenger")
@@ -40,59 +41,42 @@ Spawn: TypeAlias = Callable[..., object]
 """Starts a task: ``spawn(job, *args)``."""
 
 
-MAX_HANDLERS: Final = 1000
-"""Async handlers that run at once, about 5 kB each; past it requests are refused, so that replies get through."""
-
-BURST: Final = 128
-"""Async handlers that are started in a row. Of more, each would find that the next ones had taken its place in the
-processor's cache when its turn comes: 20 % of the time of a handler that waits once."""
-
-
 @final
 class Router:
     """Takes messages, one at a time, and does with each what the rules say.
 
     Args:
+      life: Says who the node is, and which requests it serves by now.
+      admission: Says whether another async handler may start.
       sender: Sends the replies.
-      outbox: Where async handlers wait for room before they reply.
       table: Where replies go.
       stats: Counts everything.
       log: Keeps the envelopes of what comes in.
-      max_handlers: Async handlers that may run at once.
       strict: Let what a handler raises leave the router, instead of answering with error 13.
     """
 
     def __init__(
         self,
+        life: Life,
+        admission: Admission,
         sender: Sender,
-        outbox: Outbox,
         table: PendingTable,
         stats: Stats,
         log: EnvelopeLog,
-        max_handlers: int,
         strict: bool,
     ) -> None:
         self.handlers: dict[str, Handler] = {}
         """Handlers by the type of request."""
-        self.ready = False
-        """True once ``init`` is done: requests are served."""
-        self.draining = False
-        """True once the node closes, and no reply can come any more: handlers that waited for one do not answer."""
-        self.is_crowded = False
-        """True while as many handlers run as may."""
-        self.needs_pause = False
-        """True once those that were started had better run before more are: a crowd of them, or `BURST`."""
         self.spawn: Spawn | None = None
         """Starts the task of an async handler; set while the node serves."""
-        self._running = 0  # tasks of async handlers
-        self._started = 0  # of them, since `begin`
         self._received_at = 0.0
+        self._life = life
+        self._admission = admission
         self._sender = sender
-        self._outbox = outbox
+        self._outbox = admission.outbox
         self._table = table
         self._stats = stats
         self._log = log
-        self._max_handlers = max_handlers
         self._strict = strict
         self._job = Job(self._run, self._interrupted, lambda _, request: f"the handler of {excerpt(request.type)}")
 
@@ -109,8 +93,6 @@ class Router:
     def begin(self, received_at: float) -> None:
         """Begin with messages, or with what is left of them, that were read at *received_at* on Trio's clock."""
         self._received_at = received_at
-        self._started = 0
-        self.needs_pause = self.is_crowded
 
     def route(self, message: Message) -> None:
         """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
@@ -118,14 +100,15 @@ class Router:
         kind = body.get("type")
         if self._log.is_on and isinstance(kind, str):
             self._log.note(self._received_at, "RECV", message.src, message.dest, kind)
-        if message.dest == self._sender.src and isinstance(kind, str):
+        life = self._life
+        if message.dest == life.node_id and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
             # The types are compared as in is_id(), whose call would cost as much as all of this.
             if type(in_reply_to) is int:
                 self._table.settle(in_reply_to, message.src, body)
                 return
-            if in_reply_to is None and self.ready and (type(msg_id) is int or msg_id is None):
+            if in_reply_to is None and life.is_initialised and (type(msg_id) is int or msg_id is None):
                 self._serve(Request(message.src, message.dest, kind, msg_id, body, self._received_at))
                 return
         self._route_unusual(message)
@@ -147,7 +130,7 @@ class Router:
     def is_end_of_call(self, error: Exception) -> bool:
         """Tell whether *error* says no more than that the node closes: something called it, or waited for a reply."""
         error = unwrapped(error)
-        if not self.draining or isinstance(error, RpcError):
+        if not self._life.is_closing or isinstance(error, RpcError):
             return False
         return is_only(error, trio.ClosedResourceError, RpcError)  # whatever else failed
 
@@ -167,16 +150,10 @@ class Router:
 
     def _start(self, handler: Handler, request: Request) -> None:
         assert self.spawn is not None  # messages are routed while the node serves only
-        if self.is_crowded:
-            self._stats.shed += 1
-            text = f"{self._running} handlers are running, which is the limit; try again later"
-            self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.shed)
-            return
-        self._running += 1
-        self._started += 1
-        self.is_crowded = self._running >= self._max_handlers
-        self.needs_pause = self.is_crowded or self._started >= BURST
-        self.spawn(self._job, handler, request)
+        if self._admission.start_handler():
+            self.spawn(self._job, handler, request)
+        else:
+            self._shed(request)
 
     async def _run(self, handler: Handler, request: Request) -> None:
         try:
@@ -188,14 +165,18 @@ class Router:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
             self.fail(request, exc)
         finally:
-            self._running -= 1
-            self.is_crowded = False
+            self._admission.end_handler()
 
     def _interrupted(self, _: Handler, request: Request, error: BaseException) -> BaseException | None:
         failure, rest = split_failure(error)
         if failure is not None:
             self.fail(request, failure)
         return rest
+
+    def _shed(self, request: Request) -> None:
+        self._stats.shed += 1
+        text = f"{self._admission.running} handlers are running, which is the limit; try again later"
+        self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.shed)
 
     def _nobody_handles(self, request: Request) -> None:
         if request.type == "error":
@@ -221,16 +202,20 @@ class Router:
             self._refuse_malformed(message, f"its 'in_reply_to' is to be an integer, not {excerpt(in_reply_to)}")
         elif not (msg_id is None or is_id(msg_id)):
             self._refuse_malformed(message, f"its 'msg_id' is to be an integer, not {excerpt(msg_id)}")
-        elif self._sender.src and message.dest != self._sender.src:
+        elif self._life.node_id and message.dest != self._life.node_id:
             self._stats.misdirected += 1
             self._note(
                 self._stats.misdirected,
-                lambda: f"dropped a {excerpt(kind)} message for {excerpt(message.dest)}: this is {self._sender.src!r}",
+                lambda: (
+                    f"dropped a {excerpt(kind)} message for {excerpt(message.dest)}: this is {self._life.node_id!r}"
+                ),
             )
         else:
-            self._route_early(Request(message.src, message.dest, kind, msg_id, body, self._received_at), in_reply_to)
+            self._route_before_init(
+                Request(message.src, message.dest, kind, msg_id, body, self._received_at), in_reply_to
+            )
 
-    def _route_early(self, request: Request, in_reply_to: int | None) -> None:
+    def _route_before_init(self, request: Request, in_reply_to: int | None) -> None:
         if in_reply_to is not None:
             self._table.settle(in_reply_to, request.src, request.body)
         elif request.type in ("init", "error"):
@@ -249,9 +234,8 @@ class Router:
         )
         msg_id = message.body.get("msg_id")
         if message.src and is_id(msg_id) and message.body.get("in_reply_to") is None:
-            request = Request(
-                message.src, self._sender.src or message.dest, "", msg_id, message.body, self._received_at
-            )
+            dest = self._life.node_id or message.dest
+            request = Request(message.src, dest, "", msg_id, message.body, self._received_at)
             self._answer(request, RpcError(ErrorCode.MALFORMED_REQUEST, f"malformed message: {reason}"))
 
     def _refuse(self, request: Request, code: ErrorCode, text: str, count: int) -> None:

@@ -6,17 +6,16 @@ The tasks of a node that serves:
                        -> pending table <- reaper -> callbacks
     outbox -> writer
 
-The reader's task routes what it read. What has to wait, for room in the outbox or for handlers to run, goes to the
-router's task, and everything behind it.
+The reader's task routes what it read. Messages that have to wait go to the router's task, with everything behind them;
+`_serving.admission` decides which have to.
 
-Closing goes the way of the messages. First nothing more is read and the router ends what it has; then pending RPCs
-are closed, since no reply can come; then background tasks are cancelled and handlers get a time of grace; and when
-nobody is left to send, the writer writes what there is.
+A node closes in the order in which messages pass through it: the input, the router, RPCs, background tasks and
+handlers, the writer, the transport. `_serving.life` has the phases, and closes the parts.
 
-What ends the node at once, such as a failure in strict mode or a broken output, cancels all tasks, the writer among
-them. However a node closes, two things hold. When the router ends, every RPC ends, and no more can begin: no reply
-could come. When the writer ends, nothing more can be sent. Whoever calls then gets a `trio.ClosedResourceError` at
-once, and no ``finally`` clause waits for a task of the node that has ended before it.
+Something may also end the node at once, such as a failure in strict mode or a broken output. Then all tasks are
+cancelled, the writer too. However a node closes, two rules hold. When the router ends, every RPC ends and no more can
+begin, since no reply could come. When the writer ends, nothing more can be sent. Callers then get a
+`trio.ClosedResourceError` at once, so no ``finally`` clause waits for a task of the node that has already ended.
 """
 
 from __future__ import annotations
@@ -43,14 +42,15 @@ from .._rpc.reaper import Reaper
 from .._rpc.record import PendingRpc
 from .._rpc.table import PendingTable, check_timeout
 from .._sending.envelopes import EnvelopeLog
-from .._sending.outbox import Outbox
 from .._sending.sender import FirstMsgId, Sender, check_first_msg_id, first_number
 from .._user_code.enclosure import Enclosure
 from .._user_code.failures import OnFailure, let_go, split_failure
 from ..transports import Transport
+from .admission import Admission
 from .at_most_once import AtMostOnce
 from .handlers import HandlerFunction, make_handler
 from .init import Initialiser
+from .life import Life, Phase
 from .periodic import every
 from .router import Router
 from .workers import Workers
@@ -59,11 +59,6 @@ _log = logging.getLogger("trio_messenger")
 
 HANDLER_GRACE: Final = 1.0
 """Seconds that handlers have to end after the last message came in."""
-
-PATIENCE: Final = 8
-"""Passes of the scheduler that a crowd of handlers gets, in each batch of messages, before requests are refused. Enough
-for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
-
 
 _Batch: TypeAlias = tuple[list[Message], float]
 """Messages that were read together, and when that was, in seconds on Trio's clock."""
@@ -99,10 +94,13 @@ class Service:
 
     def __init__(self, stats: Stats, options: NodeOptions) -> None:
         self.log = EnvelopeLog(options.envelope_log, self.wall_time)
-        self.outbox = Outbox(options.outbox_limit)
+        self.admission = Admission(options.outbox_limit, options.max_handlers)
+        self.outbox = self.admission.outbox
         self.sender = Sender(self.outbox, stats, self.log)
         ended_send, ended_receive = trio.open_memory_channel[PendingRpc](math.inf)
         self.table = PendingTable(stats, ended_send)
+        self._reaper = Reaper(self.table, lambda: self.sender.src)
+        self.life = Life(self.sender, self.outbox, self.table, self._reaper)
         self.calls = Calls(
             self.sender,
             self.outbox,
@@ -113,21 +111,17 @@ class Service:
             options.definite_codes,
             options.strict,
         )
-        self.router = Router(
-            self.sender, self.outbox, self.table, stats, self.log, options.max_handlers, options.strict
-        )
-        self.init = Initialiser(self.sender, self.router, self._start_background)
-        self._reaper = Reaper(self.table, lambda: self.sender.src)
+        self.router = Router(self.life, self.admission, self.sender, self.table, stats, self.log, options.strict)
+        self.init = Initialiser(self.life, self.sender, self.router, self._start_background)
         self._stats = stats
         self._options = options
         self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
-        self._background_nursery: trio.Nursery | None = None  # set while background tasks may run
-        self._is_closing = False  # True once no more of them may begin
+        self._background_nursery: trio.Nursery  # where they run; set while the node serves
         self._reading = trio.CancelScope()  # what shutdown cancels
         self._cancel_all: Callable[[], object]  # ends the node at once; set while it serves
         self._batches_with_router = 0  # on their way to its task, or being routed there
         self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
-        self._transport: Transport | None = None  # set once it serves, for good
+        self._wall_time: Callable[[], float] = time.time  # the transport's, once it serves
         self._token: trio.lowlevel.TrioToken | None = None  # of the run that it serves in
 
     def add_handler(
@@ -144,11 +138,11 @@ class Service:
 
     def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         """Run *async_fn* in a task from ``init`` on, until the node closes; *function* is what its author calls it."""
-        if self._is_closing:
+        if self.life.is_closing:
             raise trio.ClosedResourceError("the node is closed and begins no more background tasks")
         self.sender.require_home()
         self._background.append((async_fn, function))
-        if self.router.ready:
+        if self.life.phase is Phase.SERVING:
             self._start_background()
 
     def add_periodic(
@@ -159,35 +153,26 @@ class Service:
 
     async def serve(self, transport: Transport, first_msg_id: FirstMsgId) -> None:
         """Run the node on *transport*; see `Node.serve`."""
-        if self._transport is not None:
+        if self.life.phase is not Phase.NEW:
             raise RuntimeError("this node has served already; make a new one, as a restarted process would")
-        self._transport = transport
-        if self._options.wrap_transport is not None:
-            self._transport = transport = self._options.wrap_transport(transport)
         self.sender.home = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
-        self.sender.admits = transport.admits
-        async with transport:
-            firsts = (self._options.first_msg_id, first_msg_id)
-            self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
-            try:
-                async with trio.open_nursery() as services:
-                    self._cancel_all = services.cancel_scope.cancel
-                    services.start_soon(self._reaper.run)
-                    services.start_soon(self.calls.run_callbacks)
-                    async with trio.open_nursery() as writing:
-                        writing.start_soon(self._write, transport)
-                        await self._serve_requests(transport)
-                        self.outbox.close()
-                    services.cancel_scope.cancel()
-            finally:
-                self.calls.close()
+        self._wall_time = transport.wall_time
+        try:
+            async with self.life.on(transport, self._options.wrap_transport) as wrapped:
+                self._wall_time = wrapped.wall_time
+                self.sender.admits = wrapped.admits
+                firsts = (self._options.first_msg_id, first_msg_id)
+                self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
+                await self._serve(wrapped)
+        finally:
+            self.calls.close()
         if self._broken is not None:
             raise self._broken
 
     def wall_time(self) -> float:
         """Return the time of day; see `Node.wall_time`."""
-        return time.time() if self._transport is None else self._transport.wall_time()
+        return self._wall_time()
 
     def shutdown(self) -> None:
         """Take no more messages, and let `serve` return when those that were taken are answered; from any thread."""
@@ -196,6 +181,17 @@ class Service:
         else:
             with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._reading.cancel)
+
+    async def _serve(self, transport: Transport) -> None:
+        async with trio.open_nursery() as services:
+            self._cancel_all = services.cancel_scope.cancel
+            services.start_soon(self._reaper.run)
+            services.start_soon(self.calls.run_callbacks)
+            async with trio.open_nursery() as writing:
+                writing.start_soon(self._write, transport)
+                await self._serve_requests(transport)
+                self.life.end_output()
+            services.cancel_scope.cancel()
 
     async def _serve_requests(self, transport: Transport) -> None:
         async with trio.open_nursery() as handlers:
@@ -222,56 +218,30 @@ class Service:
                         self._batches_with_router -= 1
                         del batch
             finally:  # before any handler or background task can wait for a reply in vain
-                self._close_rpcs(background)
-
-    def _close_rpcs(self, background: trio.Nursery) -> None:
-        """End all RPCs and let none begin; their callbacks are called in *background*, where they may still send."""
-        self.router.draining = True
-        self._is_closing = True
-        self._background_nursery = None
-        self.outbox.refuse_requests()
-        self._reaper.close()
-        self.table.close()
-        background.start_soon(self.calls.run_last_callbacks)
+                self.life.end_input()
+                background.start_soon(self.calls.run_last_callbacks)  # in there they may still send
 
     async def _route_batch(self, batch: _Batch, transport: Transport, enclosure: Enclosure) -> None:
         messages, received_at = batch
-        patience = PATIENCE
-        while messages := self._route_now(messages, received_at, transport, enclosure, shed=not patience):
-            if self.outbox.is_busy:
-                await self.outbox.wait_until_calm()
-            else:
-                await trio.lowlevel.checkpoint()
-                patience -= self.router.is_crowded
+        while messages := self._route_now(messages, received_at, transport, enclosure):
+            await self.admission.pause()
 
     def _route_now(
-        self,
-        messages: list[Message],
-        received_at: float,
-        transport: Transport,
-        enclosure: Enclosure,
-        *,
-        shed: bool = False,
+        self, messages: list[Message], received_at: float, transport: Transport, enclosure: Enclosure
     ) -> list[Message]:
-        """Route messages up to the first that has to wait: for the outbox or, unless *shed*, for handlers.
+        """Route messages up to the first that has to wait; see `Admission`.
 
         Returns:
           Those that were not routed.
         """
         outbox, router = self.outbox, self.router
         router.begin(received_at)
-        route = router.route
-        waiting = iter(messages)
         outbox.cork()
         try:
-            for message in waiting:
-                if outbox.is_busy or (router.needs_pause and not shed):
-                    return [message, *waiting]
-                route(message)
+            return self.admission.route_until_pause(messages, router.route)
         finally:
             outbox.uncork(transport.send_now)  # not by way of the writer, which is a pass of the scheduler away
             enclosure.mend()
-        return []
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[_Batch]) -> None:
         with self._reading, send_channel:
@@ -308,14 +278,12 @@ class Service:
             self._broken = exc
             self._cancel_all()
         finally:
-            self.router.draining = True
-            self.outbox.close()
+            self.life.end_output()
 
     def _start_background(self) -> None:
         waiting, self._background = self._background, []
-        if self._background_nursery is not None:
-            for async_fn, function in waiting:
-                self._background_nursery.start_soon(self._run_background, async_fn, function)
+        for async_fn, function in waiting:
+            self._background_nursery.start_soon(self._run_background, async_fn, function)
 
     async def _run_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
         try:

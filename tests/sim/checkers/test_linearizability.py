@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Hashable
 from random import Random
@@ -10,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from support.histories import begin, checking, fail, history, info, ok, random_history, system_history
+from support.histories import begin, fail, history, info, ok, random_history, system_history
 
 from trio_messenger.sim._checkers.linearizability import (
     IMPOSSIBLE,
@@ -24,7 +23,10 @@ from trio_messenger.sim._checkers.linearizability import (
 )
 from trio_messenger.sim._records.history import History, Operation
 
-check = checking(functools.partial(linearizable, model=CasRegisters()))
+
+def check(*events: Any) -> Linearizability:
+    """Return what is found of a history of registers made of *events*."""
+    return linearizable(history(*events), CasRegisters())
 
 
 def write(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:

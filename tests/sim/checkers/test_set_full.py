@@ -16,7 +16,6 @@ from support.histories import (
     audits,
     begin,
     checked,
-    checking,
     fail,
     history,
     info,
@@ -56,7 +55,9 @@ def no_latency(of: str) -> dict[str, dict[str, int]]:
     return {f"{of}-latencies": {"0": 0, "0.5": 0, "0.95": 0, "0.99": 0, "1": 0}}
 
 
-check = checking(set_full)
+def check(*events: Any) -> Results:
+    """Return the results of a history made of *events*."""
+    return checked(set_full(history(*events)))
 
 
 # By hand: one anomaly each

@@ -1,0 +1,213 @@
+r"""The life of a node: its phases, the transitions between them, and who closes what.
+
+A node is in one `Phase` at a time, and an `Event` leads from one phase to another, as the table `TRANSITIONS` says. An
+event that the table does not have for the current phase is a bug of the caller, and raises an error.
+
+    NEW -> BEFORE_INIT -> IN_INIT -> SERVING -> CLOSING -> CLOSED -> ENDED
+                                            \-> CUT_OFF -/
+
+Only the life closes the parts of a node:
+
+- When the input ends, it closes the reaper and the pending table: no reply can come any more.
+- When the output ends, it closes the outbox: nothing can be sent any more.
+- It closes the transport last of all; see `Life.on`.
+
+A node that closes in peace ends its input first. If the output breaks or all tasks are cancelled, the output may end
+first. Both orders lead to CLOSED.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final, final
+
+from .._protocol.messages import Identity
+from .._rpc.reaper import Reaper
+from .._rpc.table import PendingTable
+from .._sending.outbox import Outbox
+from .._sending.sender import Sender
+from ..transports import Transport
+
+
+@final
+class Phase(enum.Enum):
+    """What a node does at the moment."""
+
+    NEW = "new"
+    """It does not serve yet. Its author registers handlers, hooks and background tasks."""
+    BEFORE_INIT = "before init"
+    """It reads messages and does not know its id. Requests get error 11: see `Router._route_before_init`."""
+    IN_INIT = "in init"
+    """It knows its id. The hooks of ``on_init`` run, and may send. Requests still get error 11."""
+    SERVING = "serving"
+    """It serves requests and runs background tasks."""
+    CLOSING = "closing"
+    """No more messages come, so all RPCs have ended and none can begin. Handlers that still run may send."""
+    CUT_OFF = "cut off"
+    """Nothing can be sent any more, while the input has not ended yet."""
+    CLOSED = "closed"
+    """No more messages come and nothing more is sent. The writer still writes the outbox, unless it was cancelled."""
+    ENDED = "ended"
+    """The transport is closed."""
+
+
+@final
+class Event(enum.Enum):
+    """What leads from one phase to another."""
+
+    BEGIN = "serve() begins"
+    INIT = "init tells the node its id"
+    INIT_DONE = "the hooks of on_init have ended"
+    INIT_FAILED = "a hook of on_init fails"
+    INPUT_ENDED = "the input ends"
+    OUTPUT_ENDED = "the output ends"
+    END = "serve() ends"
+
+
+TRANSITIONS: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
+    Phase.NEW: {
+        Event.BEGIN: Phase.BEFORE_INIT,
+    },
+    Phase.BEFORE_INIT: {
+        Event.INIT: Phase.IN_INIT,
+        Event.INPUT_ENDED: Phase.CLOSING,
+        Event.OUTPUT_ENDED: Phase.CUT_OFF,
+        Event.END: Phase.ENDED,  # the transport could not be opened
+    },
+    Phase.IN_INIT: {
+        Event.INIT_DONE: Phase.SERVING,
+        Event.INIT_FAILED: Phase.BEFORE_INIT,
+        Event.INPUT_ENDED: Phase.CLOSING,
+        Event.OUTPUT_ENDED: Phase.CUT_OFF,
+        Event.END: Phase.ENDED,  # here and below: a KeyboardInterrupt may end serve() anywhere
+    },
+    Phase.SERVING: {
+        Event.INPUT_ENDED: Phase.CLOSING,
+        Event.OUTPUT_ENDED: Phase.CUT_OFF,
+        Event.END: Phase.ENDED,
+    },
+    # From here on `init` leads to no other phase, but goes on: its hooks have as much time to end as handlers have.
+    Phase.CLOSING: {
+        Event.INIT: Phase.CLOSING,
+        Event.INIT_DONE: Phase.CLOSING,
+        Event.INIT_FAILED: Phase.CLOSING,
+        Event.OUTPUT_ENDED: Phase.CLOSED,
+        Event.END: Phase.ENDED,
+    },
+    Phase.CUT_OFF: {
+        Event.INIT: Phase.CUT_OFF,
+        Event.INIT_DONE: Phase.CUT_OFF,
+        Event.INIT_FAILED: Phase.CUT_OFF,
+        Event.INPUT_ENDED: Phase.CLOSED,
+        Event.END: Phase.ENDED,
+    },
+    Phase.CLOSED: {
+        Event.INIT: Phase.CLOSED,
+        Event.INIT_DONE: Phase.CLOSED,
+        Event.INIT_FAILED: Phase.CLOSED,
+        Event.OUTPUT_ENDED: Phase.CLOSED,  # the output ends when nobody is left to send, and again when all is written
+        Event.END: Phase.ENDED,
+    },
+    Phase.ENDED: {},
+}
+"""The phase that an event leads to, by the phase in which it comes."""
+
+_CLOSING: Final = (Phase.CLOSING, Phase.CUT_OFF, Phase.CLOSED, Phase.ENDED)
+
+
+def next_phase(phase: Phase, event: Event) -> Phase:
+    """Return the phase that *event* leads to from *phase*. Raises RuntimeError if the table has no such transition."""
+    following = TRANSITIONS[phase].get(event)
+    if following is None:
+        ways = [
+            f"from {before.value!r} to {events[event].value!r}"
+            for before, events in TRANSITIONS.items()
+            if events.get(event, before) is not before
+        ]
+        raise RuntimeError(f"{event.value}, in phase {phase.value!r}; that leads {', or '.join(ways)}")
+    return following
+
+
+@final
+class Life:
+    """The life of one node. It tells the parts what they must know of it, and closes them.
+
+    Args:
+      sender: Learns the node's id.
+      outbox: Closed when the output ends.
+      table: Closed when the input ends.
+      reaper: Closed when the input ends.
+    """
+
+    def __init__(self, sender: Sender, outbox: Outbox, table: PendingTable, reaper: Reaper) -> None:
+        self.phase = Phase.NEW
+        """What the node does at the moment."""
+        self.is_closing = False
+        """True in all phases from CLOSING and CUT_OFF on."""
+        self.is_initialised = False
+        """True once the hooks of ``on_init`` have ended; stays true when the node closes."""
+        self.identity: Identity | None = None
+        """The ids that ``init`` told; None before it. Stays when the node closes."""
+        self.node_id = ""
+        """The node's own id; empty before ``init``."""
+        self._sender = sender
+        self._outbox = outbox
+        self._table = table
+        self._reaper = reaper
+
+    @contextlib.asynccontextmanager
+    async def on(self, transport: Transport, wrap: Callable[[Transport], Transport] | None) -> AsyncIterator[Transport]:
+        """Live inside on *transport*, around which *wrap* puts another; close it last of all.
+
+        Yields:
+          The transport to use.
+        """
+        self._pass(Event.BEGIN)
+        try:
+            outermost = transport if wrap is None else wrap(transport)
+            async with outermost:
+                yield outermost
+        finally:
+            self._pass(Event.END)
+            self._close_rpcs()  # that has happened already, unless the transport could not be opened
+            self._outbox.close()
+
+    def begin_init(self, identity: Identity) -> None:
+        """Enter IN_INIT: ``init`` told the node its *identity*."""
+        self._pass(Event.INIT)
+        self._learn(identity)
+
+    def finish_init(self) -> None:
+        """Enter SERVING: all hooks have ended."""
+        self._pass(Event.INIT_DONE)
+        self.is_initialised = True
+
+    def take_back_init(self) -> None:
+        """Return to BEFORE_INIT: a hook failed, and ``init`` may be tried again."""
+        self._pass(Event.INIT_FAILED)
+        self._learn(None)
+
+    def end_input(self) -> None:
+        """Enter CLOSING or CLOSED: end all RPCs, since no reply can come any more, and let none begin."""
+        self._pass(Event.INPUT_ENDED)
+        self._outbox.refuse_requests()
+        self._close_rpcs()
+
+    def end_output(self) -> None:
+        """Enter CLOSED or CUT_OFF: let nothing more be sent. What the outbox holds can still be written."""
+        self._pass(Event.OUTPUT_ENDED)
+        self._outbox.close()
+
+    def _close_rpcs(self) -> None:
+        self._reaper.close()
+        self._table.close()
+
+    def _learn(self, identity: Identity | None) -> None:
+        self.identity = identity
+        self.node_id = self._sender.src = "" if identity is None else identity.node_id
+
+    def _pass(self, event: Event) -> None:
+        self.phase = next_phase(self.phase, event)
+        self.is_closing = self.phase in _CLOSING
