@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 import pytest
 import trio
-from support.lines import INIT, line
+from support.lines import line
+from support.slow_reader import FILLERS, fill_outbox, slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import (
@@ -25,7 +26,7 @@ from trio_messenger import (
     TimestampOracle,
 )
 from trio_messenger.testing import assert_no_rpc_leaked, running
-from trio_messenger.transports.memory import MemoryTransport, memory_transport_pair
+from trio_messenger.transports.memory import MemoryTransport
 
 ASK: Final = {"type": "ask"}
 OK: Final = {"type": "ask_ok"}
@@ -212,7 +213,7 @@ class Peers:
                 for message in batch:
                     if message.body["type"] == "after":
                         nursery.start_soon(self._answer, message, (0.25, {"type": "after_ok"}))
-                    elif message.body["type"] != "filler":
+                    elif message.body["type"] not in FILLERS:
                         self.asked.append(message.dest)
                         nursery.start_soon(self._answer, message, next(self._script, None))
 
@@ -228,20 +229,10 @@ class Peers:
 async def serving(*, slow: bool) -> AsyncIterator[tuple[Node, MemoryTransport]]:
     """Serve a fresh node; if *slow*, with an outbox that is full as long as nobody reads."""
     node = Node(seed=1, outbox_limit=1 if slow else 1 << 20)
-    there, here = memory_transport_pair(batches=0 if slow else 16)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
+    async with slow_reader(node, batches=0 if slow else 16) as reader:
         if slow:
-            node.send_nowait("n2", {"type": "filler"})
-            await wait_all_tasks_blocked()  # the writer has it in hand
-            node.send_nowait("n2", {"type": "filler"})
-            assert node._service.outbox.is_full
-        yield node, here
-        here.send_eof()
-        async for _ in here:
-            pass
+            await fill_outbox(node)
+        yield node, reader.transport
 
 
 async def cancelled_at_each_checkpoint(

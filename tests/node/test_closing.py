@@ -13,6 +13,7 @@ import pytest
 import trio
 from support.lines import INIT, line
 from support.processes import INIT_OK, child, own_node
+from support.slow_reader import fill_outbox
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import KeyValue, Message, Node, Request, TimestampOracle
@@ -174,9 +175,7 @@ class Scene:
             await self.here.send_bytes(line({"type": name, "msg_id": msg_id}))
         await wait_all_tasks_blocked()
         if self._slow and not self.scope.cancel_called:
-            self.node.send_nowait("n2", {"type": "filler"})
-            await wait_all_tasks_blocked()  # the writer has it in hand
-            self.node.send_nowait("n2", {"type": "filler"})
+            await fill_outbox(self.node)
 
     async def _receive(self) -> None:
         try:

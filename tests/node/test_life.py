@@ -17,6 +17,7 @@ import pytest
 import trio
 from support.far_away import FarAway
 from support.lines import INIT, line
+from support.slow_reader import fill_outbox, slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Identity, Message, Node, Request, RpcError, RpcTimeout
@@ -910,39 +911,30 @@ async def test_init_hook_that_waits_at_the_end_answers_in_the_grace(autojump_clo
 async def test_everything_taken_is_answered_and_flushed(end: str) -> None:
     """However slowly the peer reads, all that was taken before the end is answered, and serve() waits for it."""
     node = echo_node(outbox_limit=100)
-    there, here = memory_transport_pair(batches=1)
-    served = trio.Event()
     answers: list[int] = []
     sent = 0
-    async with here, trio.open_nursery() as nursery:
-
-        async def serve() -> None:
-            await node.serve(there)
-            served.set()
+    async with slow_reader(node, batches=1) as reader:
 
         async def flood() -> None:
             nonlocal sent
             try:
                 for n in range(100):
-                    await here.send_bytes(line({"type": "echo", "msg_id": n, "echo": n}))
+                    await reader.send(line({"type": "echo", "msg_id": n, "echo": n}))
                     sent = n + 1
             except trio.BrokenResourceError:
                 assert end == "shutdown"
-            here.send_eof()
+            reader.send_eof()
 
-        nursery.start_soon(serve)
-        await here.send_bytes(INIT)
-        await here.receive()
-        nursery.start_soon(flood)
+        reader.nursery.start_soon(flood)
         await wait_all_tasks_blocked()
         taken = sent - 1  # one waits in the transport
         if end == "shutdown":
             node.shutdown()
             await wait_all_tasks_blocked()
-        assert not served.is_set()
-        async for batch in here:
+        assert not reader.node_ended.is_set()
+        async for batch in reader.transport:
             answers += [message.body["echo"] for message in batch]
-    assert served.is_set()
+    assert reader.node_ended.is_set()
     assert answers == list(range(taken if end == "shutdown" else 100))
 
 
@@ -1166,9 +1158,7 @@ async def test_node_whose_output_broke_does_not_call_for_patience() -> None:
         await here.send_bytes(INIT)
         await here.receive()
         transport.may_send = trio.Event()
-        node.send_nowait("n2", ASK)
-        await wait_all_tasks_blocked()  # the writer has it in hand
-        node.send_nowait("n2", ASK)
+        await fill_outbox(node)
         transport.broken_out = True
         transport.may_send.set()
         await node_ended.wait()

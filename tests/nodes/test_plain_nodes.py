@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import trio
-from support.lines import INIT, line
+from support.lines import line
+from support.slow_reader import slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message, Node
 from trio_messenger.nodes import broadcast, echo, g_counter, g_set, pn_counter, unique_ids
 from trio_messenger.testing import Network, running
-from trio_messenger.transports.memory import memory_transport_pair
 
 COUNTERS = pytest.mark.parametrize("counter", [g_counter, pn_counter], ids=["g-counter", "pn-counter"])
 
@@ -569,17 +569,15 @@ async def test_gossip_waits_for_a_slow_network(
     """With the outbox full a node gossips no more, and does so again when there is room: it does not fail of it."""
     node = build()
     node._service.outbox.limit = node._service.outbox.busy_from = 1
-    there, here = memory_transport_pair(batches=1)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT + line({**request_body, "msg_id": 2}))
+    async with slow_reader(node, batches=1) as reader:
+        await reader.send(line({**request_body, "msg_id": 2}))
         await trio.sleep(60)
         so_far = node.stats.sent
         await trio.sleep(60)
         assert node.stats.sent == so_far
         with trio.move_on_after(60):
-            async for _ in here:
+            async for _ in reader.transport:
                 pass
         assert node.stats.sent > so_far + 10
         assert node.stats.handler_failures == 0
-        nursery.cancel_scope.cancel()
+        reader.nursery.cancel_scope.cancel()

@@ -14,11 +14,12 @@ import attrs
 import pytest
 import trio
 from support.lines import INIT, line
+from support.slow_reader import fill_outbox, slow_reader
 from support.steps import cancel_at_each_checkpoint
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, LocalProtocolError, MessengerError, Node, Request, RpcError, RpcTimeout
-from trio_messenger._rpc import calls as _calls
+from trio_messenger._rpc import calls
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 from trio_messenger.transports.memory import memory_transport_pair
 
@@ -238,7 +239,7 @@ async def test_concurrent_rpcs_get_their_own_replies() -> None:
 
 async def test_rush_of_rpcs_keeps_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the channels of RPCs that were awaited at once some are kept for later ones, and no more than that."""
-    monkeypatch.setattr(_calls, "_SPARE_CHANNELS", 3)
+    monkeypatch.setattr(calls, "_SPARE_CHANNELS", 3)
     node = Node()
     recorder = Recorder()
     async with running(node) as network:
@@ -321,24 +322,16 @@ async def test_cancelled_rpc_leaves_no_record(answered: bool, autojump_clock: Mo
 async def test_send_and_reply_can_be_cancelled_at_any_checkpoint() -> None:
     """A cancelled send() or rpc() that waits for room has sent nothing and leaves nothing behind."""
     node = Node(outbox_limit=1)
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
-        node.send_nowait("n2", {"type": "first"})
-        await wait_all_tasks_blocked()  # the writer has it in hand
-        node.send_nowait("n2", {"type": "second"})
+    async with slow_reader(node) as reader:
+        await fill_outbox(node)
         for wait in (functools.partial(node.send, "n2", {"type": "third"}), functools.partial(node.rpc, "n2", ASK)):
             with trio.CancelScope() as scope:
-                nursery.start_soon(cancel_when_blocked, scope)
+                reader.nursery.start_soon(cancel_when_blocked, scope)
                 await wait()
             assert scope.cancelled_caught
         assert (node.stats.rpcs, node.stats.sent) == (0, 3)
-        assert [(await here.receive())[0].body["type"] for _ in range(2)] == ["first", "second"]
-        here.send_eof()
-        with pytest.raises(trio.EndOfChannel):
-            await here.receive()
+        assert [message.body["type"] for message in await reader.receive(2)] == ["first", "second"]
+        assert await reader.receive_rest() == []
 
 
 async def cancel_when_blocked(scope: trio.CancelScope) -> None:
@@ -848,30 +841,22 @@ async def test_senders_wait_for_room() -> None:
     node = Node(outbox_limit=1)
     requests: list[Request] = []
     node.on("keep")(requests.append)
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
-        await here.send_bytes(line({"type": "keep", "msg_id": 1}))
+    async with slow_reader(node) as reader:
+        await reader.send(line({"type": "keep", "msg_id": 1}))
         await wait_all_tasks_blocked()
-        node.send_nowait("n2", {"type": "filler"})
-        await wait_all_tasks_blocked()  # the writer has it in hand
-        node.send_nowait("n2", {"type": "filler"})
-        nursery.start_soon(node.send, "n2", {"type": "news"})
-        nursery.start_soon(node.rpc, "n2", ASK)
-        nursery.start_soon(node.reply, requests[0], {})
+        await fill_outbox(node)
+        reader.nursery.start_soon(node.send, "n2", {"type": "news"})
+        reader.nursery.start_soon(node.rpc, "n2", ASK)
+        reader.nursery.start_soon(node.reply, requests[0], {})
         await wait_all_tasks_blocked()
-        assert node.stats.sent == 3  # init_ok and the fillers
+        assert node.stats.sent == 3  # init_ok, and what fills the outbox
         assert node.stats.rpcs == 0
-        types = [(await here.receive())[0].body["type"] for _ in range(5)]
-        assert types[:2] == ["filler", "filler"]
+        types = [(await reader.receive())[0].body["type"] for _ in range(5)]
+        assert types[:2] == ["first", "second"]
         assert sorted(types[2:]) == ["ask", "keep_ok", "news"]
-        await here.send_bytes(line({"type": "ask_ok", "in_reply_to": next(iter(node.pending)).msg_id}, src="n2"))
+        await reader.send(line({"type": "ask_ok", "in_reply_to": next(iter(node.pending)).msg_id}, src="n2"))
         await wait_all_tasks_blocked()
-        here.send_eof()
-        with pytest.raises(trio.EndOfChannel):
-            await here.receive()
+        assert await reader.receive_rest() == []
     assert_no_rpc_leaked(node)
 
 
@@ -880,27 +865,23 @@ async def test_peer_that_does_not_read_stops_the_node_from_taking_more() -> None
     on, every request is answered, in order."""
     node = Node(outbox_limit=1000)
     node.on("echo")(lambda request: {"echo": request.body["echo"]})
-    there, here = memory_transport_pair(batches=1)
     total = 2000
     sent = 0
     answers: list[int] = []
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
+    async with slow_reader(node, batches=1) as reader:
 
         async def flood() -> None:
             nonlocal sent
             for n in range(total):
-                await here.send_bytes(line({"type": "echo", "msg_id": n, "echo": n}))
+                await reader.send(line({"type": "echo", "msg_id": n, "echo": n}))
                 sent = n + 1
-            here.send_eof()
+            reader.send_eof()
 
-        await here.send_bytes(INIT)
-        await here.receive()
-        nursery.start_soon(flood)
+        reader.nursery.start_soon(flood)
         await wait_all_tasks_blocked()
         assert sent < 50
         assert node.stats.received < 50
-        async for batch in here:
+        async for batch in reader.transport:
             answers += [message.body["echo"] for message in batch]
     assert answers == list(range(total))
     assert node.stats.sent == total + 1

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from support.lines import INIT
 from support.scripted_peers import OK, error, scripted
+from support.slow_reader import fill_outbox, slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Gathered, LocalProtocolError, Node, QuorumNotReached, RpcError, RpcTimeout
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
-from trio_messenger.transports.memory import memory_transport_pair
 
 ASK = {"type": "ask"}
 NODES = ["n2", "n3", "n4"]
@@ -414,21 +413,15 @@ async def test_cancelled_call_leaves_no_record(autojump_clock: MockClock) -> Non
 async def test_requests_wait_for_room_in_the_outbox() -> None:
     """Nothing is registered or sent until the outbox has room; then all requests leave together."""
     node = Node(outbox_limit=1)
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
-        node.send_nowait("n2", {"type": "first"})
-        await wait_all_tasks_blocked()  # the writer has it in hand
-        node.send_nowait("n2", {"type": "second"})
-        nursery.start_soon(node.rpc_all, NODES, ASK)
+    async with slow_reader(node) as reader:
+        await fill_outbox(node)
+        reader.nursery.start_soon(node.rpc_all, NODES, ASK)
         await wait_all_tasks_blocked()
         assert node.stats.rpcs == 0
-        assert [message.body["type"] for message in await here.receive()] == ["first"]
-        assert [message.body["type"] for message in await here.receive()] == ["second"]
-        assert [message.dest for message in await here.receive()] == NODES
-        nursery.cancel_scope.cancel()
+        assert [message.body["type"] for message in await reader.receive()] == ["first"]
+        assert [message.body["type"] for message in await reader.receive()] == ["second"]
+        assert [message.dest for message in await reader.receive()] == NODES
+        reader.nursery.cancel_scope.cancel()
     assert_no_rpc_leaked(node)
 
 

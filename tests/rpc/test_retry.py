@@ -13,8 +13,9 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from support.lines import INIT, line
+from support.lines import line
 from support.scripted_peers import OK, Replies, error, scripted
+from support.slow_reader import fill_outbox, slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import (
@@ -28,7 +29,6 @@ from trio_messenger import (
     RpcTimeout,
 )
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
-from trio_messenger.transports.memory import memory_transport_pair
 
 ASK = {"type": "ask"}
 STEADY = Backoff(base=0.25, factor=2, cap=8, jitter=0)
@@ -542,40 +542,28 @@ async def test_cancel_scope_around_the_call_bounds_it(seconds: float, autojump_c
 async def test_attempts_wait_for_room_in_the_outbox(autojump_clock: MockClock) -> None:
     """Like rpc(), each attempt waits until the outbox has room, and only then is registered and its timeout begins."""
     node = Node(outbox_limit=1)
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
-        node.send_nowait("n2", {"type": "first"})
-        await wait_all_tasks_blocked()  # the writer has it in hand
-        node.send_nowait("n2", {"type": "second"})
+    async with slow_reader(node) as reader:
+        await fill_outbox(node)
         retried: list[Retried] = []
 
         async def call() -> None:
             retried.append(await node.rpc_retry("n2", ASK, timeout=0.5, backoff=STEADY))
 
-        nursery.start_soon(call)
+        reader.nursery.start_soon(call)
         await trio.sleep(8)
         assert node.stats.rpcs == 0
-        kinds = [message.body["type"] for _ in range(3) for message in await here.receive()]
+        kinds = [message.body["type"] for message in await reader.receive(3)]
         assert kinds == ["first", "second", "ask"]
         assert [rpc.sent_at for rpc in node.pending] == [8.0]
         await trio.sleep(0.5)
-        node.send_nowait("n2", {"type": "third"})
-        await wait_all_tasks_blocked()
-        node.send_nowait("n2", {"type": "fourth"})
+        await fill_outbox(node)
         await trio.sleep(4)
         assert (node.stats.rpcs, len(node.pending)) == (1, 0)
-        await here.send_bytes(line({"type": "ask_ok", "in_reply_to": 3}, src="n2"))
-        for _ in range(2):
-            await here.receive()
+        await reader.send(line({"type": "ask_ok", "in_reply_to": 3}, src="n2"))
+        await reader.receive(2)
         await wait_all_tasks_blocked()
         assert [outcome.reply for outcome in retried] == [{"type": "ask_ok", "in_reply_to": 3}]
         assert_nothing_left(node)
-        here.send_eof()
-        async for _ in here:
-            pass
 
 
 # Where the waits come from

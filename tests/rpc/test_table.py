@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from trio.testing import MockClock
 
 from trio_messenger import PendingRpc, RpcTimeout, Stats
-from trio_messenger._rpc import columns as _callback_rpcs, table as _pending, wheel as _wheel
+from trio_messenger._rpc import columns, table, wheel
 from trio_messenger._rpc.record import Callback
 from trio_messenger._rpc.table import REMEMBERED, SLICE, PendingTable
 
@@ -965,10 +965,10 @@ def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
 
     clock = MockClock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_pending, "SLICE", 3)
-        patch.setattr(_pending, "REMEMBERED", 8)
-        patch.setattr(_callback_rpcs, "_PAGE", 4)
-        patch.setattr(_wheel, "_FEW", 2)
+        patch.setattr(table, "SLICE", 3)
+        patch.setattr(table, "REMEMBERED", 8)
+        patch.setattr(columns, "_PAGE", 4)
+        patch.setattr(wheel, "_FEW", 2)
         trio.run(main, clock=clock)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from support.lines import INIT, line
+from support.lines import line
+from support.slow_reader import slow_reader
 from support.steps import StepCounter
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, ErrorCode, Node, Request, RpcError, RpcTimeout
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
-from trio_messenger.transports.memory import memory_transport_pair
 
 
 @attrs.frozen
@@ -684,23 +684,19 @@ async def test_a_full_outbox_changes_nothing_of_the_order() -> None:
     """Messages that have to wait for room are served before those that were read later, whoever gets to run first."""
     node = Node(outbox_limit=1)
     node.on("echo")(lambda request: {"echo": request.body["echo"]})
-    there, here = memory_transport_pair(batches=1)
     received: list[int] = []
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
+    async with slow_reader(node, batches=1) as reader:
 
         async def send() -> None:
             for first in range(0, 900, 3):
                 batch = [line({"type": "echo", "msg_id": n, "echo": n}) for n in range(first, first + 3)]
-                await here.send_bytes(b"".join(batch))
+                await reader.send(b"".join(batch))
                 for _ in range(first % 4):
                     await trio.lowlevel.checkpoint()
-            here.send_eof()
+            reader.send_eof()
 
-        nursery.start_soon(send)
-        async for messages in here:
+        reader.nursery.start_soon(send)
+        async for messages in reader.transport:
             received += [message.body["echo"] for message in messages]
             for _ in range(len(received) % 5):
                 await trio.lowlevel.checkpoint()
@@ -712,12 +708,8 @@ async def test_a_slow_receiver_leaves_room_to_those_who_send() -> None:
     so what handlers and background tasks send finds room."""
     node = Node(outbox_limit=40_000)
     node.on("echo")(lambda request: {"echo": request.body["echo"]})
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
-        await here.send_bytes(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(2000)))
+    async with slow_reader(node) as reader:
+        await reader.send(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(2000)))
         await wait_all_tasks_blocked()
         taken = node.stats.sent
         assert taken < 400
@@ -725,28 +717,23 @@ async def test_a_slow_receiver_leaves_room_to_those_who_send() -> None:
             node.send_nowait("n2", {"type": "more"})
         replies = 0
         while replies < 2000:
-            replies += sum(message.body["type"] == "echo_ok" for message in await here.receive())
-        here.send_eof()
+            replies += sum(message.body["type"] == "echo_ok" for message in await reader.receive())
 
 
 async def test_what_needs_no_waiting_wakes_no_router() -> None:
     """The reader's task routes by itself what can be routed at once, before messages had to wait and after it."""
     node = Node(outbox_limit=1)
     node.on("echo")(lambda request: {"echo": request.body["echo"]})
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there, name="serve()")
-        await here.send_bytes(INIT)
-        await here.receive()
+    async with slow_reader(node) as reader:
 
         async def steps_of_router(count: int) -> int:
             await wait_all_tasks_blocked()
-            counter = StepCounter("serve()")
+            counter = StepCounter("slow_reader.<locals>.serve")
             trio.lowlevel.add_instrument(counter)
-            await here.send_bytes(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(count)))
+            await reader.send(b"".join(line({"type": "echo", "msg_id": n, "echo": n}) for n in range(count)))
             await wait_all_tasks_blocked()
             for _ in range(count):
-                await here.receive()
+                await reader.receive()
                 await wait_all_tasks_blocked()
             trio.lowlevel.remove_instrument(counter)
             return counter.steps
@@ -754,7 +741,6 @@ async def test_what_needs_no_waiting_wakes_no_router() -> None:
         assert await steps_of_router(1) == 0
         assert await steps_of_router(5) > 0
         assert await steps_of_router(1) == 0
-        here.send_eof()
 
 
 async def test_requests_beyond_the_limit_are_shed_and_replies_still_get_through(
@@ -850,20 +836,15 @@ async def serve_one_reply(node: Node, request: bytes, batches: float) -> tuple[i
     Returns:
       The length of the ``text`` of the reply, and the bytes that the node holds more than before.
     """
-    there, here = memory_transport_pair(batches=batches)
     tracemalloc.start()
     try:
-        async with here, trio.open_nursery() as nursery:
-            nursery.start_soon(node.serve, there)
-            await here.send_bytes(INIT)
-            await here.receive()
+        async with slow_reader(node, batches=batches) as reader:
             before = tracemalloc.get_traced_memory()[0]
-            await here.send_bytes(request)
+            await reader.send(request)
             await wait_all_tasks_blocked()
-            length = len((await here.receive())[0].body["text"])
+            length = len((await reader.receive())[0].body["text"])
             await wait_all_tasks_blocked()
             kept = tracemalloc.get_traced_memory()[0] - before
-            here.send_eof()
     finally:
         tracemalloc.stop()
     return length, kept
@@ -900,22 +881,16 @@ async def test_async_handlers_wait_for_room_before_they_answer() -> None:
         await go.wait()
         return {}
 
-    there, here = memory_transport_pair(batches=0)
-    async with here, trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, there)
-        await here.send_bytes(INIT)
-        await here.receive()
+    async with slow_reader(node) as reader:
         for msg_id in range(5):
-            await here.send_bytes(line({"type": "wait", "msg_id": msg_id}))
+            await reader.send(line({"type": "wait", "msg_id": msg_id}))
         await wait_all_tasks_blocked()
         go.set()
         await wait_all_tasks_blocked()
         assert node.stats.sent == 3  # init_ok, one in the hands of the writer, and one that filled the outbox
         answered = []
         for _ in range(5):
-            (message,) = await here.receive()
+            (message,) = await reader.receive()
             answered.append(message.body["in_reply_to"])
         assert sorted(answered) == [0, 1, 2, 3, 4]
-        here.send_eof()
-        with pytest.raises(trio.EndOfChannel):
-            await here.receive()
+        assert await reader.receive_rest() == []

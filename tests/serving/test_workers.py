@@ -14,7 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_messenger import Body, Node, Request, Stats
-from trio_messenger._serving import workers as _workers
+from trio_messenger._serving import workers
 from trio_messenger._serving.workers import MAX_IDLE, Job, Workers
 from trio_messenger.testing import Network, running
 
@@ -110,7 +110,7 @@ async def test_a_closed_pool_still_does_what_it_is_given() -> None:
 async def test_no_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a rush the workers that are too many end, and the others wait."""
     assert MAX_IDLE == 1000
-    monkeypatch.setattr(_workers, "MAX_IDLE", 3)
+    monkeypatch.setattr(workers, "MAX_IDLE", 3)
     async with trio.open_nursery() as nursery:
         desk = Desk(Workers(nursery, Stats(), lambda: None))
         for _ in range(10):

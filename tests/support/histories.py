@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -33,6 +33,9 @@ class Event:
 
 Events: TypeAlias = Event | tuple[Event, ...]
 """One or more events."""
+
+Found = TypeVar("Found")
+"""What a checker returns."""
 
 
 def begin(
@@ -110,6 +113,18 @@ def checked(results: Results) -> Results:
     """Return *results*, after asserting that they survive being written as strict JSON, and read again."""
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     return results
+
+
+def checking(checker: Callable[[History], Found]) -> Callable[..., Found]:
+    """Return a function of events that returns what *checker* finds in the history made of them."""
+
+    def check(*events: Events) -> Found:
+        found = checker(history(*events))
+        if isinstance(found, dict):
+            checked(found)
+        return found
+
+    return check
 
 
 def same(one: Any, other: Any) -> bool:

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import AtMostOnce, Body, Node
-from trio_messenger._user_code import enclosure as _enclosure
+from trio_messenger._user_code import enclosure
 from trio_messenger.testing import Network, running
 
 Leave: TypeAlias = Callable[[list[Any]], object]
@@ -363,7 +363,7 @@ async def test_trio_that_does_not_tell_what_is_open_is_served_as_well(
     leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where Trio does not show what is open, each handler has a task of its own, and what it leaves open is closed."""
-    monkeypatch.setattr(_enclosure, "_TELLS", False)
+    monkeypatch.setattr(enclosure, "_TELLS", False)
     node, kept, tasks = slow_node(), list[Any](), list[trio.lowlevel.Task]()
 
     @node.on("first")

@@ -1,10 +1,10 @@
-"""The reaper: closes each pending RPC with a timeout error when its deadline passes.
+"""The reaper ends each pending RPC with a timeout error when its deadline passes.
 
-It sleeps until the first bucket of the table falls due, and forever while none can. It never ticks: a ticking
-reaper burns CPU for nothing and keeps a virtual clock from ever jumping. A record that is registered with an earlier
-deadline moves the deadline of the nap itself, so that nobody has to wake the reaper to tell it.
+It sleeps until the first bucket of the table is due, or forever if there is none. It does not poll: polling wastes CPU
+and keeps a virtual clock from jumping. If a record with an earlier deadline is registered, the table moves the deadline
+of the reaper's sleep, and does not have to wake the reaper for that.
 
-It also wakes up for its log line, at most once for what `ReaperLog` holds back.
+The reaper also wakes up for its log line, once for all RPCs that `ReaperLog` holds back.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .table import PendingTable
 
 @final
 class Reaper:
-    """Watches over *table*; a task of the node runs `run`.
+    """Ends overdue RPCs of *table*; a task of the node runs `run`.
 
     Args:
       table: Holds the records.
-      node_id: Returns the id of the node, once it is known.
+      node_id: Returns the id of the node; called only after ``init``.
     """
 
     def __init__(self, table: PendingTable, node_id: Callable[[], str]) -> None:
@@ -34,7 +34,7 @@ class Reaper:
         table.on_earlier = self._bring_forward
 
     async def run(self) -> NoReturn:
-        """Sweep whenever records fall due, and log how many were reaped, until cancelled."""
+        """Sweep whenever records are due, and log the number of reaped RPCs, until cancelled."""
         while True:
             with trio.CancelScope(deadline=self._table.next_due()) as self._nap:  # a line in between does not change it
                 with trio.CancelScope(deadline=self._log.due()):
@@ -45,12 +45,12 @@ class Reaper:
             self._log.report(trio.current_time())
 
     async def sweep(self) -> int:
-        """Expire every record that is due now. Other tasks run between slices, so that the loop never stalls.
+        """Expire every record that is due now. Other tasks run between slices, so that the event loop never stalls.
 
-        A checkpoint. Records that a cancelled sweep had not come to stay pending.
+        Always a checkpoint. If cancelled, the records that the sweep has not reached stay pending.
 
         Returns:
-          How many were reaped.
+          The number of reaped RPCs.
         """
         await trio.lowlevel.checkpoint()
         now = trio.current_time()
@@ -59,12 +59,12 @@ class Reaper:
             reaped += expired
             self._log.add(expired, len(self._table))
             if self._table.next_due() > now:
-                break  # at once: what is logged is how things stood before anyone could act on it
+                break  # without a checkpoint, so that the log shows the state before other tasks react
             await trio.lowlevel.checkpoint()
         return reaped
 
     def close(self) -> None:
-        """Log what is held back: the node closes, and no more can be reaped."""
+        """Log the RPCs that are held back, because the node closes and reaps no more."""
         self._log.flush()
 
     def _bring_forward(self, due: float) -> None:

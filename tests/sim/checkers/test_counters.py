@@ -13,8 +13,8 @@ from support.histories import (
     audits,
     begin,
     checked,
+    checking,
     fail,
-    history,
     info,
     ok,
     pairs,
@@ -28,10 +28,7 @@ from trio_messenger.sim._checkers import Results
 from trio_messenger.sim._checkers.counters import counters, reachable
 from trio_messenger.sim._records.history import History
 
-
-def check(*events: Any) -> Results:
-    """Return the results of a history made of *events*."""
-    return checked(counters(history(*events)))
+check = checking(counters)
 
 
 # By hand

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from support.histories import (
     MS,
-    Events,
     begin,
     checked,
+    checking,
     fail,
-    history,
     info,
     ok,
     pairs,
@@ -25,10 +24,7 @@ from support.histories import (
 from trio_messenger.sim._checkers import Results
 from trio_messenger.sim._checkers.echo import echo
 
-
-def check(*events: Events) -> Results:
-    """Return the results of a history made of *events*."""
-    return checked(echo(history(*events)))
+check = checking(echo)
 
 
 def test_nothing_happened() -> None:

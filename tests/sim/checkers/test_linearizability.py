@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Hashable
 from random import Random
@@ -9,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from support.histories import begin, fail, history, info, ok, random_history, system_history
+from support.histories import begin, checking, fail, history, info, ok, random_history, system_history
 
 from trio_messenger.sim._checkers.linearizability import (
     IMPOSSIBLE,
@@ -23,10 +24,7 @@ from trio_messenger.sim._checkers.linearizability import (
 )
 from trio_messenger.sim._records.history import History, Operation
 
-
-def check(*events: Any) -> Linearizability:
-    """Return what is found of a history of registers made of *events*."""
-    return linearizable(history(*events), CasRegisters())
+check = checking(functools.partial(linearizable, model=CasRegisters()))
 
 
 def write(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:

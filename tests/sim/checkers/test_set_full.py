@@ -16,6 +16,7 @@ from support.histories import (
     audits,
     begin,
     checked,
+    checking,
     fail,
     history,
     info,
@@ -55,9 +56,7 @@ def no_latency(of: str) -> dict[str, dict[str, int]]:
     return {f"{of}-latencies": {"0": 0, "0.5": 0, "0.95": 0, "0.99": 0, "1": 0}}
 
 
-def check(*events: Any) -> Results:
-    """Return the results of a history made of *events*."""
-    return checked(set_full(history(*events)))
+check = checking(set_full)
 
 
 # By hand: one anomaly each

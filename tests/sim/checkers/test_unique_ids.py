@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from support.histories import (
-    Events,
     begin,
     checked,
+    checking,
     fail,
-    history,
     info,
     ok,
     pairs,
@@ -33,9 +32,7 @@ def given(*ids: Any) -> Results:
     return check(*((begin(0, "generate"), ok(0, each)) for each in ids))
 
 
-def check(*events: Events) -> Results:
-    """Return the results of a history made of *events*."""
-    return checked(unique_ids(history(*events)))
+check = checking(unique_ids)
 
 
 # By hand

@@ -32,7 +32,7 @@ from trio_messenger.sim import (
     Pause,
     SetUpError,
 )
-from trio_messenger.sim._cluster import cluster, processes as _processes
+from trio_messenger.sim._cluster import cluster, processes
 from trio_messenger.sim._cluster.clients import Client, Clients
 from trio_messenger.sim._cluster.cluster import Cluster
 from trio_messenger.sim._cluster.hosts import NodeLog
@@ -428,7 +428,7 @@ def test_replies_to_nothing_and_unfinished_lines_are_told(
     folder: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Later in a run, too, it is told what did arrive of a node whose operations have no replies."""
-    monkeypatch.setattr(_processes, "STALE", 0)
+    monkeypatch.setattr(processes, "STALE", 0)
     run = make_run(folder, "echo", (*WRONG, "replies-to-nothing"), rate=100, concurrency=2)
     run_real(run)
     results = judge(run)

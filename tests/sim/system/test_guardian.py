@@ -23,7 +23,7 @@ from trio_messenger._cli.subject import Executables
 from trio_messenger.sim import Options
 from trio_messenger.sim._runs.real_time import _conduct
 from trio_messenger.sim._runs.run import Run
-from trio_messenger.sim._system import guardian as _guardian
+from trio_messenger.sim._system import guardian
 from trio_messenger.sim._system.ending_signals import HeldSignals
 from trio_messenger.sim._system.guardian import VARIABLE, guard, guarded, kill_marked, marked
 
@@ -191,7 +191,7 @@ def test_it_is_a_program_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder.mkdir()
     monkeypatch.setattr(sys, "argv", ["guardian", "a-token", str(folder)])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
-    runpy.run_path(_guardian.__file__, run_name="__main__")
+    runpy.run_path(guardian.__file__, run_name="__main__")
     assert not folder.exists()
 
 
@@ -208,16 +208,16 @@ def test_it_finds_what_has_the_mark_of_its_run_only() -> None:
 
 def test_it_gives_up_what_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that does not go away, or ends just before it is looked at, does not keep it."""
-    monkeypatch.setattr(_guardian, "_SECONDS", 0.1)
-    monkeypatch.setattr(_guardian, "marked", lambda _: {2**22: "n1"})
+    monkeypatch.setattr(guardian, "_SECONDS", 0.1)
+    monkeypatch.setattr(guardian, "marked", lambda _: {2**22: "n1"})
     assert kill_marked("a-token") == {2**22: ("n1", "")}
 
 
 def test_a_daemon_without_a_command_line_is_named_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its number is what there is."""
-    monkeypatch.setattr(_guardian, "kill_marked", lambda _: {7: ("n1", "")})
-    with guarded(Path("/nonexistent")) as guardian:
-        [line] = guardian.end_daemons()
+    monkeypatch.setattr(guardian, "kill_marked", lambda _: {7: ("n1", "")})
+    with guarded(Path("/nonexistent")) as run:
+        [line] = run.end_daemons()
     assert line.endswith("it was killed: its command line is unknown")
 
 
