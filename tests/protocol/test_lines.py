@@ -26,8 +26,6 @@ from trio_messenger._protocol.lines import (
     _field_heads,
     _heads,
     encode,
-    encode_reply,
-    encode_request,
 )
 
 BIG = 123_456_789_012_345_678_901_234_567_890
@@ -51,14 +49,36 @@ MESSAGES = [
         Message("c1", "n1", {"type": "echo", "msg_id": 1}),
         '{"src": "c1", "dest": "n1", "body": {"type": "echo", "msg_id": 1}}',
     ),
-    (Message("", "", {}), '{"src": "", "dest": "", "body": {}}'),
     (
-        Message("ä", "😀", {"s": "é\x7f\u2028\ufeff"}),
-        '{"src": "ä", "dest": "😀", "body": {"s": "é\x7f\u2028\ufeff"}}',
+        Message("n1", "c1", {"type": "echo_ok", "in_reply_to": 0, "msg_id": 0}),
+        '{"src": "n1", "dest": "c1", "body": {"type": "echo_ok", "in_reply_to": 0, "msg_id": 0}}',
     ),
-    *((Message("a", "b", body), f'{{"src": "a", "dest": "b", "body": {line}}}') for body, line in BODIES),
+    (Message("", "", {"type": "", "msg_id": 0}), '{"src": "", "dest": "", "body": {"type": "", "msg_id": 0}}'),
+    (
+        Message("ä", "😀", {"type": "é", "s": "é\x7f\u2028\ufeff", "msg_id": 1}),
+        '{"src": "ä", "dest": "😀", "body": {"type": "é", "s": "é\x7f\u2028\ufeff", "msg_id": 1}}',
+    ),
+    *(
+        (
+            Message("a", "b", {"type": "t", **body, "msg_id": 7}),
+            f'{{"src": "a", "dest": "b", "body": {{"type": "t", {line[1:-1]}, "msg_id": 7}}}}',
+        )
+        for body, line in BODIES
+    ),
 ]
 LINES = [(message, line.encode()) for message, line in MESSAGES]
+
+
+def encoded(message: Message) -> bytes:
+    """Return the line of *message*, whose body has a type and a number."""
+    fields = dict(message.body)
+    msg_type, msg_id, in_reply_to = fields.pop("type"), fields.pop("msg_id"), fields.pop("in_reply_to", None)
+    return encode(message.src, message.dest, msg_type, fields, msg_id, in_reply_to)
+
+
+def without_reserved(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return *fields* without the keys that a node sets."""
+    return {key: value for key, value in fields.items() if key not in ("type", "in_reply_to", "msg_id")}
 
 
 def feed(data: bytes, size: int = 0, limit: int = LINE_LIMIT) -> list[Message]:
@@ -85,7 +105,7 @@ def the_malformed(data: bytes, limit: int = LINE_LIMIT) -> MalformedMessage:
 @pytest.mark.parametrize(("message", "line"), LINES, ids=range(len(LINES)))
 def test_a_message_is_its_line_and_the_line_its_message(message: Message, line: bytes) -> None:
     """One table holds both ways: encoding gives the line, and decoding the line gives the message."""
-    assert encode(message.src, message.dest, message.body) == line
+    assert encoded(message) == line
     for size in (0, 1, 7):
         [decoded] = feed(line + b"\n", size)
         assert decoded == message
@@ -113,7 +133,7 @@ def test_ascii_is_spaced_and_escaped_as_json_dumps_does(message: Message) -> Non
     """What is ASCII leaves byte for byte as the standard library writes it."""
     plain = {"src": message.src, "dest": message.dest, "body": message.body}
     exponents_alike = json.dumps(plain).replace("e+", "e")  # 1.5e300 has two spellings in JSON
-    assert encode(message.src, message.dest, message.body) == exponents_alike.encode()
+    assert encoded(message) == exponents_alike.encode()
 
 
 JSON_VALUES = st.recursive(
@@ -130,10 +150,12 @@ JSON_VALUES = st.recursive(
 
 @pytest.mark.unmeasured
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.text(), st.text())
-def test_any_json_value_round_trips(body: dict[str, Any], src: str, dest: str) -> None:
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.text(), st.text(), st.text())
+def test_any_json_value_round_trips(fields: dict[str, Any], src: str, dest: str, msg_type: str) -> None:
     """What JSON can carry comes back as it was, type for type, from a line that json.loads reads the same."""
-    line = encode(src, dest, body)
+    fields = without_reserved(fields)
+    body = {"type": msg_type, **fields, "msg_id": 7}
+    line = encode(src, dest, msg_type, fields, 7)
     assert b"\n" not in line
     [message] = feed(line + b"\n")
     assert repr(message) == repr(Message(src, dest, body))
@@ -148,10 +170,10 @@ def test_records_and_sequences_leave_as_json_has_them() -> None:
         x: int
         y: object
 
-    body = {"type": "t", "a": Point(1, Point(2, None)), "b": (1, (2,)), "c": {3}, "d": [Point(1, frozenset())]}
-    assert encode("a", "b", body) == (
+    fields = {"a": Point(1, Point(2, None)), "b": (1, (2,)), "c": {3}, "d": [Point(1, frozenset())]}
+    assert encode("a", "b", "t", fields, 7) == (
         b'{"src": "a", "dest": "b", "body": {"type": "t", "a": {"x": 1, "y": {"x": 2, "y": null}}, '
-        b'"b": [1, [2]], "c": [3], "d": [{"x": 1, "y": []}]}}'
+        b'"b": [1, [2]], "c": [3], "d": [{"x": 1, "y": []}], "msg_id": 7}}'
     )
 
 
@@ -199,11 +221,10 @@ NOT_NUMBERS: list[tuple[object, str]] = [
 def test_a_number_that_is_none_is_refused_wherever_it_is(value: object, where: str) -> None:
     """NaN and infinities never leave as ``null``: the error names the number and the path to it."""
     text = f"JSON has no number {where}; send null or a string instead"
-    for body in ({"type": "t", "v": value}, {"v": value, "n": None, "s": "null"}):
-        with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):
-            encode("a", "b", body)
-    with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):
-        encode_reply("a", "b", "t", {"v": value}, 1, 2)
+    for fields in ({"v": value}, {"v": value, "n": None, "s": "null"}):
+        for in_reply_to in (None, 1):
+            with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):
+                encode("a", "b", "t", fields, 2, in_reply_to)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +234,9 @@ def test_a_number_that_is_none_is_refused_wherever_it_is(value: object, where: s
 )
 def test_a_null_that_is_meant_passes(value: object) -> None:
     """None leaves as ``null``, next to any numbers, and the word in a text is just a word."""
-    line = encode("a", "b", {"v": value, "n": None, "f": [0.5, 1e300], "i": 3})
+    line = encode("a", "b", "t", {"v": value, "n": None, "f": [0.5, 1e300], "i": 3}, 7)
     plain = msgspec.json.decode(msgspec.json.encode(value))
-    assert json.loads(line)["body"] == {"v": plain, "n": None, "f": [0.5, 1e300], "i": 3}
+    assert json.loads(line)["body"] == {"type": "t", "v": plain, "n": None, "f": [0.5, 1e300], "i": 3, "msg_id": 7}
 
 
 @pytest.mark.parametrize(
@@ -241,19 +262,17 @@ def test_a_null_that_is_meant_passes(value: object) -> None:
 )
 def test_what_json_cannot_carry_is_refused(value: object, reason: str) -> None:
     """The error names the type of the body, the addressee, and what the encoder has against it."""
-    with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
-        encode("n1", "n2", {"type": "t", "v": value})
-    for more in ({}, {"w": 1}):
-        with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
-            encode_reply("n1", "n2", "t", {"v": value} | more, 2, 3)
-        with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
-            encode_request("n1", "n2", "t", {"v": value} | more, 3)
+    for fields in ({"v": value}, {"v": value, "w": 1}):
+        for in_reply_to in (None, 2):
+            with pytest.raises(LocalProtocolError, match=f"^JSON cannot carry the 't' body to 'n2': {reason}$"):
+                encode("n1", "n2", "t", fields, 3, in_reply_to)
 
 
 def test_a_key_that_is_a_number_leaves_as_a_string() -> None:
     """Keys of JSON are strings, so a number as a key arrives as its text, as with ``json.dumps``."""
-    body: dict[Any, Any] = {"type": "t", "k": {1: "v", 2.5: "w"}}
-    assert encode("n1", "n2", body).decode() == json.dumps({"src": "n1", "dest": "n2", "body": body})
+    fields: dict[Any, Any] = {"k": {1: "v", 2.5: "w"}}
+    body = {"type": "t", **fields, "msg_id": 7}
+    assert encode("n1", "n2", "t", fields, 7).decode() == json.dumps({"src": "n1", "dest": "n2", "body": body})
 
 
 def nested(depth: int, leaf: object) -> object:
@@ -270,7 +289,7 @@ def nested(depth: int, leaf: object) -> object:
 def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
     """How deep JSON may nest depends on the Python; past it the error is a `LocalProtocolError` as for the rest."""
     try:
-        line = encode("a", "b", {"type": "t", "v": nested(depth, leaf)})
+        line = encode("a", "b", "t", {"v": nested(depth, leaf)}, 7)
     except LocalProtocolError:
         pass
     else:
@@ -311,9 +330,8 @@ def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, ex
     """Of what peers choose 200 characters are cached and no more, however often it comes; what is sent is the same."""
     for _ in range(2):
         body = {"type": msg_type, "x": 1, "in_reply_to": 2, "msg_id": 3}
-        reply = encode_reply(src, dest, msg_type, {"x": 1}, 2, 3)
+        reply = encode(src, dest, msg_type, {"x": 1}, 3, 2)
         assert json.loads(reply) == {"src": src, "dest": dest, "body": body}
-        assert sorted(json.loads(encode(src, dest, body))["body"]) == sorted(body)
         assert cached() == expected
 
 
@@ -321,24 +339,29 @@ def test_long_names_are_sent_and_not_kept(src: str, dest: str, msg_type: str, ex
 def test_many_names_are_sent_and_not_kept() -> None:
     """However many names peers choose, no more than 1,024 of a kind are kept; what is sent is the same."""
     for number in range(3000):
-        reply = encode_reply("n1", f"c{number}", "t", {"x": number}, 2, 3)
+        reply = encode("n1", f"c{number}", "t", {"x": number}, 3, 2)
         assert json.loads(reply)["dest"] == f"c{number}"
         assert max(cached()) <= 1024
-    assert encode_reply("n1", "c2999", "t", {"x": 1}, 2, 3).count(b"c2999") == 1
+    assert encode("n1", "c2999", "t", {"x": 1}, 3, 2).count(b"c2999") == 1
 
 
 @pytest.mark.unmeasured
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=3), st.text(), st.integers(), st.integers())
-def test_a_message_put_together_is_what_it_would_be(
+def test_a_message_is_put_together_as_if_encoded_whole(
     fields: dict[str, Any], dest: str, in_reply_to: int, msg_id: int
 ) -> None:
-    """Put together from its parts, however many fields it has, a reply or a request is the same line."""
-    fields = {key: value for key, value in fields.items() if key not in ("type", "in_reply_to", "msg_id")}
+    """However many fields a body has, a reply and a request are the lines that msgspec makes of the whole message."""
+    fields = without_reserved(fields)
     body = {"type": "t_ok", **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
-    assert encode_reply("n1", dest, "t_ok", fields, in_reply_to, msg_id) == encode("n1", dest, body)
+    assert encode("n1", dest, "t_ok", fields, msg_id, in_reply_to) == whole("n1", dest, body)
     del body["in_reply_to"]
-    assert encode_request("n1", dest, "t_ok", fields, msg_id) == encode("n1", dest, body)
+    assert encode("n1", dest, "t_ok", fields, msg_id) == whole("n1", dest, body)
+
+
+def whole(src: str, dest: str, body: dict[str, Any]) -> bytes:
+    """Return the line of a message, encoded and spaced in one piece."""
+    return msgspec.json.format(msgspec.json.encode({"src": src, "dest": dest, "body": body}), indent=0)
 
 
 @pytest.mark.parametrize("fields", [{}, {"v": "a"}, {"v": 1.5}, {"v": [1, 2]}, {1: "a"}, {"v": 1, "w": "b"}], ids=repr)
@@ -346,7 +369,7 @@ def test_a_reply_of_few_fields_is_spaced_as_json_dumps_does(fields: dict[Any, An
     """The bare acknowledgement, one field of any type, and more, leave byte for byte as the standard library has it."""
     body = {"type": "t_ok", **fields, "in_reply_to": 0, "msg_id": 7}
     expected = json.dumps({"src": "n1", "dest": "c1", "body": body})
-    assert encode_reply("n1", "c1", "t_ok", fields, 0, 7).decode() == expected
+    assert encode("n1", "c1", "t_ok", fields, 7, 0).decode() == expected
 
 
 @pytest.mark.parametrize(
@@ -357,25 +380,25 @@ def test_half_a_character_in_a_name_is_refused(src: str, dest: str) -> None:
     text = f"JSON cannot carry a message from {src!r:.80} to {dest!r:.80}: "
     for _ in range(2):
         with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}.*surrogates not allowed$"):
-            encode(src, dest, {"type": "t"})
+            encode(src, dest, "t", {}, 3)
         with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}.*surrogates not allowed$"):
-            encode_reply(src, dest, "t", {"x": 1}, 2, 3)
+            encode(src, dest, "t", {"x": 1}, 3, 2)
 
 
 def test_the_text_of_what_cannot_be_carried_is_short() -> None:
     """However long the names that peers chose, the text that tells of a body that cannot be sent to them is not."""
     long = "x" * 1_000_000
     with pytest.raises(LocalProtocolError) as caught:
-        encode_reply("n1", long, long, {"v": object()}, 1, 2)
+        encode("n1", long, long, {"v": object()}, 2, 1)
     text = f"JSON cannot carry the {long!r:.80} body to {long!r:.80}: Encoding objects of type object is unsupported"
     assert str(caught.value) == text
 
 
 def test_nesting_of_a_hundred_is_carried() -> None:
     """What people write is never too deep."""
-    body = {"type": "t", "v": nested(100, None)}
-    [message] = feed(encode("a", "b", body) + b"\n")
-    assert message.body == body
+    fields = {"v": nested(100, None)}
+    [message] = feed(encode("a", "b", "t", fields, 7) + b"\n")
+    assert message.body == {"type": "t", **fields, "msg_id": 7}
 
 
 # Lines that are no messages
@@ -465,7 +488,7 @@ def test_half_a_character_in_an_address_is_not_salvaged(key: str) -> None:
     malformed = the_malformed(json.dumps({**whole, key: "c\ud800"}).encode() + b"\n")
     assert getattr(malformed, key) == ""
     assert malformed.body == {"msg_id": 3}
-    encode(malformed.dest, malformed.src, malformed.body)
+    encode(malformed.dest, malformed.src, "error", {}, 0, malformed.body["msg_id"])
 
 
 def test_an_excerpt_is_short_and_plain() -> None:
@@ -659,8 +682,9 @@ def test_what_was_decoded_can_be_encoded(data: bytes) -> None:
     """Whatever came in as a message can go out again, and comes back the same."""
     for message in feed(data + b"\n"):
         if not isinstance(message, MalformedMessage):
-            [again] = feed(encode(message.src, message.dest, message.body) + b"\n")
-            assert repr(again) == repr(message)
+            [again] = feed(encode(message.src, message.dest, "t", {"body": message.body}, 0) + b"\n")
+            assert (again.src, again.dest) == (message.src, message.dest)
+            assert repr(again.body["body"]) == repr(message.body)
 
 
 def test_the_recursion_limit_is_left_alone() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 import trio
 from support.lines import line
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import MalformedMessage, Message, Transport
-from trio_messenger._protocol.lines import encode
 from trio_messenger.transports.memory import BATCHES, MemoryTransport, memory_transport_pair
 
 A = Message("a", "b", {"type": "a"})
@@ -18,8 +18,8 @@ B = Message("b", "a", {"type": "b", "deep": {"list": [1]}})
 
 
 def lines(*messages: Message) -> list[bytes]:
-    """Encode *messages* as a node does."""
-    return [encode(message.src, message.dest, message.body) for message in messages]
+    """Encode *messages*."""
+    return [msgspec.json.encode(message) for message in messages]
 
 
 @pytest.fixture

@@ -124,39 +124,44 @@ def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
         raise ValueError(f"Expected a `type` that is a string in `$.{field.name}`, got {value!r:.80}")
 
 
-def request_body(value: object, msg_id: int) -> Body:
-    """Return a new body for a message that is not a reply: ``type``, the fields of *value*, ``msg_id``.
+def request_parts(value: object) -> tuple[str, Body]:
+    """Return the type and the other fields of a body that asks or tells something.
 
-    The function ignores reserved keys in *value*, since the node sets them. *value* does not change.
+    Reserved keys that *value* brings along are left out, since they are the node's; *value* stays as it is.
 
     Raises:
-      LocalProtocolError: if *value* is not a body, or has no ``type`` that is a string.
+      LocalProtocolError: if *value* is no body, or has no ``type`` that is a string.
     """
-    fields = as_body(value)
-    if not isinstance(fields.get("type"), str):
-        raise LocalProtocolError(f"a body needs a 'type' that is a string: {dict(fields)!r:.80}")
-    return {"type": fields["type"], **_without_reserved(fields), "msg_id": msg_id}
+    fields = _without_reserved(value)
+    msg_type = fields.pop("type", None)
+    if not isinstance(msg_type, str):
+        raise LocalProtocolError(f"a body needs a 'type' that is a string: {dict(as_body(value))!r:.80}")
+    return msg_type, fields
 
 
-def reply_body(value: object, default_type: str, in_reply_to: int, msg_id: int) -> Body:
-    """Return a new body for a reply: ``type``, the fields of *value*, ``in_reply_to``, ``msg_id``.
+def reply_parts(value: object, default_type: str) -> tuple[str, Body]:
+    """Return the type and the other fields of a body that answers, as `request_parts` does.
 
     Args:
-      value: A dict or an attrs record.
-      default_type: The type of the reply if *value* has none.
-      in_reply_to: The ``msg_id`` of the request.
-      msg_id: The ``msg_id`` of the reply.
+      value: A dict or an attrs record; without a ``type`` of its own it gets *default_type*.
+      default_type: Used where *value* names no type.
 
     Raises:
-      LocalProtocolError: if *value* is not a body, or its ``type`` is not a string.
+      LocalProtocolError: if *value* is no body, or its ``type`` is no string.
     """
-    fields = _without_reserved(as_body(value))
-    if "type" in fields and not isinstance(fields["type"], str):
-        raise LocalProtocolError(f"the 'type' of a body is a string, not {fields['type']!r:.80}")
-    return {"type": default_type, **fields, "in_reply_to": in_reply_to, "msg_id": msg_id}
+    if type(value) is dict and not ("type" in value or "in_reply_to" in value or "msg_id" in value):
+        return default_type, value  # most replies: not worth a copy
+    fields = _without_reserved(value)
+    msg_type = fields.pop("type", default_type)
+    if not isinstance(msg_type, str):
+        raise LocalProtocolError(f"the 'type' of a body is a string, not {msg_type!r:.80}")
+    return msg_type, fields
 
 
-def _without_reserved(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_reserved(value: object) -> Body:
+    """Return a copy of a body without the reserved keys."""
+    fields = value.copy() if type(value) is dict else dict(as_body(value))
     if "in_reply_to" in fields or "msg_id" in fields:
-        return {key: value for key, value in fields.items() if key not in ("in_reply_to", "msg_id")}
+        fields.pop("in_reply_to", None)
+        fields.pop("msg_id", None)
     return fields

@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias, final
 
 import trio
 
-from .._protocol.lines import encode, encode_reply, encode_request
-from .._protocol.messages import Request, check_dest, is_id, reply_body, request_body
+from .._protocol.lines import encode
+from .._protocol.messages import Request, check_dest, is_id, reply_parts, request_parts
 from .._protocol.stats import Stats
 from ..transports import Admits
 from .envelopes import EnvelopeLog
@@ -106,16 +106,8 @@ class Sender:
         if not self.src:
             raise RuntimeError("the node has no id before 'init'; send from a handler, on_init or background")
         check_dest(dest)
-        src = self.src
-        if type(body) is dict and type(body.get("type")) is str and not ("in_reply_to" in body or "msg_id" in body):
-            fields = body.copy()
-            msg_type = fields.pop("type")
-            line = encode_request(src, dest, msg_type, fields, self.next_msg_id)
-        else:
-            request = request_body(body, self.next_msg_id)
-            msg_type = request["type"]
-            line = encode(src, dest, request)
-        self._put(line, src, dest, msg_type)
+        msg_type, fields = request_parts(body)
+        self._put(encode(self.src, dest, msg_type, fields, self.next_msg_id), self.src, dest, msg_type)
 
     def reply(self, request: Request, body: object) -> None:
         """Answer *request*, full outbox or not; do nothing if it wants no answer.
@@ -130,14 +122,9 @@ class Sender:
         """
         if request.msg_id is None:
             return
-        src, dest, msg_type = self.src or request.dest, request.src, request.type + "_ok"
-        if type(body) is dict and not ("type" in body or "in_reply_to" in body or "msg_id" in body):
-            line = encode_reply(src, dest, msg_type, body, request.msg_id, self.next_msg_id)
-        else:
-            answer = reply_body(body, msg_type, request.msg_id, self.next_msg_id)
-            msg_type = answer["type"]
-            line = encode(src, dest, answer)
-        self._put(line, src, dest, msg_type)
+        src, dest = self.src or request.dest, request.src
+        msg_type, fields = reply_parts(body, request.type + "_ok")
+        self._put(encode(src, dest, msg_type, fields, self.next_msg_id, request.msg_id), src, dest, msg_type)
 
     def _put(self, line: bytes, src: str, dest: str, msg_type: str) -> None:
         if self.admits is None or self.admits(dest, msg_type):
