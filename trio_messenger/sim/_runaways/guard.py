@@ -6,7 +6,7 @@ turn each time it runs until it waits again. Both counts are the same in every r
 when nodes send ``busy_limit`` messages in less than one second of virtual time, or when tasks take that many turns.
 Each message allows `TURNS_PER_MESSAGE` more turns, because handling a message takes some turns.
 
-The guard looks for the cause only at the end: it reads the messages in the journal, and samples the last `SAMPLES`
+The guard looks for the cause only when a run seems stuck. It reads the messages in the journal, and samples `SAMPLES`
 turns.
 
 If the tasks belong to a node that is already dead, the run is not stuck. The guard ends them by force, as SIGKILL ends
