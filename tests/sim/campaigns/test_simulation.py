@@ -815,7 +815,7 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
         ({"rate": -1}, r"^rate is -1; give 0 or more$"),
         ({"time_limit": math.inf}, r"^time_limit is inf; give 0 or more$"),
         ({"rate": math.inf}, r"^rate is inf; give 0 or more$"),
-        ({"latency": -5}, r"^a latency is -5 ms; give 0 or more"),
+        ({"latency": -5}, r"^a latency is -5 ms; give a finite number of 0 or more"),
         ({"latency_dist": "normal"}, r"latency|distribution"),
         ({"loss": 1.5}, r"^loss is 1\.5; give a probability from 0 to 1$"),
         ({"duplicate": -0.5}, r"^duplicate is -0\.5; give a probability from 0 to 1$"),
