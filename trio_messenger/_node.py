@@ -78,7 +78,7 @@ class Node(Registration):
         super().__init__(seed)
         self._service = Service(self.stats, options)
 
-    # What the node knows
+    # State
 
     @property
     def identity(self) -> Identity:
@@ -121,7 +121,7 @@ class Node(Registration):
         """The latest messages, received and sent, without their bodies; ``envelope_log`` says how many."""
         return self._service.log
 
-    # What a node sends
+    # Sending
 
     async def rpc(self, dest: str, body: object, *, timeout: float | None = None) -> Body:
         """Send *body* to node *dest* and wait for its reply.
@@ -304,7 +304,7 @@ class Node(Registration):
         self._service.sender.require_room()
         self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
 
-    # Its life
+    # Running
 
     def run(self, *, log_level: int | str = logging.WARNING, first_msg_id: FirstMsgId = 0) -> None:
         """Serve stdin and stdout until stdin ends, then return. A node executable calls this.

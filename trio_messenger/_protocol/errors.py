@@ -58,7 +58,7 @@ def excerpt(value: object) -> str:
     """Return the beginning of the ``repr`` of *value*. It may come from a peer, so it may be very deep or long."""
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply; an integer with more digits than Python converts
+    except (RecursionError, ValueError):  # it is nested too deeply, or has an integer with too many digits
         return f"an unprintable {type(value).__name__}"
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 

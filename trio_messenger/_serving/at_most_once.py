@@ -43,7 +43,7 @@ class _Answer:
             return
         body = dict(as_body(result))
         check_body(body)  # a body that cannot be sent must fail now, and not again for each duplicate
-        self.body = bytes(memoryview(msgspec.json.encode(body)))  # a copy: the original takes half as much again
+        self.body = bytes(memoryview(msgspec.json.encode(body)))  # a copy, since the original takes 50 % more memory
 
     def size(self) -> int:
         """Return the bytes of memory of the body and the error's text, without the constant rest."""
