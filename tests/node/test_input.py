@@ -93,12 +93,12 @@ CASES: dict[str, tuple[bytes, str | None, str | None]] = {
     "empty body": (to_n1(b"{}"), None, "malformed"),
     "no type": (
         to_n1(b'{"msg_id": 5}'),
-        MALFORMED + "its 'type' is to be a string, not None",
+        MALFORMED + "its 'type' must be a string, not None",
         "malformed",
     ),
     "type no string": (
         to_n1(b'{"type": 1, "msg_id": 5}'),
-        MALFORMED + "its 'type' is to be a string, not 1",
+        MALFORMED + "its 'type' must be a string, not 1",
         "malformed",
     ),
     "msg_id a string": (to_n1(b'{"type": "echo", "msg_id": "5", "echo": 1}'), None, "malformed"),

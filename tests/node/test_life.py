@@ -197,7 +197,7 @@ async def test_different_init_is_refused(change: Body) -> None:
         await network.send("c0", INIT_BODY)
         assert (await network.receive()).body == INIT_OK
         await network.send("c0", {**INIT_BODY, "msg_id": 2, **change})
-        text = "this node is 'n1' of ['n3', 'n1', 'n2'] already and stays so until it ends"
+        text = "this node is 'n1' of ['n3', 'n1', 'n2'] already; restart it to change that"
         assert (await network.receive()).body == error(22, text, 2, 1)
         assert (node.id, node.peers) == ("n1", ("n3", "n2"))
 
@@ -493,7 +493,7 @@ async def test_background_task_of_a_running_node_starts_at_once() -> None:
         node.background(early)
         await network.receive_nothing()
         assert runs == ["early"]
-    with pytest.raises(trio.ClosedResourceError, match=r"^the node is closed and begins no more background tasks$"):
+    with pytest.raises(trio.ClosedResourceError, match=r"^the node is closed and starts no more background tasks$"):
         node.background(late)
     assert runs == ["early"]
 
@@ -539,7 +539,7 @@ async def test_background_raises_the_same_however_the_node_closes(how: str, auto
                 here.send_eof()
     try_both()
     calls = {"before_init": 2, "cancelled": 4, "broken": 4}.get(how, 6)
-    assert told == ["ClosedResourceError: the node is closed and begins no more background tasks"] * calls
+    assert told == ["ClosedResourceError: the node is closed and starts no more background tasks"] * calls
 
 
 async def test_background_task_that_fails_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -963,7 +963,7 @@ async def test_shutdown_twice_is_shutdown() -> None:
 async def test_node_serves_once() -> None:
     """A second serve() is a RuntimeError, while the first runs and after it."""
     node = Node()
-    text = r"^this node has served already; make a new one, as a restarted process would$"
+    text = r"^this node has served already; make a new node, as a restarted process does$"
     there, here = memory_transport_pair()
     async with there, here:
         async with running(node) as network:

@@ -639,7 +639,7 @@ def test_handler_is_returned_as_it_was() -> None:
 
 def test_definite_codes_are_the_applications_own() -> None:
     """A code that the protocol defines cannot be given another meaning."""
-    with pytest.raises(ValueError, match=r"^definite_codes has 13; codes below 1000 are defined by the protocol$"):
+    with pytest.raises(ValueError, match=r"^definite_codes contains 13; give codes from 1000 up$"):
         Node(definite_codes=[1000, 13])
 
 

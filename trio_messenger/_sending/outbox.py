@@ -1,8 +1,8 @@
-"""The outbox: encoded lines between those who send and the one writer, with a limit in bytes.
+"""The outbox holds encoded lines for the one writer, with a limit in bytes.
 
-Whoever sends puts lines in without waiting; the writer takes all there are at once, so that a batch of replies leaves
-in one write. The limit is soft: senders that can wait, such as async ones, wait for room first; what others put in goes
-in all the same. Which limits a node has, and what it does about them, is decided in `_serving.admission`.
+Senders put lines in without waiting. The writer takes all lines at once, so a batch of replies leaves in one write. The
+limit is soft: async senders wait for room first, but plain handlers cannot wait, so their lines always go in.
+`_serving.admission` sets the limits, and decides what the node does when they are reached.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class Outbox:
     """Lines on their way to the writer.
 
     Args:
-      limit: Bytes from which on `is_full` holds.
-      busy_from: Bytes from which on `is_busy` holds; not more than *limit*.
+      limit: The size in bytes at which `is_full` becomes True.
+      busy_from: The size in bytes at which `is_busy` becomes True; not more than *limit*.
     """
 
     def __init__(self, limit: int, busy_from: int) -> None:
         self.limit = limit
         self.busy_from = busy_from
         self.is_full = False
-        """True while the lines that wait have reached the limit."""
+        """True while the size of the waiting lines has reached the limit."""
         self.is_busy = False
-        """True while they have reached the lower limit: no more requests should be taken, so that senders find room."""
-        self._is_corked = False  # more lines are to come at once: the writer need not wake up for the first
+        """True while their size has reached the lower limit; then the node takes no requests, to leave room."""
+        self._is_corked = False  # True if more lines follow immediately, so that the writer need not wake up yet
         self._lines: list[bytes] = []
         self._size = 0
         self._closed = False
@@ -38,7 +38,7 @@ class Outbox:
         self._senders = trio.lowlevel.ParkingLot()
 
     def put(self, line: bytes) -> None:
-        """Add *line*, full or not.
+        """Add *line*, even if the outbox is full.
 
         Raises:
           trio.ClosedResourceError: if the outbox is closed.
@@ -54,14 +54,15 @@ class Outbox:
             self._writer.unpark()
 
     def cork(self) -> None:
-        """Let the writer sleep, whatever is put in, until `uncork`; nothing but the caller may run before that."""
+        """Do not wake the writer until `uncork`. No other task may run before that."""
         self._is_corked = True
 
     def uncork(self, send_now: Callable[[list[bytes]], list[bytes]]) -> None:
-        """End `cork`. What is inside goes through *send_now*, if the writer is idle, and its rest to the writer.
+        """End `cork`. If the writer is idle, send the lines through *send_now*, and leave the rest to the writer.
 
         Args:
-          send_now: Sends what it can without waiting, and returns what is left; what it was given, if it sent nothing.
+          send_now: Sends as many lines as possible without waiting, and returns the rest; if it sends nothing, it
+            returns its argument.
         """
         self._is_corked = False
         if self._lines and self._writer:
@@ -80,13 +81,13 @@ class Outbox:
             await self._senders.park()
 
     async def wait_for_room_to_ask(self) -> None:
-        """Wait as `wait_for_room` does, but not past `refuse_requests`."""
+        """Wait as `wait_for_room` does, but only until `refuse_requests`."""
         await trio.lowlevel.checkpoint()
         while self.is_full and self._takes_requests and not self._closed:
             await self._senders.park()
 
     def refuse_requests(self) -> None:
-        """Let nobody wait for room to ask somebody: no reply could come any more."""
+        """End all waits for room for requests, since no reply can come any more."""
         self._takes_requests = False
         self._senders.unpark_all()
 
@@ -97,10 +98,10 @@ class Outbox:
             await self._senders.park()
 
     async def take(self) -> list[bytes]:
-        """Wait for lines and take all there are, for the one writer. Not a checkpoint if there are any.
+        """Wait for lines and take all of them, for the one writer. Not a checkpoint if there are lines already.
 
         Returns:
-          The lines in the order they were put in; an empty list once the outbox is closed and empty.
+          The lines in their order; an empty list if the outbox is closed and empty.
         """
         while not self._lines and not self._closed:
             await self._writer.park()
@@ -114,8 +115,8 @@ class Outbox:
         return lines
 
     def close(self) -> None:
-        """Take no more lines. Those inside can still be taken; whoever waits for room wakes up."""
+        """Accept no more lines. The writer can still take the lines inside, and tasks that wait for room wake up."""
         self._closed = True
-        self.is_full = self.is_busy = False  # there is nothing to wait for
+        self.is_full = self.is_busy = False  # so that nobody waits any more
         self._writer.unpark()
         self._senders.unpark_all()

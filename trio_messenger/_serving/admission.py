@@ -1,23 +1,23 @@
-"""Admission: what a node does when more messages arrive than it can handle, decided in one place.
+"""Admission decides what a node does when more messages arrive than it can handle.
 
-A node reads a batch of messages and routes them one after another. It has two limits: the bytes in the outbox, since
-somebody else decides how fast they are read, and the async handlers that run at once, since each takes memory. Before
-each limit there is a pause, and behind it a refusal or a wait:
+A node reads a batch of messages and routes them one after another. It has two limits: for the bytes in the outbox,
+since the receiver may read them slowly, and for the async handlers that run at once, since each takes memory. Below
+each limit the router pauses; beyond the limit, calls wait or requests are refused:
 
-| what there is too much of | from | what happens |
+| quantity | from | what happens |
 |---|---|---|
-| bytes in the outbox | a quarter of `OUTBOX_LIMIT` | the router pauses until the writer has taken all there is |
-| | `OUTBOX_LIMIT` | whoever awaits a send waits; what cannot wait gets `trio.WouldBlock` |
+| bytes in the outbox | a quarter of `OUTBOX_LIMIT` | the router pauses until the writer has taken everything |
+| | `OUTBOX_LIMIT` | async sends wait; the ``_nowait`` methods and callback RPCs raise `trio.WouldBlock` |
 | handlers started in a row | `BURST` | the router pauses for one pass of the scheduler, so that they run |
 | handlers that run | `MAX_HANDLERS` | the router pauses for up to `PATIENCE` passes in each batch |
-| | and no patience left | overload is shed: the router refuses requests for async handlers with error 11 |
+| | and no patience left | the router sheds load: it refuses requests for async handlers with error 11 |
 
-While the router pauses, the reader waits, the pipe fills, and whoever sends to the node waits in turn. The router must
-not wait for handlers any longer than that: the reply that a handler waits for may be behind the request that waits. It
-may wait for the writer, which needs nothing from this node.
+While the router pauses, the reader waits, the pipe fills, and the senders of messages wait in turn. The router must not
+wait longer for handlers: the reply that a handler waits for may come after the request that waits. The router may wait
+for the writer, which needs nothing from this node.
 
-Plain handlers are not counted. They run in place and their replies always go into the outbox, which may pass its limit
-by what one message makes the node send.
+Plain handlers do not count. The router calls them directly, and their replies always go into the outbox. So the outbox
+may exceed its limit by the output that one message causes.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from .._protocol.messages import Message
 from .._sending.outbox import Outbox
 
 OUTBOX_LIMIT: Final = 1024 * 1024
-"""Bytes of encoded lines that may wait for the writer: 16 pipes full. More only delays the back-pressure."""
+"""Bytes of encoded lines that may wait for the writer: 16 full pipes. A larger limit only delays the backpressure."""
 
 MAX_HANDLERS: Final = 1000
-"""Async handlers that run at once, about 5 kB each."""
+"""The most async handlers that run at once, about 5 kB each."""
 
 BURST: Final = 128
-"""Async handlers that are started in a row. If more start, each finds at its turn that the next ones have taken its
-place in the processor's cache: 20 % of the time of a handler that waits once."""
+"""The most async handlers that start in a row. If more start, the later ones push the earlier ones out of the
+processor's cache before these run. This costs 20 % of the time of a handler that waits once."""
 
 PATIENCE: Final = 8
-"""Passes of the scheduler that too many handlers get, in each batch of messages, before requests are refused. Enough
-for handlers that never wait for anything outside; those that wait for a reply must not keep it from being read."""
+"""Passes of the scheduler, in each batch of messages, in which handlers may end before requests are refused. This is
+enough for handlers that wait only inside the node. The router must not wait longer for handlers that wait for a reply,
+since it has to route that reply."""
 
 
 @final
@@ -51,24 +52,24 @@ class Admission:
 
     Args:
       outbox_limit: Bytes that may wait in the outbox.
-      max_handlers: Async handlers that may run at once.
+      max_handlers: How many async handlers may run at once.
     """
 
     def __init__(self, outbox_limit: int, max_handlers: int) -> None:
         self.outbox = Outbox(outbox_limit, busy_from=-(-outbox_limit // 4))
-        """The outbox of the node. It is busy from a quarter of its limit on, so that whoever sends finds room."""
+        """The outbox of the node. It is busy from a quarter of its limit, to leave room for senders."""
         self.running = 0
-        """Async handlers that run."""
+        """The number of running async handlers."""
         self._max_handlers = max_handlers
-        self._in_a_row = 0  # handlers that were started since the router began or paused
-        self._patience = PATIENCE  # what is left of it in this batch
-        self._must_pause = False  # for handlers to run, before the next message
+        self._in_a_row = 0  # how many handlers have started since the router began or paused
+        self._patience = PATIENCE  # the remaining passes in this batch
+        self._must_pause = False  # True if handlers must run before the next message
 
     def route_until_pause(self, messages: list[Message], route: Callable[[Message], object]) -> list[Message]:
-        """Call *route* with each of *messages*, a batch or the rest of one, up to the first before which to `pause`.
+        """Call *route* with each of *messages*, a batch or the rest of one, until a message has to wait for a `pause`.
 
         Returns:
-          Those that were not routed.
+          The messages that were not routed.
         """
         outbox = self.outbox
         self._in_a_row = 0
@@ -82,7 +83,7 @@ class Admission:
         return []
 
     async def pause(self) -> None:
-        """Let go on what the next message has to wait for: the writer, or else handlers. Always a checkpoint."""
+        """Let the writer run if the outbox is busy, otherwise handlers. Always a checkpoint."""
         if self.outbox.is_busy:
             await self.outbox.wait_until_calm()
         else:
@@ -90,7 +91,7 @@ class Admission:
             self._patience -= self._is_crowded()
 
     def start_handler(self) -> bool:
-        """Count an async handler that is about to start; or return False: it must not, and its request is shed."""
+        """Count an async handler that is about to start and return True; return False if it must not start."""
         if self.running >= self._max_handlers:
             return False
         self.running += 1
@@ -99,7 +100,7 @@ class Admission:
         return True
 
     def end_handler(self) -> None:
-        """Count a handler out that has ended."""
+        """Count the end of a handler."""
         self.running -= 1
 
     def _is_crowded(self) -> bool:

@@ -1,8 +1,8 @@
-"""``init``: how a node learns who it is, and what happens before it says ``init_ok``.
+"""``init``: the node learns its id, and runs hooks before it sends ``init_ok``.
 
-The node's id is known before the hooks run, so that a hook may already ask others, such as ``lin-kv``; requests are
-served after they have ended. A second ``init`` that says the same is acknowledged again, as a client that lost the
-first ``init_ok`` would expect; one that says something else is refused.
+The node knows its id before the hooks run, so a hook may already ask others, such as ``lin-kv``. It serves requests
+after all hooks have ended. If a second ``init`` has the same ids, the node acknowledges it again, for a client that did
+not receive the first ``init_ok``. It refuses an ``init`` with other ids.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .workers import Job
 _log = logging.getLogger("trio_messenger")
 
 _MAX_WAITING: Final = 100
-"""Repeated ``init`` requests that are kept, to be answered when the hooks have ended; there should be one."""
+"""The most repeated ``init`` requests that wait for an answer until the hooks have ended; one is normal."""
 
 InitHook: TypeAlias = Callable[[], Awaitable[object]] | Callable[[], object]
-"""A plain or async function without arguments, run while ``init`` is served."""
+"""A plain or async function without arguments, which runs while the node serves ``init``."""
 
 
 @attrs.frozen
@@ -44,15 +44,15 @@ class Initialiser:
     """Serves ``init`` for one node.
 
     Args:
-      life: Is told what ``init`` says, and how the hooks end.
+      life: Learns the ids from ``init``, and how the hooks end.
       sender: Sends ``init_ok``.
-      router: Starts the task of async hooks, and answers for those that fail.
-      on_serving: Called when the hooks have ended and the node serves requests; ``init_ok`` is about to leave.
+      router: Starts the task of async hooks, and answers ``init`` if a hook fails.
+      on_serving: Called when the hooks have ended and the node serves requests, shortly before ``init_ok`` leaves.
     """
 
     def __init__(self, life: Life, sender: Sender, router: Router, on_serving: Callable[[], object]) -> None:
         self.hooks: list[InitHook] = []
-        """What to run, in this order, before ``init_ok``."""
+        """The hooks to run before ``init_ok``, in this order."""
         self._life = life
         self._sender = sender
         self._router = router
@@ -70,7 +70,7 @@ class Initialiser:
             return self._begin(request, identity)
         if identity != known_identity:
             known = f"{known_identity.node_id!r} of {list(known_identity.node_ids)}"
-            raise RpcError(ErrorCode.PRECONDITION_FAILED, f"this node is {known} already and stays so until it ends")
+            raise RpcError(ErrorCode.PRECONDITION_FAILED, f"this node is {known} already; restart it to change that")
         if self._life.is_initialised:
             return {}
         if len(self._waiting) >= _MAX_WAITING:
@@ -82,7 +82,7 @@ class Initialiser:
     def _begin(self, request: Request, identity: Identity) -> dict[str, Any] | None:
         self._life.begin_init(identity)
         if any(is_async_callable(hook) for hook in self.hooks):
-            assert self._router.spawn is not None  # messages are routed while the node serves only
+            assert self._router.spawn is not None  # set, because messages are routed only while the node serves
             self._router.spawn(self._job, request)
             return None
         try:
@@ -102,7 +102,7 @@ class Initialiser:
                     await result
             for asked in [request, *self._waiting]:
                 self._sender.reply(asked, {})
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
+        except Exception as exc:  # noqa: BLE001 - every error is answered and logged
             self._fail(request, exc)
         else:
             self._waiting.clear()
@@ -122,9 +122,9 @@ class Initialiser:
             self._router.fail(asked, error)
 
     def _forget(self, error: Exception) -> None:
-        """Be as before init, so that it may be tried again."""
+        """Return to the state before ``init``, so that it may be tried again."""
         error = unwrapped(error)
-        if isinstance(error, RpcError):  # anything else is logged with its traceback where it is answered
+        if isinstance(error, RpcError):  # any other error is logged with its traceback where it is answered
             _log.error("on_init failed, so the node serves nothing: %s", error)
         self._life.take_back_init()
 

@@ -1,19 +1,19 @@
-r"""The life of a node: its phases, the transitions between them, and who closes what.
+r"""The life of a node: its phases, the transitions between them, and the order in which its parts close.
 
-A node is in one `Phase` at a time, and an `Event` leads from one phase to another, as the table `TRANSITIONS` says. An
-event that the table does not have for the current phase is a bug of the caller, and raises an error.
+A node is in one `Phase` at a time. An `Event` leads from one phase to another; the table `TRANSITIONS` lists all of
+them. If the table has no transition for an event in the current phase, the caller has a bug, and gets an error.
 
     NEW -> BEFORE_INIT -> IN_INIT -> SERVING -> CLOSING -> CLOSED -> ENDED
                                             \-> CUT_OFF -/
 
 Only the life closes the parts of a node:
 
-- When the input ends, it closes the reaper and the pending table: no reply can come any more.
-- When the output ends, it closes the outbox: nothing can be sent any more.
-- It closes the transport last of all; see `Life.on`.
+- When the input ends, it closes the reaper and the pending table, since no reply can come any more.
+- When the output ends, it closes the outbox, since nothing can be sent any more.
+- It closes the transport last; see `Life.on`.
 
-A node that closes in peace ends its input first. If the output breaks or all tasks are cancelled, the output may end
-first. Both orders lead to CLOSED.
+Normally the input ends first. If the output breaks or all tasks are cancelled, the output may end first. Both orders
+lead to CLOSED.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..transports import Transport
 
 @final
 class Phase(enum.Enum):
-    """What a node does at the moment."""
+    """The current phase of a node."""
 
     NEW = "new"
     """It does not serve yet. Its author registers handlers, hooks and background tasks."""
@@ -55,7 +55,7 @@ class Phase(enum.Enum):
 
 @final
 class Event(enum.Enum):
-    """What leads from one phase to another."""
+    """An event that leads from one phase to another."""
 
     BEGIN = "serve() begins"
     INIT = "init tells the node its id"
@@ -132,7 +132,7 @@ def next_phase(phase: Phase, event: Event) -> Phase:
 
 @final
 class Life:
-    """The life of one node. It tells the parts what they must know of it, and closes them.
+    """The life of one node. It informs the parts of the node, and closes them.
 
     Args:
       sender: Learns the node's id.
@@ -143,13 +143,13 @@ class Life:
 
     def __init__(self, sender: Sender, outbox: Outbox, table: PendingTable, reaper: Reaper) -> None:
         self.phase = Phase.NEW
-        """What the node does at the moment."""
+        """The current phase."""
         self.is_closing = False
         """True in all phases from CLOSING and CUT_OFF on."""
         self.is_initialised = False
-        """True once the hooks of ``on_init`` have ended; stays true when the node closes."""
+        """True when the hooks of ``on_init`` have ended; it stays True when the node closes."""
         self.identity: Identity | None = None
-        """The ids that ``init`` told; None before it. Stays when the node closes."""
+        """The ids from the ``init`` message; None before it. They stay when the node closes."""
         self.node_id = ""
         """The node's own id; empty before ``init``."""
         self._sender = sender
@@ -159,7 +159,7 @@ class Life:
 
     @contextlib.asynccontextmanager
     async def on(self, transport: Transport, wrap: Callable[[Transport], Transport] | None) -> AsyncIterator[Transport]:
-        """Live inside on *transport*, around which *wrap* puts another; close it last of all.
+        """While inside, live on *transport*, inside another transport if *wrap* makes one; close it last.
 
         Yields:
           The transport to use.
@@ -171,11 +171,11 @@ class Life:
                 yield outermost
         finally:
             self._pass(Event.END)
-            self._close_rpcs()  # that has happened already, unless the transport could not be opened
+            self._close_rpcs()  # this has no effect, unless the transport could not be opened
             self._outbox.close()
 
     def begin_init(self, identity: Identity) -> None:
-        """Enter IN_INIT: ``init`` told the node its *identity*."""
+        """Enter IN_INIT: the node has learnt its *identity* from ``init``."""
         self._pass(Event.INIT)
         self._learn(identity)
 
@@ -190,13 +190,13 @@ class Life:
         self._learn(None)
 
     def end_input(self) -> None:
-        """Enter CLOSING or CLOSED: end all RPCs, since no reply can come any more, and let none begin."""
+        """Enter CLOSING or CLOSED: end all RPCs and refuse new ones, since no reply can come any more."""
         self._pass(Event.INPUT_ENDED)
         self._outbox.refuse_requests()
         self._close_rpcs()
 
     def end_output(self) -> None:
-        """Enter CLOSED or CUT_OFF: let nothing more be sent. What the outbox holds can still be written."""
+        """Enter CLOSED or CUT_OFF: send nothing more. The lines in the outbox can still be written."""
         self._pass(Event.OUTPUT_ENDED)
         self._outbox.close()
 

@@ -22,26 +22,27 @@ from .signals import Signals
 _log = logging.getLogger("trio_messenger")
 
 _GC_THRESHOLD: Final = 20_000
-"""New objects between collections. With Python's 700 there are several in each batch of messages, for objects that
-counting references frees anyway; cycles, of which exceptions make some, wait a little longer."""
+"""New objects between garbage collections. With Python's 700, each batch of messages causes several collections, for
+objects that reference counting frees anyway. With this value, cycles (some exceptions make them) wait a little
+longer."""
 
 
 _signals: Final = Signals()
 
-_stderr: Final[list[Stderr]] = []  # this process's, while it is written without waiting
+_stderr: Final[list[Stderr]] = []  # the one of this process, while writing to it never waits
 
 
 @contextlib.contextmanager
 def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[LogWriter | None]:
-    """Catch signals and write stderr without waiting from here on; until the process ends, if a node serves inside.
+    """Catch signals and write to stderr without waiting; if a node serves inside, until the process ends.
 
-    May be nested. If no node has served inside, everything is as before at the end.
+    May be nested. If no node has served inside, everything is restored at the end.
 
     Args:
-      report: Says in one line how things stand; printed at SIGUSR1.
+      report: Returns the statistics in one line, which SIGUSR1 prints.
 
     Yields:
-      What writes stderr; None if it is closed.
+      The writer of stderr; None if stderr is closed.
     """
     _signals.catch(lambda: _say(report()))
     if not _stderr:
@@ -66,21 +67,21 @@ def run_on_stdio(
     Args:
       serve: The service.
       shutdown: Called at the first SIGTERM or SIGINT; the second ends the process.
-      report: Says in one line how things stand; printed on stderr at SIGUSR1, and at the end at log level INFO.
-      log_level: The least level to log, where logging is not configured otherwise.
+      report: Returns the statistics in one line, which goes to stderr at SIGUSR1 and, at log level INFO, at the end.
+      log_level: The lowest level to log, unless logging is configured already.
 
     Raises:
       SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
     """
-    if trio.lowlevel.in_trio_run():  # Trio itself would say so too late: signals and streams would be a node's
+    if trio.lowlevel.in_trio_run():  # Trio's own check comes too late, after signals and streams have changed
         raise RuntimeError("Attempted to call run() from inside a run()")
     with prepared(report) as logs:
         _configure_logging(log_level)
-        gc.freeze()  # what was imported stays: collections need not look at it
+        gc.freeze()  # imported modules stay, so collections need not look at them
         gc.set_threshold(_GC_THRESHOLD)
         broken = None
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not stand among the messages
+            with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not mix with the messages
                 trio.run(_serve, serve, shutdown, logs)
         except trio.BrokenResourceError as exc:
             broken = f"error: {exc}"
@@ -114,5 +115,5 @@ def _configure_logging(log_level: int | str) -> None:
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # nobody reads it any more
+        with contextlib.suppress(OSError):  # nobody reads stderr any more
             sys.stderr.write(line + "\n")

@@ -1,17 +1,17 @@
-"""The router's rules: what becomes of each message that arrives.
+"""The router and its rules for messages that arrive.
 
-In this order, for a message that is well formed and addressed to this node:
+The rules apply in this order to a message that is well formed and addressed to this node:
 
-1. A reply goes to the pending table, whatever state the node is in. A reply is never answered.
-2. An ``error`` that replies to nothing is dropped: two nodes that answered such a thing would do so for ever.
-3. ``init`` is the node's own business: see `_serving.init`.
-4. Before ``init`` is done, a request is answered with error 11.
-5. A request of a type that nobody handles is answered with error 10.
-6. A plain handler is called in place, so its replies leave in the order of the requests; an async one gets a
-   task of its own, unless too many run already: then the request is shed, which means answered with error 11. What
-   too many are, and when the router pauses for them, is decided in `_serving.admission`.
+1. A reply goes to the pending table, in every phase of the node. The node never answers a reply.
+2. An ``error`` that replies to nothing is dropped. Otherwise two nodes could answer each other forever.
+3. The node serves ``init`` itself: see `_serving.init`.
+4. Before ``init`` is done, the node answers a request with error 11.
+5. If a request's type has no handler, the node answers with error 10.
+6. The router calls a plain handler directly, so its replies leave in the order of the requests. An async handler runs
+   in a task. If too many handlers run already, the node sheds the request: it answers with error 11. The limits, and
+   the pauses of the router, are in `_serving.admission`.
 
-The router never waits for a handler, so the reply that a handler waits for can always get through.
+The router never waits for a handler, so the reply that a handler waits for always gets through.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ Spawn: TypeAlias = Callable[..., object]
 
 @final
 class Router:
-    """Takes messages, one at a time, and does with each what the rules say.
+    """Takes messages, one at a time, and applies the rules to each.
 
     Args:
-      life: Says who the node is, and which requests it serves by now.
-      admission: Says whether another async handler may start.
+      life: Knows the node's id, and whether it serves requests.
+      admission: Decides whether another async handler may start.
       sender: Sends the replies.
-      table: Where replies go.
-      stats: Counts everything.
-      log: Keeps the envelopes of what comes in.
-      strict: Let what a handler raises leave the router, instead of answering with error 13.
+      table: Receives the replies to RPCs.
+      stats: Counts all events.
+      log: Keeps the envelopes of received messages.
+      strict: Let exceptions of handlers leave the router, instead of answering with error 13.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Router:
             raise ValueError(f"{message_type!r} has a handler already; a type of request has one handler")
 
     def begin(self, received_at: float) -> None:
-        """Begin with messages, or with what is left of them, that were read at *received_at* on Trio's clock."""
+        """Begin to route messages, or the rest of them, that were read at *received_at* on Trio's clock."""
         self._received_at = received_at
 
     def route(self, message: Message) -> None:
-        """Do with *message* what the rules say. Never waits; in strict mode raises what a plain handler raises."""
+        """Apply the rules to *message*. Never waits. In strict mode, raises the exceptions of plain handlers."""
         body = message.body
         kind = body.get("type")
         if self._log.is_on and isinstance(kind, str):
@@ -104,7 +104,7 @@ class Router:
         if message.dest == life.node_id and isinstance(kind, str):
             in_reply_to = body.get("in_reply_to")
             msg_id = body.get("msg_id")
-            # The types are compared as in is_id(), whose call would cost as much as all of this.
+            # This compares types as is_id() does; calling it would double the cost of these lines.
             if type(in_reply_to) is int:
                 self._table.settle(in_reply_to, message.src, body)
                 return
@@ -114,7 +114,7 @@ class Router:
         self._route_unusual(message)
 
     def fail(self, request: Request, error: Exception) -> None:
-        """Answer *request* with *error*, which its handler raised; in strict mode raise what is no `RpcError`."""
+        """Answer *request* with *error*, which its handler raised; in strict mode, raise all but `RpcError`."""
         told = unwrapped(error)
         if not self.is_end_of_call(told):
             if not isinstance(told, RpcError):
@@ -128,11 +128,11 @@ class Router:
         let_go(error)
 
     def is_end_of_call(self, error: Exception) -> bool:
-        """Tell whether *error* says no more than that the node closes: something called it, or waited for a reply."""
+        """Tell whether *error* only means that the node closes, after a call or while waiting for a reply."""
         error = unwrapped(error)
         if not self._life.is_closing or isinstance(error, RpcError):
             return False
-        return is_only(error, trio.ClosedResourceError, RpcError)  # whatever else failed
+        return is_only(error, trio.ClosedResourceError, RpcError)  # RPC errors may be in the same group
 
     def _serve(self, request: Request) -> None:
         handler = self.handlers.get(request.type)
@@ -145,11 +145,11 @@ class Router:
                 result = handler.call(request)
                 if result is not None:
                     self._sender.reply(request, result)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
+            except Exception as exc:  # noqa: BLE001 - every error is answered and logged
                 self.fail(request, exc)
 
     def _start(self, handler: Handler, request: Request) -> None:
-        assert self.spawn is not None  # messages are routed while the node serves only
+        assert self.spawn is not None  # set, because messages are routed only while the node serves
         if self._admission.start_handler():
             self.spawn(self._job, handler, request)
         else:
@@ -162,7 +162,7 @@ class Router:
                 if self._outbox.is_full:
                     await self._outbox.wait_for_room()
                 self._sender.reply(request, result)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered and logged
+        except Exception as exc:  # noqa: BLE001 - every error is answered and logged
             self.fail(request, exc)
         finally:
             self._admission.end_handler()
@@ -191,17 +191,17 @@ class Router:
             self._refuse(request, ErrorCode.NOT_SUPPORTED, text, self._stats.unsupported)
 
     def _route_unusual(self, message: Message) -> None:
-        """Route what came early, went astray, or is not well formed."""
+        """Route a message that came before ``init``, is for another node, or is malformed."""
         body = message.body
         kind, msg_id, in_reply_to = body.get("type"), body.get("msg_id"), body.get("in_reply_to")
         if isinstance(message, MalformedMessage):
             self._refuse_malformed(message, message.reason, message.excerpt)
         elif not isinstance(kind, str):
-            self._refuse_malformed(message, f"its 'type' is to be a string, not {excerpt(kind)}")
+            self._refuse_malformed(message, f"its 'type' must be a string, not {excerpt(kind)}")
         elif not (in_reply_to is None or is_id(in_reply_to)):
-            self._refuse_malformed(message, f"its 'in_reply_to' is to be an integer, not {excerpt(in_reply_to)}")
+            self._refuse_malformed(message, f"its 'in_reply_to' must be an integer, not {excerpt(in_reply_to)}")
         elif not (msg_id is None or is_id(msg_id)):
-            self._refuse_malformed(message, f"its 'msg_id' is to be an integer, not {excerpt(msg_id)}")
+            self._refuse_malformed(message, f"its 'msg_id' must be an integer, not {excerpt(msg_id)}")
         elif self._life.node_id and message.dest != self._life.node_id:
             self._stats.misdirected += 1
             self._note(
@@ -226,7 +226,7 @@ class Router:
             self._refuse(request, ErrorCode.TEMPORARILY_UNAVAILABLE, text, self._stats.early)
 
     def _refuse_malformed(self, message: Message, reason: str, shown: str = "") -> None:
-        """Count and log a malformed message, and answer it if it says who asked and with which number."""
+        """Count and log a malformed message, and answer it if its sender and its number can be read."""
         self._stats.malformed += 1
         self._note(
             self._stats.malformed,
@@ -243,7 +243,7 @@ class Router:
         self._answer(request, RpcError(code, text))
 
     def _answer(self, request: Request, error: RpcError) -> None:
-        with contextlib.suppress(trio.ClosedResourceError):  # the node closes, and nothing can be sent any more
+        with contextlib.suppress(trio.ClosedResourceError):  # the node is closed and cannot send any more
             self._sender.reply(request, error.to_body())
 
     def _note(self, count: int, say: Callable[[], str]) -> None:

@@ -1,4 +1,4 @@
-"""The service: a node's parts, and the nursery that runs them.
+"""The service: the parts of a node, and the nurseries that run them.
 
 The tasks of a node that serves:
 
@@ -6,16 +6,16 @@ The tasks of a node that serves:
                        -> pending table <- reaper -> callbacks
     outbox -> writer
 
-The reader's task routes what it read. Messages that have to wait go to the router's task, with everything behind them;
-`_serving.admission` decides which have to.
+The reader's task routes the messages that it reads. If a message has to wait, the reader passes it and all following
+messages to the router's task. `_serving.admission` decides which messages have to wait.
 
 A node closes in the order in which messages pass through it: the input, the router, RPCs, background tasks and
 handlers, the writer, the transport. `_serving.life` has the phases, and closes the parts.
 
-Something may also end the node at once, such as a failure in strict mode or a broken output. Then all tasks are
-cancelled, the writer too. However a node closes, two rules hold. When the router ends, every RPC ends and no more can
-begin, since no reply could come. When the writer ends, nothing more can be sent. Callers then get a
-`trio.ClosedResourceError` at once, so no ``finally`` clause waits for a task of the node that has already ended.
+A failure in strict mode or a broken output ends the node at once: it cancels all tasks, the writer included. In every
+case, two rules hold. When the router ends, every RPC ends and no more can begin, since no reply could come. When the
+writer ends, nothing more can be sent. Callers then get a `trio.ClosedResourceError` at once, so no ``finally`` clause
+waits for a task of the node that has already ended.
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ from .workers import Workers
 _log = logging.getLogger("trio_messenger")
 
 HANDLER_GRACE: Final = 1.0
-"""Seconds that handlers have to end after the last message came in."""
+"""Seconds that handlers have to end after the last message has come in."""
 
 _Batch: TypeAlias = tuple[list[Message], float]
-"""Messages that were read together, and when that was, in seconds on Trio's clock."""
+"""Messages that were read together, and the time of reading, in seconds on Trio's clock."""
 
 
 def _are_user_codes(_: object, field: attrs.Attribute[Collection[int]], codes: Collection[int]) -> None:
     wrong = [code for code in codes if code < FIRST_USER_CODE]
     if wrong:
-        raise ValueError(f"{field.name} has {wrong[0]}; codes below {FIRST_USER_CODE} are defined by the protocol")
+        raise ValueError(f"{field.name} contains {wrong[0]}; give codes from {FIRST_USER_CODE} up")
 
 
 @final
 @attrs.frozen(kw_only=True)
 class NodeOptions:
-    """What `Node` was given; described there."""
+    """The arguments of `Node`, which describes them."""
 
     rpc_timeout: float = attrs.field(validator=lambda _, __, seconds: check_timeout(seconds))
     max_handlers: int = attrs.field(validator=at_least(1))
@@ -90,7 +90,7 @@ class NodeOptions:
 
 @final
 class Service:
-    """The parts of one node, wired to each other."""
+    """The parts of one node, connected to each other."""
 
     def __init__(self, stats: Stats, options: NodeOptions) -> None:
         self.log = EnvelopeLog(options.envelope_log, self.wall_time)
@@ -116,13 +116,13 @@ class Service:
         self._stats = stats
         self._options = options
         self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
-        self._background_nursery: trio.Nursery  # where they run; set while the node serves
-        self._reading = trio.CancelScope()  # what shutdown cancels
+        self._background_nursery: trio.Nursery  # the nursery of background tasks; set while the node serves
+        self._reading = trio.CancelScope()  # shutdown cancels it
         self._cancel_all: Callable[[], object]  # ends the node at once; set while it serves
-        self._batches_with_router = 0  # on their way to its task, or being routed there
-        self._broken: trio.BrokenResourceError | None = None  # how the transport ended, if not well
-        self._wall_time: Callable[[], float] = time.time  # the transport's, once it serves
-        self._token: trio.lowlevel.TrioToken | None = None  # of the run that it serves in
+        self._batches_with_router = 0  # how many batches the router's task routes or has yet to receive
+        self._broken: trio.BrokenResourceError | None = None  # the error, if the transport broke
+        self._wall_time: Callable[[], float] = time.time  # the transport's, when the node serves
+        self._token: trio.lowlevel.TrioToken | None = None  # of the Trio run in which the node serves
 
     def add_handler(
         self,
@@ -131,15 +131,15 @@ class Service:
         at_most_once: AtMostOnce | None,
         local_names: Mapping[str, Any],
     ) -> None:
-        """Serve requests of *message_type* with *function*, whose annotations may be among *local_names*."""
+        """Serve requests of *message_type* with *function*; its annotations may use *local_names*."""
         self.router.check_free(message_type)
         handler = make_handler(function, local_names)
         self.router.handlers[message_type] = handler if at_most_once is None else at_most_once.wrap(handler)
 
     def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
-        """Run *async_fn* in a task from ``init`` on, until the node closes; *function* is what its author calls it."""
+        """Run *async_fn* in a task from ``init`` until the node closes; the log names it *function*."""
         if self.life.is_closing:
-            raise trio.ClosedResourceError("the node is closed and begins no more background tasks")
+            raise trio.ClosedResourceError("the node is closed and starts no more background tasks")
         self.sender.require_home()
         self._background.append((async_fn, function))
         if self.life.phase is Phase.SERVING:
@@ -148,13 +148,13 @@ class Service:
     def add_periodic(
         self, function: Callable[[], Awaitable[object] | object], seconds: float, jitter: float, random: Random
     ) -> None:
-        """Call *function* every so many *seconds* in a background task; see `Node.every`."""
+        """Call *function* every *seconds* in a background task; see `Node.every`."""
         self.add_background(partial(every, seconds, function, jitter, random, self._stats), function)
 
     async def serve(self, transport: Transport, first_msg_id: FirstMsgId) -> None:
         """Run the node on *transport*; see `Node.serve`."""
         if self.life.phase is not Phase.NEW:
-            raise RuntimeError("this node has served already; make a new one, as a restarted process would")
+            raise RuntimeError("this node has served already; make a new node, as a restarted process does")
         self.sender.home = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
         self._wall_time = transport.wall_time
@@ -175,7 +175,7 @@ class Service:
         return self._wall_time()
 
     def shutdown(self) -> None:
-        """Take no more messages, and let `serve` return when those that were taken are answered; from any thread."""
+        """Take no more messages, and let `serve` return when those already taken are answered. Thread-safe."""
         if self._token is None or self.sender.home == threading.get_ident():
             self._reading.cancel()
         else:
@@ -217,9 +217,9 @@ class Service:
                         await self._route_batch(batch, transport, enclosure)
                         self._batches_with_router -= 1
                         del batch
-            finally:  # before any handler or background task can wait for a reply in vain
+            finally:  # now, so that no handler or background task waits for a reply that cannot come
                 self.life.end_input()
-                background.start_soon(self.calls.run_last_callbacks)  # in there they may still send
+                background.start_soon(self.calls.run_last_callbacks)  # callbacks may still send there
 
     async def _route_batch(self, batch: _Batch, transport: Transport, enclosure: Enclosure) -> None:
         messages, received_at = batch
@@ -232,7 +232,7 @@ class Service:
         """Route messages up to the first that has to wait; see `Admission`.
 
         Returns:
-          Those that were not routed.
+          The messages that were not routed.
         """
         outbox, router = self.outbox, self.router
         router.begin(received_at)
@@ -240,7 +240,7 @@ class Service:
         try:
             return self.admission.route_until_pause(messages, router.route)
         finally:
-            outbox.uncork(transport.send_now)  # not by way of the writer, which is a pass of the scheduler away
+            outbox.uncork(transport.send_now)  # without the writer, which would take another pass of the scheduler
             enclosure.mend()
 
     async def _read(self, transport: Transport, send_channel: trio.MemorySendChannel[_Batch]) -> None:
@@ -249,9 +249,9 @@ class Service:
                 with Enclosure(self._stats, _describe_plain) as enclosure:
                     async for messages in transport:
                         await self._take_in(messages, transport, send_channel, enclosure)
-                        del messages  # an idle node is not to keep its last ones
+                        del messages  # an idle node must not keep its last messages in memory
             except trio.BrokenResourceError as exc:
-                self._broken = exc  # what came before it is still answered
+                self._broken = exc  # the node still answers earlier messages
 
     async def _take_in(
         self,
@@ -260,7 +260,7 @@ class Service:
         send_channel: trio.MemorySendChannel[_Batch],
         enclosure: Enclosure,
     ) -> None:
-        """Route what was read, here and now if the router's task has nothing to do: to wake it takes a pass more."""
+        """Route *messages*, immediately if the router's task is idle, since waking it takes another pass."""
         self._stats.received += len(messages)
         received_at = trio.current_time()
         if not self._batches_with_router:
@@ -273,7 +273,7 @@ class Service:
         try:
             while lines := await self.outbox.take():
                 await transport.send(lines)
-                del lines  # as much as an outbox holds
+                del lines  # they may be as large as a full outbox
         except trio.BrokenResourceError as exc:
             self._broken = exc
             self._cancel_all()
@@ -302,7 +302,7 @@ class Service:
                     if rest is not None:
                         raise rest
             finally:
-                del failure, rest  # or they would be in a cycle with this frame, by their tracebacks
+                del failure, rest  # otherwise their tracebacks and this frame would be in a cycle
 
 
 def _describe_plain() -> str:
@@ -310,9 +310,9 @@ def _describe_plain() -> str:
 
 
 async def _pass_on(batch: _Batch, send_channel: trio.MemorySendChannel[_Batch]) -> None:
-    """Send *batch*, once it was taken from the transport, to the router, though the wait for more be cut short."""
+    """Send *batch*, which was taken from the transport, to the router, even if reading is cancelled meanwhile."""
     try:
         send_channel.send_nowait(batch)
     except trio.WouldBlock:
         with trio.CancelScope(shield=True), contextlib.suppress(trio.BrokenResourceError):
-            await send_channel.send(batch)  # broken if the router is gone, and the node with it
+            await send_channel.send(batch)  # it is broken if the router, and the whole node, has ended
