@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from itertools import starmap
 from typing import Any, Final
 
@@ -27,24 +27,25 @@ from .parsing import (
     workers,
 )
 from .simulator import (
-    DEFAULT_NODES,
-    DISTRIBUTIONS,
-    LWW_KV_VARIANTS,
-    NEMESES,
-    TOPOLOGIES,
+    MOST_COUNTED_NODES,
+    OPTIONS,
     WORKLOADS,
+    Argument,
     Fault,
-    Latency,
+    Group,
+    Kind,
+    OneOf,
+    Option,
     Options,
+    SomeOf,
+    as_typed,
     fault_from_json,
-    numbered,
 )
 
 _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in attrs.fields(Options)}
 
 _FAULTS_EXAMPLE: Final = """'[{"kind":"kill","nodes":["n1"],"at":5,"until":10}]'"""
 
-MOST_NODES: Final = 10_000
 MOST_SEEDS: Final = 1_000_000
 MOST_JOBS: Final = 1000
 """More would use up the memory, or the processes, of the machine before anything is seen of them."""
@@ -70,26 +71,59 @@ _FOREIGN: Final = {
 
 
 def add_arguments(parser: Parser) -> None:
-    """Give *parser* all of them."""
+    """Add all arguments to *parser*: those that `Options` declares, and those that only the command line has."""
     parser.foreign = _FOREIGN
-    _add_what_is_tested(parser)
-    _add_cluster(parser)
-    _add_clients(parser)
-    _add_network(parser)
-    _add_faults(parser)
-    _add_chance(parser)
+    for each in Group:
+        group = parser.add_argument_group(each.value)
+        for name, option in OPTIONS.items():
+            if option.group is each:
+                _add_option(group, name, option)
+                _MORE.get(name, _add_nothing)(group)
     _add_output(parser)
 
 
-def _add_what_is_tested(parser: Parser) -> None:
-    group = parser.add_argument_group("what is tested")
-    group.add_argument(
-        "-w",
-        "--workload",
-        type=one_of("workload", WORKLOADS),
-        metavar="WORKLOAD",
-        help=f"required: what clients ask of the nodes, and how that is judged: {_listed(WORKLOADS)}",
-    )
+def _add_option(group: argparse._ArgumentGroup, name: str, option: Option) -> None:
+    exclusive = group.add_mutually_exclusive_group()
+    for argument in option.arguments:
+        (exclusive if argument.excludes else group).add_argument(
+            *argument.words.split(),
+            type=_parser_of(argument.kind),
+            action="append" if argument.kind is Kind.ID else "store",
+            metavar=argument.metavar,
+            help=argument.help + _known(argument.kind) + _default(argument, name),
+        )
+
+
+def _parser_of(kind: Kind | OneOf | SomeOf) -> Callable[[str], Any]:
+    if isinstance(kind, Kind):
+        return PARSERS[kind]
+    return (one_of if isinstance(kind, OneOf) else some_of)(kind.what, kind.known)
+
+
+PARSERS: Final[Mapping[Kind, Callable[[str], Any]]] = {
+    Kind.NUMBER: number,
+    Kind.WHOLE: whole,
+    Kind.FRACTION_OR_TOTAL: fraction_or_total,
+    Kind.CLIENTS: workers,
+    Kind.NODE_COUNT: count(MOST_COUNTED_NODES),
+    Kind.ID: str,
+    Kind.IDS: names,
+    Kind.FILE_OF_IDS: names_in_file,
+    Kind.FAULTS: str,
+}
+"""What parses each kind of value."""
+
+
+def _known(kind: Kind | OneOf | SomeOf) -> str:
+    return "" if isinstance(kind, Kind) else f": {', '.join(kind.known)}"
+
+
+def _default(argument: Argument, name: str) -> str:
+    default = _DEFAULTS[name] if argument.default is None else argument.default
+    return "" if default in ("", attrs.NOTHING) else f" (default: {as_typed(default)})"
+
+
+def _add_subject(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--node",
         metavar="NAME | MODULE:NODE",
@@ -104,117 +138,7 @@ def _add_what_is_tested(parser: Parser) -> None:
     )
 
 
-def _add_cluster(parser: Parser) -> None:
-    group = parser.add_argument_group("the cluster")
-    counts = group.add_mutually_exclusive_group()
-    counts.add_argument(
-        "--node-count",
-        type=count(MOST_NODES),
-        metavar="N",
-        help="how many nodes: n0, n1 and so on, as Maelstrom names them",
-    )
-    counts.add_argument(
-        "--nodes", type=names, metavar="ID,ID,...", help=f"their ids instead (default: {','.join(DEFAULT_NODES)})"
-    )
-    group.add_argument("-n", dest="ids", metavar="ID", action="append", help="one of their ids; given once for each")
-    group.add_argument("--nodes-file", type=names_in_file, metavar="FILE", help="a file with their ids, one a line")
-    group.add_argument(
-        "--topology",
-        type=one_of("topology", TOPOLOGIES),
-        metavar="NAME",
-        help=f"who is whose neighbour, for the broadcast workload: {_listed(TOPOLOGIES)}"
-        f" (default: {_DEFAULTS['topology']})",
-    )
-    group.add_argument(
-        "--lww-kv",
-        type=one_of("variant of lww-kv", LWW_KV_VARIANTS),
-        metavar="VARIANT",
-        help=f"what the two replicas of the service lww-kv do: {_listed(LWW_KV_VARIANTS)}"
-        f" (default: {_DEFAULTS['lww_kv']}, as in Maelstrom)",
-    )
-
-
-def _add_clients(parser: Parser) -> None:
-    group = parser.add_argument_group("the clients")
-    group.add_argument(
-        "--concurrency",
-        type=workers,
-        metavar="N",
-        help="how many clients ask at the same time: a number, or so many for each node, as in 2n (default: 1n)",
-    )
-    group.add_argument(
-        "--rate",
-        type=number,
-        metavar="R",
-        help=f"operations per second, of all clients together (default: {_DEFAULTS['rate']:g})",
-    )
-    group.add_argument(
-        "--time-limit",
-        type=number,
-        metavar="SECONDS",
-        help=f"how long they do so (default: {_DEFAULTS['time_limit']:g})",
-    )
-    group.add_argument(
-        "--availability",
-        type=fraction_or_total,
-        metavar="FRACTION",
-        help="which fraction of operations has to be ok, from 0 to 1, or: total (default: any)",
-    )
-
-
-def _add_network(parser: Parser) -> None:
-    group = parser.add_argument_group("the network, between nodes, and between nodes and services")
-    group.add_argument("--latency", type=number, metavar="MS", help="mean latency in milliseconds (default: 0)")
-    group.add_argument(
-        "--latency-dist",
-        type=one_of("distribution", DISTRIBUTIONS),
-        metavar="NAME",
-        help=f"how it is distributed: {_listed(DISTRIBUTIONS)} (default: constant)",
-    )
-    group.add_argument(
-        "--loss",
-        type=number,
-        metavar="P",
-        help="probability that a message from node to node is lost, from 0 to 1 (default: 0)",
-    )
-    group.add_argument(
-        "--duplicate",
-        type=number,
-        metavar="P",
-        help="probability that one is delivered twice, from 0 to 1 (default: 0)",
-    )
-
-
-def _add_faults(parser: Parser) -> None:
-    kinds = [kind.name for kind in NEMESES]
-    group = parser.add_argument_group("faults")
-    group.add_argument(
-        "--nemesis",
-        type=some_of("nemesis", kinds),
-        metavar="KIND,KIND,...",
-        help=f"make a schedule of these by the seed: {_listed(kinds)} (default: none)",
-    )
-    group.add_argument(
-        "--nemesis-interval",
-        type=number,
-        metavar="SECONDS",
-        help=f"mean time between its changes (default: {_DEFAULTS['nemesis_interval']:g})",
-    )
-    group.add_argument(
-        "--faults",
-        metavar="JSON | FILE",
-        help="a schedule instead: a list of faults as JSON, a file with one, or the schedule.json of an earlier run",
-    )
-
-
-def _add_chance(parser: Parser) -> None:
-    group = parser.add_argument_group("chance")
-    group.add_argument(
-        "--seed",
-        type=whole,
-        metavar="N",
-        help=f"of all chance: the same seed gives the same run (default: {_DEFAULTS['seed']})",
-    )
+def _add_seeds(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seeds", type=count(MOST_SEEDS), metavar="N", help="run so many seeds, from --seed on, several at a time"
     )
@@ -231,18 +155,26 @@ def _add_chance(parser: Parser) -> None:
         help=f"how many at a time (default: one for each core, here {multiprocessing.cpu_count()})",
     )
     group.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that is not valid")
-    group.add_argument(
-        "--busy-limit",
-        type=whole,
-        metavar="N",
-        help="messages that nodes may send, or turns that their tasks may take, in less than a second before the run is"
-        f" called stuck, and ended (default: {_DEFAULTS['busy_limit']})",
-    )
+
+
+def _add_check(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--check-determinism",
         action="store_true",
         help="run twice, and compare message by message, to find nodes that the seed does not decide",
     )
+
+
+def _add_nothing(_: argparse._ArgumentGroup) -> None:
+    """Stand for the arguments after most options."""
+
+
+_MORE: Final[Mapping[str, Callable[[argparse._ArgumentGroup], None]]] = {
+    "workload": _add_subject,
+    "seed": _add_seeds,
+    "busy_limit": _add_check,
+}
+"""The arguments that are no options of a run, by the option that they follow in the help."""
 
 
 def _add_output(parser: Parser) -> None:
@@ -267,15 +199,11 @@ def add_logs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
 
 
-def _listed(known: Sequence[str] | dict[str, Any]) -> str:
-    return ", ".join(known)
-
-
 def check_together(arguments: argparse.Namespace) -> None:
     """Raise `UsageError` if some of *arguments* do not go together, or one is missing."""
     _count_seeds(arguments)
     if arguments.workload is None:
-        raise UsageError(f"-w is missing: give a workload; there are: {_listed(WORKLOADS)}")
+        raise UsageError(f"-w is missing: give a workload; there are: {', '.join(WORKLOADS)}")
     if arguments.faults is not None and arguments.nemesis is not None:
         raise UsageError("--faults and --nemesis each make the whole schedule; give one of them")
     if arguments.nemesis_interval is not None and arguments.nemesis is None:
@@ -305,14 +233,6 @@ def _count_seeds(arguments: argparse.Namespace) -> None:
         arguments.seeds = arguments.test_count
 
 
-def _ids(arguments: argparse.Namespace) -> list[str]:
-    """Return the ids of nodes that were given, in Jepsen's order; none, if none were."""
-    ids = [*(arguments.nodes_file or []), *(arguments.nodes or []), *(arguments.ids or [])]
-    if ids and arguments.node_count is not None:
-        raise UsageError("--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file")
-    return ids
-
-
 def _attribute(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
@@ -323,38 +243,19 @@ def make_options(arguments: argparse.Namespace) -> Options:
     Raises:
       UsageError: if they make no sense.
     """
-    nodes = _ids(arguments) or (DEFAULT_NODES if arguments.node_count is None else numbered(arguments.node_count))
-    given = {name: getattr(arguments, name) for name in _SAME_NAMES}
-    given |= {"latency": _latency(arguments), "concurrency": _concurrency(arguments, len(nodes))}
+    typed = vars(arguments)
+    made: dict[str, Any] = {}
     try:
         if arguments.faults is not None:
-            given["faults"] = read_faults(arguments.faults)
-        return Options(nodes=nodes, **{name: value for name, value in given.items() if value is not None})
+            typed = {**typed, "faults": read_faults(arguments.faults)}
+        for name, option in OPTIONS.items():
+            value = option.read(typed, made)
+            if value is not None:
+                made[name] = value
+        return Options(**made)
     except ValueError as exc:
         name, _, rest = f"{exc}".partition(" ")  # which is that of the option, but for its form
         raise UsageError(f"--{name.replace('_', '-')} {rest}" if name in _DEFAULTS else f"{exc}") from None
-
-
-_SAME_NAMES: Final = (
-    *("workload", "topology", "lww_kv", "rate", "time_limit", "availability", "loss", "duplicate"),
-    *("nemesis", "nemesis_interval", "seed", "busy_limit"),
-)
-
-
-def _latency(arguments: argparse.Namespace) -> Latency | None:
-    if arguments.latency is None:
-        return None
-    try:
-        return Latency(arguments.latency, arguments.latency_dist or "constant")
-    except ValueError as exc:
-        raise UsageError(f"{exc}") from None
-
-
-def _concurrency(arguments: argparse.Namespace, node_count: int) -> int | None:
-    if arguments.concurrency is None:
-        return None
-    count, is_for_each = arguments.concurrency
-    return int(count * node_count if is_for_each else count)
 
 
 def read_faults(text: str) -> list[Fault]:

@@ -42,12 +42,20 @@ from ..sim._judging.report import (
     headline as headline,
 )
 from ..sim._judging.store import Stored as Stored, load as load, load_journal as load_journal, save as save
-from ..sim._network.latency_distribution import DISTRIBUTIONS as DISTRIBUTIONS, Latency as Latency
 from ..sim._records.journal import Entry as Entry
-from ..sim._runs.options import DEFAULT_NODES as DEFAULT_NODES, Options as Options, numbered as numbered
+from ..sim._runs.compound_options import MOST_COUNTED_NODES as MOST_COUNTED_NODES
+from ..sim._runs.declaration import (
+    Argument as Argument,
+    Group as Group,
+    Kind as Kind,
+    OneOf as OneOf,
+    Option as Option,
+    SomeOf as SomeOf,
+    as_typed as as_typed,
+)
+from ..sim._runs.options import OPTIONS as OPTIONS, Options as Options
 from ..sim._runs.real_time import SPREAD as SPREAD, check_faults as check_faults, run_executables as run_executables
 from ..sim._runs.run import MakeHost as MakeHost, Run as Run
-from ..sim._services import LWW_KV_VARIANTS as LWW_KV_VARIANTS
 from ..sim._system.ending_signals import EndedBySignal as EndedBySignal
 from ..sim._system.executables import check_executable as check_executable
 from ..sim._system.standard_streams import (
@@ -55,5 +63,5 @@ from ..sim._system.standard_streams import (
     fill_standard_descriptors as fill_standard_descriptors,
     take_descriptor_1 as take_descriptor_1,
 )
-from ..sim._workloads import TOPOLOGIES as TOPOLOGIES, WORKLOADS as WORKLOADS
+from ..sim._workloads import WORKLOADS as WORKLOADS
 from ..sim.pictures import LIMIT as LIMIT, space_time as space_time

@@ -57,38 +57,39 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     """Test nodes in this process, in virtual time, and judge what they did.
 
     The same arguments give the same run, message by message, if the nodes draw all chance from
-    `~trio_messenger.Node.random`, look at the day's clock by `~trio_messenger.Node.wall_time`, and share nothing with
-    the world. What they log or print is in the report.
+    `~trio_messenger.Node.random`, read the time of day from `~trio_messenger.Node.wall_time`, and share nothing with
+    the world. The report contains what they log or print.
 
     Args:
       workload: The name of one of `WORKLOADS`.
-      build: Makes a new `~trio_messenger.Node`, for each life of each node; given ``store=``, a `DurableStore`, if it
-        takes one.
-      nodes: How many (``n1``, ``n2`` and so on), or their ids.
-      seed: Of all chance.
-      faults: What goes wrong; by default what *nemesis* says.
-      nemesis: Kinds of faults, of `NEMESES`, to make a schedule of by the seed.
-      nemesis_interval: Seconds between its changes, on average.
-      concurrency: How many clients ask at the same time; by default as many as there are nodes.
+      build: Makes a new `~trio_messenger.Node` for each life of each node. It is called with ``store=``, a
+        `DurableStore`, if it has a parameter of that name.
+      nodes: The number of nodes (``n1``, ``n2`` and so on), or their ids.
+      seed: The seed of all chance.
+      faults: The schedule of faults; by default the one that *nemesis* and the seed make.
+      nemesis: Kinds of faults, of `NEMESES`. The seed decides their schedule.
+      nemesis_interval: The mean time between changes of the nemesis, in seconds.
+      concurrency: How many clients send requests at the same time, each to one node; by default as many as there are
+        nodes.
       rate: Operations per second, of all clients together.
-      time_limit: Seconds of the main phase.
-      latency: The mean of that between nodes, and between nodes and services, in milliseconds.
-      latency_dist: How it is distributed.
+      time_limit: The length of the main phase in seconds.
+      latency: The mean latency between nodes, and between nodes and services, in milliseconds.
+      latency_dist: The distribution of the latency.
       loss: The probability that a message between nodes is lost.
-      duplicate: The probability that a message between nodes is duplicated.
-      topology: Who is whose neighbour, for the broadcast workload: the name of one of `TOPOLOGIES`.
-      lww_kv: What the two replicas of the service ``lww-kv`` do: keep to themselves (``separate``), as they do in
-        Maelstrom, or ``merging``, as its documents say.
-      availability: Which fraction of operations has to be ok, or ``total``.
-      busy_limit: Messages that nodes may send, or turns that their tasks may take, in less than a second of virtual
-        time, before the run is stuck, and therefore invalid. Each message pays for ten turns.
+      duplicate: The probability that a message between nodes is delivered twice.
+      topology: Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`.
+      lww_kv: What the two replicas of the service ``lww-kv`` do. With ``separate`` they never exchange their values, as
+        in Maelstrom; with ``merging`` they do, as Maelstrom's documents say.
+      availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
+      busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
+        virtual time. With more, the run is stuck, and therefore invalid. Each message pays for ten turns.
 
     Raises:
-      ValueError: if an argument makes no sense.
-      TypeError: if *build* is no function, but for example a node, which has one life only.
+      ValueError: if an argument is not allowed; the text names the value and the allowed ones.
+      TypeError: if *build* is not a function. A node is not enough, because it has only one life.
       SetUpError: if a node could not be made or did not answer ``init``.
-      RuntimeError: if called from an async function, for a simulation runs Trio itself, or while another simulation is
-        under way in this process.
+      RuntimeError: if it is called from an async function, because a simulation runs Trio itself, or while another
+        simulation runs in this process.
     """
     _check_build(build)
     node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes

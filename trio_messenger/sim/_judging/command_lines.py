@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import attrs
-
-from .._faults.faults import fault_to_json
-from .._runs.options import DEFAULT_NODES, Options, numbered
+from .._runs.declaration import as_typed
+from .._runs.options import OPTIONS, Options
 
 PROGRAM: Final = "trio-messenger"
 """The name of the executable."""
@@ -24,10 +22,10 @@ def command_line(options: Options, node: Sequence[str]) -> str:
       options: What is run.
       node: The arguments that name what is tested, such as ``("--node", "broadcast")``; ``--bin`` comes last.
     """
-    words = [PROGRAM, "test", "-w", options.workload]
+    workload, *others = _written(options)
+    words = [PROGRAM, "test", *workload]
     words += [] if "--bin" in node else node
-    for name, value in _given(options).items():
-        words += [f"--{name}", value]
+    words += chain.from_iterable(others)
     words += node if "--bin" in node else []
     return shlex.join(words)
 
@@ -37,34 +35,10 @@ def folder_command(name: str, folder: Path, *words: str) -> str:
     return shlex.join([PROGRAM, name, str(folder), *words])
 
 
-def _given(options: Options) -> dict[str, str]:
-    """Return the options that are not the default, as the command line has them."""
+def _written(options: Options) -> list[tuple[str, str]]:
+    """Return the words that stand for *options*, each with its value. Defaults are left out."""
     usual = Options(workload=options.workload, nodes=options.nodes)
-    given: dict[str, Any] = {"seed": options.seed}
-    if options.nodes != DEFAULT_NODES:
-        count = len(options.nodes)
-        is_counted = options.nodes == numbered(count)
-        given |= {"node-count": count} if is_counted else {"nodes": ",".join(options.nodes)}
-    names = ("concurrency", "rate", "time_limit", "loss", "duplicate", "topology", "lww_kv", "availability")
-    for name in (*names, "busy_limit"):
-        if getattr(options, name) != getattr(usual, name):
-            given[name.replace("_", "-")] = getattr(options, name)
-    if options.latency != usual.latency:
-        given |= {"latency": options.latency.mean, "latency-dist": options.latency.distribution}
-    given |= _faults(options)
-    return {name: _in_words(value) for name, value in given.items()}
-
-
-def _in_words(value: Any) -> str:
-    """Return *value* as a person would type it: 5 for 5.0, but the id of a node as it is, though it may end so."""
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _faults(options: Options) -> dict[str, Any]:
-    if options.faults == options.nemesis_schedule():
-        if not options.nemesis:
-            return {}
-        interval = {"nemesis-interval": options.nemesis_interval}
-        is_usual = options.nemesis_interval == attrs.fields(Options).nemesis_interval.default
-        return {"nemesis": ",".join(options.nemesis), **({} if is_usual else interval)}
-    return {"faults": json.dumps([fault_to_json(fault) for fault in options.faults])}
+    words: dict[str, object] = {}
+    for option in sorted(OPTIONS.values(), key=lambda option: (not option.always, option.late)):
+        words.update(option.write(options, usual))
+    return [(word, as_typed(value)) for word, value in words.items()]

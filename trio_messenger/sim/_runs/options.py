@@ -1,10 +1,15 @@
-"""What a run is asked to be: everything it depends on, as a value that can be saved and run again."""
+"""The options of a run: everything that it depends on, as a value that can be saved and run again.
+
+This is where an option of ``trio-messenger test`` is added. Its field says all of it: its default, the values that it
+takes, and, in the metadata, its words on the command line (see `declaration.py`). Only the signature of `simulate`
+repeats the names and defaults, and a test compares them.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+import typing
+from collections.abc import Mapping
 from typing import Any, Final, final
 
 import attrs
@@ -13,114 +18,252 @@ import msgspec
 from .._checkers.availability import Availability
 from .._faults.bounds import is_fraction, is_not_too_great
 from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, fault_from_json, fault_to_json
-from .._faults.schedules import check_kinds, make_schedule
-from .._network.latency_distribution import Latency
+from .._faults.schedules import NEMESES, check_kinds, make_schedule
+from .._network.latency_distribution import DISTRIBUTIONS, Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import LWW_KV_VARIANTS, SERVICES
 from .._workloads import TOPOLOGIES, WORKLOADS
-
-DEFAULT_NODES: Final = ("n1", "n2", "n3", "n4", "n5")
-"""Maelstrom's nodes, where nothing else is said."""
+from .compound_options import (
+    DEFAULT_NODES,
+    read_concurrency,
+    read_latency,
+    read_nodes,
+    write_faults,
+    write_latency,
+    write_nemesis,
+    write_nemesis_interval,
+    write_nodes,
+)
+from .declaration import Argument, Group, Kind, OneOf, Option, SomeOf, option, options_of
+from .option_values import as_faults, as_names, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
-"""Fewer messages, or turns, than that nodes may well need to come up."""
+"""Messages, or turns. Nodes may need that many to start."""
 
-
-def numbered(count: int) -> tuple[str, ...]:
-    """Return Maelstrom's nodes where only their number is said: ``n0``, ``n1`` and so on."""
-    return tuple(f"n{number}" for number in range(count))
-
-
-GREATEST_RATE: Final = 1e6
-"""Operations per second: more than can be simulated, and few enough for virtual time to go on between them."""
 
 GREATEST_CONCURRENCY: Final = 100_000
-"""Clients: each takes memory, used or not."""
+"""Clients. Each takes memory, even if it sends nothing."""
 
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
 
-def _names_of(values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):  # whose characters would be taken for names
-        raise ValueError(f"{values!r:.80} is one text where a list of names is wanted; give {values.split(',')!r:.80}")
-    return tuple(values)
-
-
-def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    return tuple(_checked(faults))
-
-
-def _checked(faults: Any) -> Iterator[Fault]:
-    """Yield each of *faults*, once it is seen to be one."""
-    if isinstance(faults, Fault):
-        raise ValueError(f"faults is a single {faults.kind}; give a list of them")
-    for fault in faults:
-        if not isinstance(fault, Fault):
-            raise ValueError(f"{fault!r:.80} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)")
-        yield fault
-
-
-def _is_known(kind: str, known: Collection[str]) -> Callable[[object, object, str], None]:
-    def check(_: object, __: object, name: str) -> None:
-        if name not in known:
-            raise ValueError(f"there is no {kind} {name!r:.80}; there are: {', '.join(known)}")
-
-    return check
-
-
-def _is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not (0 <= value < math.inf):
-        raise ValueError(f"{field.name} is {value}; give 0 or more")
-    is_not_too_great(field.name, value)
-
-
-def _is_rate(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if value < math.inf:
-        is_not_too_great(field.name, value, GREATEST_RATE)
-    _is_duration(_, field, value)
+_WORKLOAD: Final = OneOf("workload", WORKLOADS)
+_TOPOLOGY: Final = OneOf("topology", TOPOLOGIES)
+_LWW_KV: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
+_NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Options:
-    """A run, but for the nodes it tests. Names and defaults are Maelstrom's.
+    """All that determines a run, except the code of the nodes. Names and defaults are Maelstrom's.
 
     Raises:
-      ValueError: if a value makes no sense; the text names it, and what would.
+      ValueError: if a value is not allowed; the text names the value and the allowed ones.
     """
 
-    workload: str = attrs.field(validator=_is_known("workload", WORKLOADS))
-    """The name of the workload."""
-    nodes: tuple[str, ...] = attrs.field(default=DEFAULT_NODES, converter=_names_of)
-    """The ids of the nodes; none begins with ``c``, which is for clients."""
-    seed: int = attrs.field(default=0)
-    """Of all chance."""
-    concurrency: int = attrs.field()
-    """Clients that ask at the same time, each always the same node; by default as many as there are nodes."""
-    rate: float = attrs.field(default=5.0, validator=_is_rate)
+    workload: str = attrs.field(
+        validator=_WORKLOAD,
+        metadata=option(
+            Group.TESTED,
+            Argument(
+                "-w --workload",
+                "WORKLOAD",
+                _WORKLOAD,
+                "required: what clients ask of the nodes, and how that is judged",
+            ),
+            always=True,
+        ),
+    )
+    """The name of one of `WORKLOADS`."""
+    nodes: tuple[str, ...] = attrs.field(
+        default=DEFAULT_NODES,
+        converter=as_names,
+        metadata=option(
+            Group.CLUSTER,
+            Argument(
+                "--node-count",
+                "N",
+                Kind.NODE_COUNT,
+                "how many nodes: n0, n1 and so on, as Maelstrom names them",
+                default="",
+                excludes=True,
+            ),
+            Argument("--nodes", "ID,ID,...", Kind.IDS, "their ids instead", excludes=True),
+            Argument("-n", "ID", Kind.ID, "one of their ids; given once for each", default=""),
+            Argument("--nodes-file", "FILE", Kind.FILE_OF_IDS, "a file with their ids, one a line", default=""),
+            read=read_nodes,
+            write=write_nodes,
+        ),
+    )
+    """The ids of the nodes. An id that begins with ``c`` is not allowed, because it belongs to a client."""
+    seed: int = attrs.field(
+        default=0,
+        metadata=option(
+            Group.CHANCE,
+            Argument("--seed", "N", Kind.WHOLE, "of all chance: the same seed gives the same run"),
+            always=True,
+        ),
+    )
+    """The seed of all chance."""
+    concurrency: int = attrs.field(
+        metadata=option(
+            Group.CLIENTS,
+            Argument(
+                "--concurrency",
+                "N",
+                Kind.CLIENTS,
+                "how many clients ask at the same time: a number, or so many for each node, as in 2n",
+                default="1n",
+            ),
+            read=read_concurrency,
+        ),
+    )
+    """How many clients send requests at the same time, each to one node; by default as many as there are nodes."""
+    rate: float = attrs.field(
+        default=5.0,
+        validator=is_rate,
+        metadata=option(
+            Group.CLIENTS,
+            Argument("--rate", "R", Kind.NUMBER, "operations per second, of all clients together"),
+        ),
+    )
     """Operations per second, of all clients together."""
-    time_limit: float = attrs.field(default=60.0, validator=_is_duration)
-    """Seconds of the main phase."""
-    latency: Latency = attrs.field(factory=Latency)
-    """Of messages between nodes, and between nodes and services."""
-    loss: float = attrs.field(default=0.0, validator=is_fraction)
+    time_limit: float = attrs.field(
+        default=60.0,
+        validator=is_duration,
+        metadata=option(Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "how long they do so")),
+    )
+    """The length of the main phase in seconds."""
+    latency: Latency = attrs.field(
+        factory=Latency,
+        metadata=option(
+            Group.NETWORK,
+            Argument("--latency", "MS", Kind.NUMBER, "mean latency in milliseconds", default="0"),
+            Argument(
+                "--latency-dist",
+                "NAME",
+                OneOf("distribution", DISTRIBUTIONS),
+                "how it is distributed",
+                default=DISTRIBUTIONS[0],
+            ),
+            read=read_latency,
+            write=write_latency,
+            late=True,
+        ),
+    )
+    """The latency between nodes, and between nodes and services."""
+    loss: float = attrs.field(
+        default=0.0,
+        validator=is_fraction,
+        metadata=option(
+            Group.NETWORK,
+            Argument("--loss", "P", Kind.NUMBER, "probability that a message from node to node is lost, from 0 to 1"),
+        ),
+    )
     """The probability that a message between nodes is lost."""
-    duplicate: float = attrs.field(default=0.0, validator=is_fraction)
-    """The probability that a message between nodes is duplicated."""
-    topology: str = attrs.field(default="grid", validator=_is_known("topology", TOPOLOGIES))
-    """Who is whose neighbour, for the broadcast workload."""
-    lww_kv: str = attrs.field(default="separate", validator=_is_known("variant of lww-kv", LWW_KV_VARIANTS))
-    """What the two replicas of ``lww-kv`` do: ``separate``, as in Maelstrom, or ``merging``."""
-    availability: Availability = attrs.field(default=None)
-    """Which fraction of operations has to be ok."""
-    busy_limit: int = attrs.field(default=BUSY_LIMIT)
-    """Messages, or turns of tasks, in less than a second, before nodes are stuck; see `trio_messenger.sim.simulate`."""
-    nemesis: tuple[str, ...] = attrs.field(default=(), converter=_names_of)
-    """Kinds of faults to make a schedule of; see `NEMESES`."""
-    nemesis_interval: float = attrs.field(default=10.0, validator=_is_duration)
-    """Seconds between its changes, on average."""
-    faults: tuple[Fault, ...] = attrs.field(converter=_faults)
-    """The schedule of faults; by default what the nemesis makes of the seed."""
+    duplicate: float = attrs.field(
+        default=0.0,
+        validator=is_fraction,
+        metadata=option(
+            Group.NETWORK,
+            Argument("--duplicate", "P", Kind.NUMBER, "probability that one is delivered twice, from 0 to 1"),
+        ),
+    )
+    """The probability that a message between nodes is delivered twice."""
+    topology: str = attrs.field(
+        default="grid",
+        validator=_TOPOLOGY,
+        metadata=option(
+            Group.CLUSTER,
+            Argument("--topology", "NAME", _TOPOLOGY, "who is whose neighbour, for the broadcast workload"),
+        ),
+    )
+    """Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`."""
+    lww_kv: str = attrs.field(
+        default="separate",
+        validator=_LWW_KV,
+        metadata=option(
+            Group.CLUSTER,
+            Argument(
+                "--lww-kv",
+                "VARIANT",
+                _LWW_KV,
+                "what the two replicas of the service lww-kv do",
+                default="separate, as in Maelstrom",
+            ),
+        ),
+    )
+    """What the two replicas of the service ``lww-kv`` do. With ``separate`` they never exchange their values, as in
+    Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
+    availability: Availability = attrs.field(
+        default=None,
+        metadata=option(
+            Group.CLIENTS,
+            Argument(
+                "--availability",
+                "FRACTION",
+                Kind.FRACTION_OR_TOTAL,
+                "which fraction of operations has to be ok, from 0 to 1, or: total",
+                default="any",
+            ),
+        ),
+    )
+    """The fraction of operations that must be ok, or ``total``; None requires nothing."""
+    busy_limit: int = attrs.field(
+        default=BUSY_LIMIT,
+        metadata=option(
+            Group.CHANCE,
+            Argument(
+                "--busy-limit",
+                "N",
+                Kind.WHOLE,
+                "messages that nodes may send, or turns that their tasks may take, in less than a second before the run"
+                " is called stuck, and ended",
+            ),
+        ),
+    )
+    """How many messages nodes may send, or how many turns their tasks may take, in less than a second of virtual time.
+    With more, the run is stuck, and therefore invalid. Each message pays for ten turns."""
+    nemesis: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=as_names,
+        validator=lambda _, __, kinds: check_kinds(kinds),
+        metadata=option(
+            Group.FAULTS,
+            Argument("--nemesis", "KIND,KIND,...", _NEMESIS, "make a schedule of these by the seed", default="none"),
+            write=write_nemesis,
+            late=True,
+        ),
+    )
+    """Kinds of faults, of `NEMESES`. The seed decides their schedule."""
+    nemesis_interval: float = attrs.field(
+        default=10.0,
+        validator=is_duration,
+        metadata=option(
+            Group.FAULTS,
+            Argument("--nemesis-interval", "SECONDS", Kind.NUMBER, "mean time between its changes"),
+            write=write_nemesis_interval,
+            late=True,
+        ),
+    )
+    """The mean time between changes of the nemesis, in seconds."""
+    faults: tuple[Fault, ...] = attrs.field(
+        converter=as_faults,
+        metadata=option(
+            Group.FAULTS,
+            Argument(
+                "--faults",
+                "JSON | FILE",
+                Kind.FAULTS,
+                "a schedule instead: a list of faults as JSON, a file with one, or the schedule.json of an earlier run",
+                default="",
+            ),
+            write=write_faults,
+            late=True,
+        ),
+    )
+    """The schedule of faults; by default the one that *nemesis* and the seed make."""
 
     @concurrency.default
     def _one_client_per_node(self) -> int:
@@ -172,17 +315,13 @@ class Options:
                 if not isinstance(fault, LinkFault):
                     raise ValueError(f"a {fault.kind} names {name!r}, which is no node; name nodes only")
 
-    @nemesis.validator
-    def _are_kinds(self, _: object, kinds: tuple[str, ...]) -> None:
-        check_kinds(kinds)
-
     def nemesis_schedule(self) -> tuple[Fault, ...]:
-        """Return the schedule that the nemesis makes, all by itself, of the seed."""
+        """Return the schedule that the nemesis makes from the seed, whatever *faults* are."""
         interval, time_limit = self.nemesis_interval, self.time_limit
         return tuple(make_schedule(self.nemesis, self.nodes, self.seed, interval=interval, time_limit=time_limit))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the options as a JSON object, from which `from_json` makes them again."""
+        """Return the options as a JSON object; `from_json` is the opposite."""
         fields = attrs.asdict(self, recurse=False)
         return {
             **fields,
@@ -192,10 +331,10 @@ class Options:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Options:
-        """Return the options that `to_json` made *value* of.
+        """Return the options that `to_json` returned as *value*.
 
         Raises:
-          ValueError, TypeError: if it made no such thing.
+          ValueError, TypeError: if *value* is anything else.
         """
         for name, field in value.items():
             _check_type(name, field)
@@ -207,15 +346,16 @@ class Options:
         return cls(**fields)
 
 
+OPTIONS: Final[Mapping[str, Option]] = options_of(Options)
+"""The declaration of each option, by its name."""
+
 _JSON_TYPES: Final[dict[str, Any]] = {
-    **dict.fromkeys(("workload", "topology", "lww_kv"), str),
-    **dict.fromkeys(("nodes", "nemesis"), list[str]),
-    **dict.fromkeys(("seed", "concurrency", "busy_limit"), int),
-    **dict.fromkeys(("rate", "time_limit", "loss", "duplicate", "nemesis_interval"), float),
+    **typing.get_type_hints(Options),
+    "latency": Any,
     "availability": float | str | None,
     "faults": list[dict[str, Any]],
 }
-"""What the options are in JSON, but for the latency, which is a record."""
+"""The types of the options in JSON. Those of the latency, which is a record, are checked when it is made."""
 
 
 def _check_type(name: str, value: object) -> None:

@@ -1,0 +1,87 @@
+"""Options that are more than one word and its value: how the command line is read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from .._faults.faults import fault_to_json
+from .._network.latency_distribution import DISTRIBUTIONS, Latency
+from .declaration import Typed
+
+Options: TypeAlias = Any
+"""The class `Options`, which this module is a part of and cannot import."""
+
+DEFAULT_NODES: Final = ("n1", "n2", "n3", "n4", "n5")
+"""Maelstrom's nodes by default."""
+
+MOST_COUNTED_NODES: Final = 10_000
+"""The largest ``--node-count``. A larger cluster would use up the memory of the machine before the run begins."""
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Return the ids that Maelstrom gives to *count* nodes: ``n0``, ``n1`` and so on."""
+    return tuple(f"n{number}" for number in range(count))
+
+
+def read_nodes(typed: Typed, _: Mapping[str, Any]) -> Any:
+    """Return the typed ids in Jepsen's order, or the ids of the typed number of nodes."""
+    ids = [*(typed["nodes_file"] or []), *(typed["nodes"] or []), *(typed["n"] or [])]
+    count = typed["node_count"]
+    if ids and count is not None:
+        raise ValueError("--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file")
+    return ids or (None if count is None else numbered(count))
+
+
+def write_nodes(options: Options, _: Options) -> dict[str, object]:
+    """Write the number of nodes if it says their ids, and their ids otherwise."""
+    nodes = options.nodes
+    if nodes == DEFAULT_NODES:
+        return {}
+    is_counted = len(nodes) <= MOST_COUNTED_NODES and nodes == numbered(len(nodes))
+    return {"--node-count": len(nodes)} if is_counted else {"--nodes": nodes}
+
+
+def read_concurrency(typed: Typed, made: Mapping[str, Any]) -> int | None:
+    """Return the typed number of clients; if it is for each node, times the number of nodes."""
+    if typed["concurrency"] is None:
+        return None
+    count, is_for_each = typed["concurrency"]
+    return int(count * len(made.get("nodes", DEFAULT_NODES)) if is_for_each else count)
+
+
+def read_latency(typed: Typed, _: Mapping[str, Any]) -> Latency | None:
+    """Return the latency with the typed mean and distribution."""
+    if typed["latency"] is None:
+        return None
+    return Latency(typed["latency"], typed["latency_dist"] or DISTRIBUTIONS[0])
+
+
+def write_latency(options: Options, usual: Options) -> dict[str, object]:
+    """Write both words, unless there is no latency."""
+    latency = options.latency
+    return {} if latency == usual.latency else {"--latency": latency.mean, "--latency-dist": latency.distribution}
+
+
+def write_nemesis(options: Options, _: Options) -> dict[str, object]:
+    """Write the kinds of faults, if the nemesis made the schedule."""
+    return {"--nemesis": options.nemesis} if options.nemesis and _is_made_by_nemesis(options) else {}
+
+
+def write_nemesis_interval(options: Options, usual: Options) -> dict[str, object]:
+    """Write the interval, if the nemesis made the schedule."""
+    interval = options.nemesis_interval
+    is_needed = options.nemesis and interval != usual.nemesis_interval and _is_made_by_nemesis(options)
+    return {"--nemesis-interval": interval} if is_needed else {}
+
+
+def write_faults(options: Options, _: Options) -> dict[str, object]:
+    """Write the schedule, unless the nemesis made it."""
+    if _is_made_by_nemesis(options):
+        return {}
+    return {"--faults": json.dumps([fault_to_json(fault) for fault in options.faults])}
+
+
+def _is_made_by_nemesis(options: Options) -> bool:
+    return bool(options.faults == options.nemesis_schedule())

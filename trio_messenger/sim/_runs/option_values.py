@@ -1,0 +1,58 @@
+"""Converters and validators of options, whose texts name the value and the allowed ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import attrs
+
+from .._faults.bounds import is_not_too_great
+from .._faults.faults import Fault
+
+GREATEST_RATE: Final = 1e6
+"""Operations per second. With more, virtual time could not advance between two operations."""
+
+
+def as_names(values: Iterable[str]) -> tuple[str, ...]:
+    """Return *values* as a tuple.
+
+    Raises:
+      ValueError: if they are a single string, whose characters would each become a name.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{values!r:.80} is one text where a list of names is wanted; give {values.split(',')!r:.80}")
+    return tuple(values)
+
+
+def as_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Return *faults* as a tuple.
+
+    Raises:
+      ValueError: if they are a single fault, or one of them is not a fault.
+    """
+    return tuple(_checked(faults))
+
+
+def _checked(faults: Any) -> Iterator[Fault]:
+    if isinstance(faults, Fault):
+        raise ValueError(f"faults is a single {faults.kind}; give a list of them")
+    for fault in faults:
+        if not isinstance(fault, Fault):
+            raise ValueError(f"{fault!r:.80} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)")
+        yield fault
+
+
+def is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
+    """Refuse a number of seconds that is negative, not finite or too large."""
+    if not (0 <= value < math.inf):
+        raise ValueError(f"{field.name} is {value}; give 0 or more")
+    is_not_too_great(field.name, value)
+
+
+def is_rate(_: object, field: attrs.Attribute[float], value: float) -> None:
+    """Refuse a rate that is negative, not finite or too large."""
+    if value < math.inf:
+        is_not_too_great(field.name, value, GREATEST_RATE)
+    is_duration(_, field, value)
