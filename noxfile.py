@@ -33,14 +33,16 @@ EXAMPLES = tuple(f"docs/test_{name}" for name in ("tutorial", "how_to", "explana
 # Tests of the simulator that every Python runs: those of its processes, and `test_determinism_check`, whose pinned
 # digests hold that a seed gives the same run on each.
 ON_EACH = (
-    *("sim/campaigns/test_campaign", "sim/campaigns/test_determinism_check", "sim/cluster/test_processes"),
-    *("sim/determinism/test_scheduler", "sim/judging/test_store", "sim/system/test_guardian"),
+    *("sim/campaigns/test_campaign", "sim/campaigns/test_determinism_check"),
+    *(f"sim/cluster/test_process{name}" for name in ("es", "_start", "_failures", "_lives", "_end")),
+    *("sim/determinism/test_scheduler", "sim/judging/test_store"),
+    *("sim/system/test_executables", "sim/system/test_guardian"),
 )
 
 # Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere. The
 # commands among them are those of the simulator.
 ONCE = (
-    *("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure"),
+    *("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure", "test_structure_of_tests"),
     *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test")),
     *sorted(
         {path.relative_to("tests").with_suffix("").as_posix() for path in Path("tests/sim").rglob("test_*.py")}

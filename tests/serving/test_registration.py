@@ -1,612 +1,106 @@
-"""Handlers: what may be registered, what is refused and how, and what a handler is called with."""
+"""Registration: types, decorators and the options of a node."""
 
-# Without `from __future__ import annotations`: annotations that are strings are written so, the others are classes.
+from __future__ import annotations
 
-import functools
+import math
 import re
-import sys
-import types
-from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
+from support.handlers import doubler
 
-from trio_messenger import ErrorCode, Node, Request, RpcError
-from trio_messenger._serving.handlers import Handler, make_handler
-
-
-@attrs.frozen
-class Write:
-    """The body of a write."""
-
-    key: str
-    value: int
-    tags: list[str] = attrs.field(factory=list)
-
-
-@attrs.frozen
-class Point:
-    """A part of a body."""
-
-    x: int
-    y: int
-
-
-@attrs.frozen
-class Shape:
-    """A body with parts, whose annotations are strings."""
-
-    points: "list[Point]"
-    named: "dict[str, Point]" = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class Bounded:
-    """A body with validators."""
-
-    size: int = attrs.field(validator=attrs.validators.gt(0))
-    name: Any = attrs.field(default="", validator=attrs.validators.instance_of(str))
-
-
-@attrs.frozen
-class Parts:
-    """A body with parts that have validators."""
-
-    parts: list[Bounded]
-
-
-@attrs.frozen
-class AllDefaults:
-    """A body that an empty one fits."""
-
-    limit: int = 10
-
-
-def request(type_: str = "write", **fields: Any) -> Request:
-    """Return a request of c1 to n1."""
-    return Request("c1", "n1", type_, 3, {"type": type_, "msg_id": 3, **fields}, 0.5)
-
-
-WRITE = request(key="k", value=1)
-
-
-def call(function: Callable[..., Any], given: Request = WRITE) -> Any:
-    """Register *function* and call it as the router does."""
-    return make_handler(function, {}).call(given)
-
-
-def give_all(*args: Any) -> tuple[Any, ...]:
-    """Return the arguments."""
-    return args
-
-
-# What a handler is called with
-
-
-def test_a_parameter_without_annotation_is_the_request() -> None:
-    """A handler need not annotate: its one parameter is the request, the very object."""
-
-    def handler(anything):  # type: ignore[no-untyped-def] # that is the point
-        return anything
-
-    assert call(handler) is WRITE
-    assert call(lambda request: request) is WRITE
-
-
-def test_annotations_say_what_a_handler_takes() -> None:
-    """The request, the body as a record, both in either order, or nothing: by annotation, not by name or place."""
-
-    def takes_request(body: Request) -> object:
-        return body
-
-    def takes_body(request: Write) -> object:
-        return request
-
-    def takes_both(request: Request, body: Write) -> object:
-        return request, body
-
-    def takes_both_the_other_way(body: Write, request: Request, /) -> object:
-        return body, request
-
-    def takes_nothing() -> object:
-        return "nothing"
-
-    def takes_body_and_anything(body: Write, anything) -> object:  # type: ignore[no-untyped-def] # as many write
-        return body, anything
-
-    write = Write("k", 1)
-    assert call(takes_request) is WRITE
-    assert call(takes_body) == write
-    assert call(takes_both) == (WRITE, write)
-    assert call(takes_both_the_other_way) == (write, WRITE)
-    assert call(takes_nothing) == "nothing"
-    assert call(takes_body_and_anything) == (write, WRITE)
-
-
-def test_a_handler_of_the_request_is_called_without_a_detour() -> None:
-    """The most frequent form costs nothing: the router calls the author's function itself."""
-
-    def handler(request: Request) -> None:
-        """Do nothing."""
-
-    assert make_handler(handler, {}) == Handler(handler, is_async=False)
-
-
-def test_reserved_and_unknown_keys_do_not_disturb_a_record() -> None:
-    """A record takes the fields it knows; ``type``, ``msg_id`` and whatever else is in the body may be there."""
-
-    @attrs.frozen
-    class WithType:
-        type: str
-        msg_id: int
-        key: str
-
-    def known(body: Write) -> object:
-        return body
-
-    def all_of_it(body: WithType) -> object:
-        return body
-
-    assert call(known, request(key="k", value=1, other=[1])) == Write("k", 1)
-    assert call(all_of_it) == WithType("write", 3, "k")
-
-
-def test_each_request_gets_a_record_of_its_own() -> None:
-    """Defaults made by a factory are made for each request."""
-
-    def handler(body: Write) -> Write:
-        return body
-
-    registered = make_handler(handler, {})
-    assert registered.call(WRITE).tags is not registered.call(WRITE).tags
-
-
-def test_parameters_with_defaults_are_the_authors() -> None:
-    """A parameter with a default, also a keyword-only one or one before `*args`, is left alone."""
-
-    def handler(request: Request, bound: int = 7, *, other: "Nowhere" = 8) -> object:  # type: ignore[name-defined] # noqa: F821 - nobody looks at it
-        return request, bound, other
-
-    assert call(handler) == (WRITE, 7, 8)
-    assert call(lambda x=5: x) == 5
-
-
-# What is a function
-
-
-class Methods:
-    """Things that can be called."""
-
-    def plain(self, body: "Write", request: "Request") -> object:
-        """Return the arguments."""
-        return self, body, request
-
-    async def waits(self, body: "Write") -> None:
-        """Do nothing."""
-
-    @classmethod
-    def of_class(cls, body: "Write") -> object:
-        """Return the arguments."""
-        return cls, body
-
-    @staticmethod
-    def static(body: "Write") -> object:
-        """Return the argument."""
-        return body
-
-
-class Callable_:  # noqa: N801 - Callable is taken
-    """An object that can be called."""
-
-    def __call__(self, body: "Write") -> object:
-        """Return the argument."""
-        return body
-
-
-class AsyncCallable:
-    """An object that is called as an async function."""
-
-    async def __call__(self, body: "Write") -> object:
-        """Return the argument."""
-        return body
-
-
-async def waits(body: "Write") -> None:
-    """Do nothing."""
-
-
-async def waits_with(prefix: int, body: "Write") -> None:
-    """Do nothing."""
-
-
-def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap *function* as decorators do."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return "wrapped", function(*args, **kwargs)
-
-    return wrapper
-
-
-def with_prefix(prefix: int, request: "Request", body: "Write", suffix: int) -> object:
-    """Return the arguments."""
-    return prefix, request, body, suffix
-
-
-def test_whatever_can_be_called_can_be_a_handler() -> None:
-    """Methods, partials, callable objects and decorated functions are read as plain functions are."""
-    write, methods = Write("k", 1), Methods()
-    assert call(methods.plain) == (methods, write, WRITE)
-    assert call(Methods.of_class) == (Methods, write)
-    assert call(Methods.static) == write
-    assert call(Callable_()) == write
-    assert call(functools.partial(with_prefix, 7, suffix=8)) == (7, WRITE, write, 8)
-    assert call(functools.partial(functools.partial(with_prefix, 7), suffix=8)) == (7, WRITE, write, 8)
-    assert call(functools.partial(methods.plain)) == (methods, write, WRITE)
-    assert call(decorated(Callable_().__call__)) == ("wrapped", write)
-
-
-def test_a_decorated_partial_is_read_where_its_function_is_from() -> None:
-    """However often a function is wrapped, and in which ways, its annotations mean what they mean in its module."""
-    partial = functools.partial(with_prefix, 7, suffix=8)
-    assert call(functools.partial(decorated(partial))) == ("wrapped", (7, WRITE, Write("k", 1), 8))
+from trio_messenger import Node
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("message_type", "text"),
     [
-        waits,
-        functools.partial(waits),
-        functools.partial(waits_with, 7),
-        functools.partial(functools.partial(waits_with), 7),
-        Methods().waits,
-        functools.partial(Methods().waits),
-        AsyncCallable(),
-        AsyncCallable().__call__,
-        functools.partial(AsyncCallable().__call__),
-        functools.partial(AsyncCallable()),
+        ("double", r"^'double' has a handler already; a type of request has one handler$"),
+        ("init", r"^the node handles 'init' messages itself; use on_init to take part in 'init'$"),
+        ("error", r"^the node handles 'error' messages itself; errors reply to RPCs$"),
     ],
-    ids=range(10),
 )
-def test_what_waits_is_known_to(function: Callable[..., Any]) -> None:
-    """Async functions, methods, partials of them, and objects with an async ``__call__`` get a task."""
-    assert make_handler(function, {}).is_async
+def test_type_that_is_taken_is_refused(message_type: str, text: str) -> None:
+    """A type has one handler, and those of the node itself have none from outside."""
+    with pytest.raises(ValueError, match=text):
+        doubler().on(message_type)(lambda: None)
 
 
-@pytest.mark.parametrize(
-    "function",
-    [Methods().plain, Callable_(), decorated(waits), functools.partial(with_prefix, 7, suffix=8), lambda: None],
-    ids=range(5),
-)
-def test_what_does_not_wait_is_called_in_place(function: Callable[..., Any]) -> None:
-    """Everything else is plain, whatever it calls inside."""
-    assert not make_handler(function, {}).is_async
+@pytest.mark.parametrize("message_type", [None, 5, ["echo"]])
+def test_type_that_is_no_string_is_refused(message_type: Any) -> None:
+    """The type of a request is a string; the text shows how it is given."""
+    text = re.escape(f"on() takes the type of the requests, as in @node.on('echo'), not {message_type!r}")
+    with pytest.raises(TypeError, match=f"^{text}$"):
+        Node().on(message_type)
 
 
-# Annotations that are strings
+def test_on_without_its_type_is_refused() -> None:
+    """A decorator that was written without parentheses fails where it stands, not at the first message."""
 
-SOURCE = """
-from __future__ import annotations
-import attrs
-from trio_messenger import Request
+    def handle() -> None: ...
 
-@attrs.frozen
-class Put:
-    key: str
-    parts: list[Part] = attrs.Factory(list)
-
-@attrs.frozen
-class Part:
-    n: int
-
-def both(request: Request, body: Put) -> dict:
-    return request, body
-
-class Service:
-    def __call__(self, body: Put) -> dict:
-        return body
-
-def register_local(node, register):
-    @attrs.frozen
-    class Local:
-        key: str
-
-    @register(node, "local")
-    def handler(body: Local) -> dict:
-        return body
-
-def register_too_early(node):
-    @node.on("local")
-    def handler(body: Local) -> dict:
-        return body
-
-    @attrs.frozen
-    class Local:
-        key: str
-"""
+    text = re.escape(f"on() takes the type of the requests, as in @node.on('echo'), not {handle!r:.80}")
+    with pytest.raises(TypeError, match=f"^{text}$"):
+        Node().on(handle)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def module() -> Any:
-    """A module under ``from __future__ import annotations``."""
-    made = types.ModuleType("author")
-    exec(compile(SOURCE, "author.py", "exec", dont_inherit=True), made.__dict__)
-    return made
+def test_type_that_was_taken_meanwhile_is_refused() -> None:
+    """Of two decorators made for one type, the second to be used raises."""
+    node = Node()
+    first, second = node.on("x"), node.on("x")
+    first(lambda: None)
+    with pytest.raises(ValueError, match=r"^'x' has a handler already; a type of request has one handler$"):
+        second(lambda: None)
 
 
-def test_annotations_of_another_module_are_resolved_there(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names in annotations mean what they mean in the module of the function, not in the one that registers it."""
-    monkeypatch.setitem(sys.modules, "author", module)
-    given = request(key="k", parts=[{"n": 1}])
-    put = module.Put("k", [module.Part(1)])
-    assert call(module.both, given) == (given, put)
-    assert call(functools.partial(module.both, given), given) == (given, put)
-    assert call(module.Service(), given) == put
-    assert call(module.Service().__call__, given) == put
-    assert call(decorated(module.both), given) == ("wrapped", (given, put))
-
-
-def test_classes_that_are_local_to_a_function_are_found(module: Any) -> None:
-    """A class defined in the function that registers the handler is in scope, as it is for the reader."""
+def test_handler_is_returned_as_it_was() -> None:
+    """Decorating leaves the function usable: on(), on_init() and background() return it."""
     node = Node()
 
-    def on(node: Node, type_: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        return node.on(type_)
+    def plain() -> None: ...
 
-    @attrs.frozen
-    class Local:
-        key: str
+    async def async_fn() -> None: ...
 
-    @node.on("direct")
-    def handler(body: "Local") -> "Local":
-        return body
-
-    assert handler(Local("k")) == Local("k")
-    assert make_handler(handler, locals()).call(WRITE) == Local("k")
-    with pytest.raises(TypeError, match="'Local', which has no meaning where the handler is registered"):
-        module.register_local(node, on)  # registered one function further out than its class
+    assert node.on("x")(plain) is plain
+    assert node.on_init(plain) is plain
+    assert node.background(async_fn) is async_fn
 
 
-def test_a_local_class_under_future_annotations(module: Any) -> None:
-    """The same under ``from __future__ import annotations``, if `Node.on` is called where the class is."""
-    node = Node()
-    module.register_local(node, Node.on)
-    with pytest.raises(ValueError, match=r"^'local' has a handler already; a type of request has one handler$"):
-        module.register_local(node, Node.on)
-
-
-def test_a_name_that_means_nothing_fails_at_registration(module: Any) -> None:
-    """A class that is not there yet is named, with the handler, the parameter and what to do."""
-    text = (
-        "parameter 'body' of handler register_too_early.<locals>.handler is annotated with the string 'Local', which "
-        "has no meaning where the handler is registered ("
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}.*") as caught:
-        module.register_too_early(Node())
-    assert str(caught.value).endswith("); define the class before, in the module or in the same function")
-    assert isinstance(caught.value.__cause__, NameError)
+def test_definite_codes_are_the_applications_own() -> None:
+    """A code that the protocol defines cannot be given another meaning."""
+    with pytest.raises(ValueError, match=r"^definite_codes contains 13; give codes from 1000 up$"):
+        Node(definite_codes=[1000, 13])
 
 
 @pytest.mark.parametrize(
-    ("annotation", "problem"),
+    ("options", "text"),
     [
-        ("Nowhere", "NameError: name 'Nowhere' is not defined"),
-        ("Request.nothing", "AttributeError: type object 'Request' has no attribute 'nothing'"),
-        ("1 +", "SyntaxError: invalid syntax (<string>, line 1)"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_a_string_that_cannot_be_read_fails_at_registration(annotation: str, problem: str) -> None:
-    """Whatever goes wrong with an annotation is a TypeError that shows it."""
-
-    def handler(x: object) -> None:
-        """Do nothing."""
-
-    handler.__annotations__["x"] = annotation
-    handler.__qualname__ = "handler"
-    text = (
-        f"parameter 'x' of handler handler is annotated with the string {annotation!r}, which has no meaning where "
-        f"the handler is registered ({problem}); define the class before, in the module or in the same function"
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
-        make_handler(handler, {})
-
-
-# What is refused
-
-
-class NotAttrs:
-    """A class without fields."""
-
-
-@pytest.mark.parametrize(
-    ("annotation", "shown"),
-    [
-        (dict, "<class 'dict'>"),
-        (dict[str, Any], "dict[str, typing.Any]"),
-        (NotAttrs, f"{NotAttrs!r}"),
-        (Write | None, f"{Write | None!r}"),
-        (None, "None"),
-        (3, "3"),
-        ("'Write'", "'Write'"),
-    ],
-)
-def test_another_annotation_is_refused(annotation: Any, shown: str) -> None:
-    """An annotation that is neither Request nor an attrs class fails at registration and says what to write."""
-
-    def handler(x: object) -> None:
-        """Do nothing."""
-
-    handler.__annotations__["x"] = annotation
-    handler.__qualname__ = "handler"
-    text = (
-        f"parameter 'x' of handler handler is annotated with {shown}; annotate it with Request or with an attrs class "
-        "that describes the body"
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
-        make_handler(handler, {})
-
-
-def keyword_only(*, request: Request) -> None:
-    """Do nothing."""
-
-
-def variadic(*args: Any) -> None:
-    """Do nothing."""
-
-
-def keywords(request: Request, **kwargs: Any) -> None:
-    """Do nothing."""
-
-
-@pytest.mark.parametrize(
-    "function", [keyword_only, variadic, keywords, print, functools.partial(with_prefix, prefix=1)]
-)
-def test_a_form_that_cannot_be_called_is_refused(function: Callable[..., Any]) -> None:
-    """Parameters that are keyword-only, or any number of them, fail at registration, with the signature in the text."""
-    with pytest.raises(
-        TypeError,
-        match=r"^handler .+ takes \(.*\).*; it is called with the request, with the body as an attrs class, "
-        r"with both or with nothing: def handler\(request: Request\), def handler\(body: MyBody\), def handler\(\)$",
-    ):
-        make_handler(function, {})
-
-
-@pytest.mark.parametrize("thing", [3, None, "echo", WRITE], ids=["3", "None", "echo", "request"])
-def test_what_cannot_be_called_is_refused(thing: Any) -> None:
-    """What is no function fails at registration."""
-    with pytest.raises(TypeError, match=f"^a handler is a function, not {re.escape(repr(thing))}$"):
-        make_handler(thing, {})
-
-
-def test_what_tells_no_signature_is_refused() -> None:
-    """Something built in whose parameters Python cannot tell is a TypeError, as any other unfit handler."""
-    with pytest.raises(TypeError, match=r"^handler dict has no readable signature; wrap it in a function$"):
-        make_handler(dict, {})
-
-
-def test_two_parameters_for_the_same_are_refused() -> None:
-    """Two requests are one annotation forgotten: that fails at registration, not as a strange body later."""
-
-    def handler(request, body) -> None:  # type: ignore[no-untyped-def] # that is the point
-        """Do nothing."""
-
-    with pytest.raises(
-        TypeError,
-        match=r"^parameters 'request' and 'body' of handler .*handler both take the request; "
-        r"annotate the one for the body with an attrs class$",
-    ):
-        make_handler(handler, {})
-
-
-@attrs.frozen
-class Unresolvable:
-    """A body with a field of a type that is nowhere."""
-
-    part: "Nowhere"  # type: ignore[name-defined] # noqa: F821 - that is the point
-
-
-@attrs.frozen
-class Unsupported:
-    """A body with a field that JSON values cannot be told apart for."""
-
-    part: Point | Shape
-
-
-@pytest.mark.parametrize(
-    ("body_class", "problem"),
-    [
-        (Unresolvable, r"name 'Nowhere' is not defined"),
-        (Unsupported, r"Type unions may not contain more than one .*"),
-    ],
-)
-def test_a_body_whose_fields_cannot_be_read_is_refused(body_class: type[Any], problem: str) -> None:
-    """A class whose fields msgspec cannot read fails at registration, named with the handler and the reason."""
-
-    def handler(body: object) -> None:
-        """Do nothing."""
-
-    handler.__annotations__["body"] = body_class
-    handler.__qualname__ = "handler"
-    with pytest.raises(
-        TypeError,
-        match=rf"^the fields of {body_class.__name__}, the body of handler handler, cannot be used: {problem}$",
-    ) as caught:
-        make_handler(handler, {})
-    assert caught.value.__cause__ is not None
-
-
-def test_a_class_that_an_empty_body_fits_is_fine() -> None:
-    """Whether an empty body would fit does not matter at registration."""
-
-    def handler(body: AllDefaults) -> object:
-        return body
-
-    assert call(handler) == AllDefaults()
-    assert call(handler, request(limit=3)) == AllDefaults(3)
-
-
-# Bodies that do not fit
-
-
-@pytest.mark.parametrize(
-    ("body_class", "fields", "problem"),
-    [
-        (Write, {"key": "k"}, "Object missing required field `value`"),
-        (Write, {"key": 1, "value": 1}, "Expected `str`, got `int` - at `body.key`"),
-        (Write, {"key": "k", "value": "1"}, "Expected `int`, got `str` - at `body.value`"),
-        (Write, {"key": "k", "value": None}, "Expected `int`, got `null` - at `body.value`"),
-        (Write, {"key": "k", "value": True}, "Expected `int`, got `bool` - at `body.value`"),
-        (Write, {"key": "k", "value": 1.5}, "Expected `int`, got `float` - at `body.value`"),
-        (Write, {"key": "k", "value": 1, "tags": ["a", 2]}, "Expected `str`, got `int` - at `body.tags[1]`"),
-        (Shape, {"points": [{"x": 1, "y": 2}, {"x": 1}]}, "Object missing required field `y` - at `body.points[1]`"),
-        (Shape, {"points": {}}, "Expected `array`, got `object` - at `body.points`"),
-        (
-            Shape,
-            {"points": [], "named": {"a": {"x": 1, "y": []}}},
-            "Expected `int`, got `array` - at `body.named[...].y`",
+        *(
+            ({"rpc_timeout": it}, f"the timeout of an RPC is {it!r} s; give 0 or more, or math.inf to wait forever")
+            for it in (-1, math.nan, "2", None)
         ),
-        (Bounded, {"size": 0}, "'size' must be > 0: 0"),
-        (Bounded, {"size": 1, "name": 3}, "'name' must be <class 'str'> (got 3 that is a <class 'int'>)."),
-        (Parts, {"parts": [{"size": 1}, {"size": 0}]}, "'size' must be > 0: 0 - at `body.parts[1]`"),
-        (
-            Parts,
-            {"parts": [{"size": 1, "name": 3}]},
-            "'name' must be <class 'str'> (got 3 that is a <class 'int'>). - at `body.parts[0]`",
+        *(({"max_handlers": it}, f"max_handlers is {it!r}; give 1 or more") for it in (0, -1, math.nan, "5", None)),
+        *(({"outbox_limit": it}, f"outbox_limit is {it!r}; give 1 or more") for it in (0, -1, math.nan, "5", None)),
+        *(({"grace": it}, f"grace is {it!r}; give 0 or more") for it in (-1, -math.inf, math.nan, "1", None)),
+        *(
+            ({"envelope_log": it}, f"envelope_log is {it!r}; give 0 (no log) or more")
+            for it in (-1, math.nan, 2.5, "5", None)
         ),
     ],
 )
-def test_a_body_that_does_not_fit_is_error_12(body_class: type[Any], fields: dict[str, Any], problem: str) -> None:
-    """What does not fit the record is a definite error whose text names the path and what was expected there."""
-
-    def handler(body: object) -> object:
-        raise AssertionError("called with a body that does not fit")
-
-    handler.__annotations__["body"] = body_class
-    with pytest.raises(RpcError) as caught:
-        call(handler, request(**fields))
-    assert str(caught.value) == f"malformed-request (12): malformed 'write' request: {problem}"
-    assert caught.value.code is ErrorCode.MALFORMED_REQUEST
-    assert caught.value.definite
-    assert caught.value.__suppress_context__  # that msgspec did it is no news to anybody
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], text: str) -> None:
+    """A number that is too small, or none, is a ValueError when the node is made, which names it and what to give."""
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        Node(**options)
 
 
-def test_a_body_that_fits_passes_its_validators() -> None:
-    """Validators see the converted values."""
-
-    def handler(body: Bounded) -> object:
-        return body
-
-    assert call(handler, request(size=1, name="n")) == Bounded(1, "n")
+def test_options_at_their_least_are_taken() -> None:
+    """The least that the texts allow is allowed, and so is what has no end."""
+    Node(rpc_timeout=0, max_handlers=1, outbox_limit=1, grace=0, envelope_log=0)
+    Node(rpc_timeout=math.inf, grace=math.inf)
 
 
-def test_what_the_handler_raises_is_its_own() -> None:
-    """An error inside a handler is not taken for one of its body."""
-
-    def handler(body: Write) -> None:
-        raise TypeError(body.key)
-
-    with pytest.raises(TypeError, match=r"^k$"):
-        call(handler)
+def test_transport_is_wrapped_by_a_function() -> None:
+    """What cannot be called wraps no transport, and is a TypeError when the node is made."""
+    with pytest.raises(TypeError, match=r"^'wrap_transport' must be callable \(got 5 that is a <class 'int'>\)\.$"):
+        Node(wrap_transport=5)  # type: ignore[arg-type]

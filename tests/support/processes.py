@@ -29,6 +29,8 @@ LIMIT = 30.0
 
 INIT_OK = b'{"src": "n1", "dest": "c0", "body": {"type": "init_ok", "in_reply_to": 1, "msg_id": 0}}\n'
 
+HELLO = b'{"src": "n1", "dest": "c1", "body": {"type": "echo_ok", "echo": "hello", "in_reply_to": 2, "msg_id": 1}}\n'
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into processes through /proc")
 
 Target = int | IO[Any] | None

@@ -1,0 +1,106 @@
+"""The space-time diagram of a run: as a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.pictures import NASTY, Events, messages, parse
+from support.space_time import busy, drawn, footer, many, types
+
+from trio_messenger.sim._records.journal import Journal
+from trio_messenger.sim.pictures import _arrows, _grid, _labels, _space_time, space_time
+from trio_messenger.sim.pictures._svg import asset
+
+# The diagram: as a file
+
+
+@pytest.mark.parametrize("name", [NASTY, "]]>", "a b", "--", "ä" * 3])
+def test_what_nodes_write_is_text(name: str) -> None:
+    """Ids, types and texts of any characters leave the document well formed, and add no element to it."""
+
+    def elements(name: str) -> list[str]:
+        events = Events()
+        sent = msgspec.json.encode(name).decode()
+        events.send_raw(0, f'{{"src":{sent},"dest":"n1","body":{{"type":{sent},{sent}:{sent}}}}}'.encode())
+        events.note(1, "begin", fault=0, text=name)
+        events.note(2, "exit", node=name, text=name)
+        root = drawn(events, title=name, command=name)
+        assert types(root) == [re.sub("[\x00\x1b]", "\ufffd", name)]
+        return sorted(each.tag for each in root.iter() if each.tag != "text")  # labels depend on how long it is
+
+    assert elements(name) == elements("plain")
+
+
+def test_a_picture_needs_nothing_from_elsewhere() -> None:
+    """It has its style and its script inside, and refers to nothing but its own parts."""
+    picture = space_time(busy().journal)
+    assert not re.findall(r"href|src|@import|url\((?!#)", picture)
+    assert picture.count("http://") == picture.count("http://www.w3.org/")
+    [style] = parse(picture).iter("style")
+    assert style.text is not None
+    assert "prefers-color-scheme: dark" in style.text
+    assert "$" not in style.text
+
+
+def test_the_script_is_in_the_picture_whole() -> None:
+    """What the script is, is what a browser gets, and all that it looks for is there."""
+    root = drawn(busy())
+    [script] = root.iter("script")
+    assert script.text == f"\n{asset('search.js')}{asset('space_time.js')}"
+    classes = {name for each in root.iter() for name in (each.get("class") or "").split()}
+    for name in sorted(re.findall(r'svg\.querySelector\("\.(\w+)"\)|all\("\.(\w+)', script.text)):
+        wanted = name[0] or name[1]
+        assert wanted in classes | {"picked", "time", "fold"}
+
+
+def test_the_script_draws_with_the_same_figures() -> None:
+    """When filters have moved the arrows, they look as they did."""
+    script = asset("space_time.js")
+    figures = {name: float(value) for name, value in re.findall(r"\b([A-Z_]+) = (-?[0-9.]+)[,;]", script)}
+    expected = {
+        "LEAST_WIDTH": _space_time._LEAST_WIDTH,
+        "TIMES": _space_time._TIMES,
+        "LOOP": _arrows._LOOP,
+        "TIP": _arrows._TIP,
+        "EARLIER": _grid.EARLIER,
+        "SIZE": _labels.SIZE,
+        "STEEPEST": _labels._STEEPEST,
+        "HEAD": _labels._HEAD,
+        "BAND": _labels._BAND,
+        "ABOVE": _labels._MIDDLE["above"],
+        "BELOW": _labels._MIDDLE["below"],
+    }
+    assert {name: figures.get(name) for name in expected} == expected
+
+
+def test_the_same_journal_gives_the_same_picture(tmp_path: Path) -> None:
+    """Also after it was saved and loaded."""
+    events = busy()
+    events.journal.save(tmp_path / "journal.jsonl")
+    assert (
+        space_time(events.journal) == space_time(events.journal) == space_time(Journal.load(tmp_path / "journal.jsonl"))
+    )
+
+
+def test_thousands_of_messages_are_all_there() -> None:
+    """None is left out below the limit, and labels that have no room give way, not arrows."""
+    root = drawn(many(3_000))
+    assert len(messages(root)) == 3_000
+    assert all(message.findall("title") for message in messages(root))
+    assert footer(root) == []
+
+
+# Labels
+
+
+def test_a_picture_for_a_page_brings_no_script() -> None:
+    """Without its script the picture is the same, and smaller by it."""
+    journal = Journal()
+    journal.note(0, "send", id=0, message=msgspec.Raw(b'{"src":"c1","dest":"n1","body":{"type":"echo"}}'))
+    journal.note(1_000_000, "deliver", id=0)
+    plain = space_time(journal, scripted=False)
+    assert "<script" not in plain
+    assert plain.rstrip().removesuffix("</svg>").rstrip() == space_time(journal).partition("<script")[0].rstrip()
