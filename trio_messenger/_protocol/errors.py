@@ -147,7 +147,8 @@ class RpcError(MessengerError):
         # The text of a SyntaxError begins with indented lines that show its place. Notes come last.
         lines = "".join(traceback.format_exception_only(error)).splitlines()
         line = next(line for line in lines if not line.startswith(" "))
-        return RpcError(ErrorCode.CRASH, line.removeprefix(f"{__name__}."))  # the name of this module is private
+        # The package's own errors go by their bare names.
+        return RpcError(ErrorCode.CRASH, line.removeprefix("trio_messenger."))
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
