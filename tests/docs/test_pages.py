@@ -58,3 +58,12 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
     skipped = r"docs/_build|trio_messenger/nodes/NAME"  # made by a build; to be written by the reader
     for path in files_of(page, rf"(?!{skipped})(?:trio_messenger|docs|tests)/[\w./*-]+"):
         assert path.exists()
+
+
+def test_the_questions_of_contributing_are_answered() -> None:
+    """Each file that is given as an answer defines the name beside it."""
+    rows = re.findall(r"^\| (.+\?) \| (.+) \| `(\w+)` \|$", text_of("docs/contributing.md"), re.MULTILINE)
+    assert len(rows) == 12
+    for question, files, name in rows:
+        texts = [(ROOT / file).read_text(encoding="utf-8") for file in re.findall(r"`([\w/.]+\.py)`", files)]
+        assert any(re.search(rf"^ *(?:async )?(?:def|class) {name}\b", text, re.MULTILINE) for text in texts), question
