@@ -215,7 +215,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--latency", "-2"), "a latency is -2.0 ms; give a finite number of 0 or more"),
         (("--availability", "2"), "--availability is 2.0; give 'total' or a fraction from 0 to 1"),
         (("--nodes", "c1,n2"), "a node cannot be named 'c1'; ids that begin with 'c' are for clients"),
-        (("--nodes", "a,a"), "the nodes are ['a', 'a']; give one id or more, each once"),
+        (("--nodes", "a,a"), "the nodes are ['a', 'a']; give at least one id, and each id only once"),
         (
             ("--nemesis", "kill", "--nemesis-interval", "0"),
             "the nemesis interval is 0.0 s; give a finite number of 0.001 or more",
@@ -242,7 +242,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         ),
         (
             ("--node-count", "2", "-n", "a"),
-            "--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file",
+            "--node-count determines the ids; leave out either it, or -n, --nodes and --nodes-file",
         ),
         (("--seeds", "2", "--check-determinism"), "--check-determinism is for one seed; leave --seeds out"),
         (
@@ -304,8 +304,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
         ("other.json", "other.json is no list of faults; give one such as {example}"),
         (
             '[{"kind":"kill","nodes":["n9"]}]',
-            "a kill names 'n9', which is neither a node of ['n1', 'n2', 'n3', 'n4', 'n5'] nor a service nor a group"
-            " of links",
+            "a kill names 'n9'; name one of the nodes ['n1', 'n2', 'n3', 'n4', 'n5'], a service, or a group of links",
         ),
     ],
 )

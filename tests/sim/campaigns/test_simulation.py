@@ -306,8 +306,8 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
     ("given", "text"),
     [
         ({"workload": "ecko"}, r"^there is no workload 'ecko'; there are: echo, unique-ids, "),
-        ({"nodes": []}, r"^the nodes are \[\]; give one id or more, each once$"),
-        ({"nodes": ["n1", "n1"]}, r"; give one id or more, each once$"),
+        ({"nodes": []}, r"^the nodes are \[\]; give at least one id, and each id only once$"),
+        ({"nodes": ["n1", "n1"]}, r"; give at least one id, and each id only once$"),
         ({"nodes": ["c1"]}, r"^a node cannot be named 'c1'; ids that begin with 'c' are for clients$"),
         ({"nodes": ["../n1"]}, r"^a node cannot be named '\.\./n1'; use letters, digits, '\.', '-' and '_'$"),
         ({"nodes": ["lin-kv"]}, r"^a node cannot be named 'lin-kv'"),
@@ -322,9 +322,9 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
         ({"topology": "ring"}, r"^there is no topology 'ring'; there are: grid, line, "),
         ({"availability": 2}, r"^availability is 2; give 'total' or a fraction from 0 to 1$"),
         ({"nemesis": ["partitoin"]}, r"^there is no nemesis 'partitoin'; there are: partition, "),
-        ({"faults": [Kill(nodes=["n7"])]}, r"^a kill names 'n7', which is neither a node of "),
-        ({"faults": [Kill(nodes=["lin-kv"])]}, r"^a kill names 'lin-kv', which is no node; name nodes only$"),
-        ({"faults": [Partition(links=[["n1", "n7"]])]}, r"^a partition names 'n7', .* nor a group of links$"),
+        ({"faults": [Kill(nodes=["n7"])]}, r"^a kill names 'n7'; name one of the nodes "),
+        ({"faults": [Kill(nodes=["lin-kv"])]}, r"^a kill names 'lin-kv', which is not a node; name only nodes$"),
+        ({"faults": [Partition(links=[["n1", "n7"]])]}, r"^a partition names 'n7'; .* or a group of links$"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(given: dict[str, Any], text: str) -> None:
@@ -338,13 +338,13 @@ def test_arguments_that_make_no_sense_are_refused(given: dict[str, Any], text: s
     [
         (
             {"nemesis": "partition,kill"},
-            "'partition,kill' is one text where a list of names is wanted; give ['partition', 'kill']",
+            "'partition,kill' is a single text; give a list of names: ['partition', 'kill']",
         ),
-        ({"nodes": "n1"}, "'n1' is one text where a list of names is wanted; give ['n1']"),
-        ({"faults": Kill(nodes=["n1"])}, "faults is a single kill; give a list of them"),
+        ({"nodes": "n1"}, "'n1' is a single text; give a list of names: ['n1']"),
+        ({"faults": Kill(nodes=["n1"])}, "faults is a single kill; give a list of faults"),
         (
             {"faults": [{"kind": "kill"}]},
-            "{'kind': 'kill'} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)",
+            "{'kind': 'kill'} is not a fault; give a fault such as Kill(nodes=['n1'], at=5, until=10)",
         ),
     ],
 )

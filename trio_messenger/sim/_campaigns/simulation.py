@@ -28,8 +28,8 @@ from .._runs.run import Run
 SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
 
-Work that nodes repeat up to every 4 s thus has a random phase at each of them; Maelstrom takes 3.9 s for 25 nodes.
-With a longer spread, more of a run's messages would be what nodes send each other before anybody asks them anything.
+So periodic work with an interval of up to 4 s has a random phase on each node. Maelstrom takes 3.9 s for 25 nodes. With
+a longer spread, more messages of a run would be those that nodes exchange before the first client asks.
 """
 
 
@@ -54,18 +54,18 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
 ) -> Report:
-    """Test nodes in this process, in virtual time, and judge what they did.
+    """Test nodes in this process, in virtual time, and judge their behaviour.
 
-    The same arguments give the same run, message by message, if the nodes draw all chance from
+    The same arguments give the same run, message by message, if the nodes take all random values from
     `~trio_messenger.Node.random`, read the time of day from `~trio_messenger.Node.wall_time`, and share nothing with
-    the world. The report contains what they log or print.
+    the outside world. The report contains the lines that they log or print.
 
     Args:
       workload: The name of one of `WORKLOADS`.
       build: Makes a new `~trio_messenger.Node` for each life of each node. It is called with ``store=``, a
         `DurableStore`, if it has a parameter of that name.
       nodes: The number of nodes (``n1``, ``n2`` and so on), or their ids.
-      seed: The seed of all chance.
+      seed: The seed of all random choices.
       faults: The schedule of faults; by default the one that *nemesis* and the seed make.
       nemesis: Kinds of faults, of `NEMESES`. The seed decides their schedule.
       nemesis_interval: The mean time between changes of the nemesis, in seconds.
@@ -78,11 +78,11 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       loss: The probability that a message between nodes is lost.
       duplicate: The probability that a message between nodes is delivered twice.
       topology: Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`.
-      lww_kv: What the two replicas of the service ``lww-kv`` do. With ``separate`` they never exchange their values, as
-        in Maelstrom; with ``merging`` they do, as Maelstrom's documents say.
+      lww_kv: The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their
+        values, as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say.
       availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
-        virtual time. With more, the run is stuck, and therefore invalid. Each message pays for ten turns.
+        virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
 
     Raises:
       ValueError: if an argument is not allowed; the text names the value and the allowed ones.
@@ -127,17 +127,17 @@ def run_simulation(
     watch: Callable[[Run], object] = lambda _: None,
     echo_log: Callable[[str, str], object] | None = None,
 ) -> Report:
-    """Do as `simulate`, with the arguments in *options*.
+    """Do the same as `simulate`, with the arguments in *options*.
 
     Args:
       options: What to run.
       build: Makes the nodes.
-      node: How the command line names what is tested; by default found out from *build*.
+      node: The command-line arguments that name the node; by default derived from *build*.
       watch: See `Run`.
       echo_log: See `Run`.
 
     Raises:
-      SetUpError, RuntimeError: as `simulate`.
+      SetUpError, RuntimeError: as `simulate` does.
     """
 
     def rerun(faults: Sequence[Fault]) -> Report:
@@ -154,7 +154,7 @@ def conduct(
     watch: Callable[[Run], object] = lambda _: None,
     echo_log: Callable[[str, str], object] | None = None,
 ) -> Run:
-    """Make a run, to be judged; see `run_simulation`."""
+    """Make a run without judging it; see `run_simulation`."""
 
     def make_host(
         node_id: str, network: SimulatedNetwork, log: NodeLog, nursery: trio.Nursery, streams: Streams
@@ -175,7 +175,7 @@ def make_report(
     *,
     is_guess: bool = False,
 ) -> Report:
-    """Judge *run*, which has ended, and return the report; see `Report` for the others."""
+    """Judge *run*, which has ended, and return the report; see `Report` for the other arguments."""
     return Report(
         options=run.options,
         node=tuple(node),

@@ -1,4 +1,4 @@
-"""Command lines: what to type to see a run again."""
+"""Command lines: the commands that repeat a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PROGRAM: Final = "trio-messenger"
 
 
 def command_line(options: Options, node: Sequence[str]) -> str:
-    """Return the ``trio-messenger test`` command for *options*; what is the default is left out.
+    """Return the ``trio-messenger test`` command for *options*, without options that have their default.
 
     Args:
-      options: What is run.
-      node: The arguments that name what is tested, such as ``("--node", "broadcast")``; ``--bin`` comes last.
+      options: The options of the run.
+      node: The arguments that name the node, such as ``("--node", "broadcast")``; ``--bin`` comes last in the command.
     """
     workload, *others = _written(options)
     words = [PROGRAM, "test", *workload]
@@ -31,12 +31,12 @@ def command_line(options: Options, node: Sequence[str]) -> str:
 
 
 def folder_command(name: str, folder: Path, *words: str) -> str:
-    """Return the command line that does *name*, such as ``replay``, with the run in *folder*."""
+    """Return the command line of the command *name*, such as ``replay``, for the run in *folder*."""
     return shlex.join([PROGRAM, name, str(folder), *words])
 
 
 def _written(options: Options) -> list[tuple[str, str]]:
-    """Return the words that stand for *options*, each with its value. Defaults are left out."""
+    """Return the words of *options* with their values, without options that have their default."""
     usual = Options(workload=options.workload, nodes=options.nodes)
     words: dict[str, object] = {}
     for option in sorted(OPTIONS.values(), key=lambda option: (not option.always, option.late)):

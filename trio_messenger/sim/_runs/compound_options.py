@@ -1,4 +1,4 @@
-"""Options that are more than one word and its value: how the command line is read and written."""
+"""Options with several words on the command line, or with computed values: how they are read and written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .._network.latency_distribution import DISTRIBUTIONS, Latency
 from .declaration import Typed
 
 Options: TypeAlias = Any
-"""The class `Options`, which this module is a part of and cannot import."""
+"""The class `Options`. This module cannot import it, because `options.py` imports this module."""
 
 DEFAULT_NODES: Final = ("n1", "n2", "n3", "n4", "n5")
-"""Maelstrom's nodes by default."""
+"""The default nodes, the same as Maelstrom's."""
 
 MOST_COUNTED_NODES: Final = 10_000
 """The largest ``--node-count``. A larger cluster would use up the memory of the machine before the run begins."""
@@ -30,12 +30,12 @@ def read_nodes(typed: Typed, _: Mapping[str, Any]) -> Any:
     ids = [*(typed["nodes_file"] or []), *(typed["nodes"] or []), *(typed["n"] or [])]
     count = typed["node_count"]
     if ids and count is not None:
-        raise ValueError("--node-count names the nodes by itself; leave it out, or -n, --nodes and --nodes-file")
+        raise ValueError("--node-count determines the ids; leave out either it, or -n, --nodes and --nodes-file")
     return ids or (None if count is None else numbered(count))
 
 
 def write_nodes(options: Options, _: Options) -> dict[str, object]:
-    """Write the number of nodes if it says their ids, and their ids otherwise."""
+    """Write the number of nodes if it determines their ids, and the ids otherwise."""
     nodes = options.nodes
     if nodes == DEFAULT_NODES:
         return {}
@@ -44,7 +44,7 @@ def write_nodes(options: Options, _: Options) -> dict[str, object]:
 
 
 def read_concurrency(typed: Typed, made: Mapping[str, Any]) -> int | None:
-    """Return the typed number of clients; if it is for each node, times the number of nodes."""
+    """Return the typed number of clients, multiplied by the number of nodes if it is per node."""
     if typed["concurrency"] is None:
         return None
     count, is_for_each = typed["concurrency"]

@@ -1,9 +1,9 @@
-"""How an option of ``trio-messenger test`` is declared: its words on the command line, and the values that they take.
+"""The declaration of an option of ``trio-messenger test``: its words on the command line, and their values.
 
-Each field of `Options` has an `Option` in its metadata. It is used three times. The command line makes its parser and
-its help from the arguments (`trio_messenger/_cli/arguments.py`). It makes the value of the option from what was typed,
-by `Option.read`. And the "run it again" command is made by `Option.write` (`sim/_judging/command_lines.py`). So an
-option is declared in one place, and none of the three can forget it.
+Each field of `Options` has an `Option` in its metadata. It has three uses. The command line makes its parser and its
+help from the arguments (`trio_messenger/_cli/arguments.py`). It computes the value of the option from the typed values
+with `Option.read`. The "run it again" command uses `Option.write` (`sim/_judging/command_lines.py`). So each option is
+declared in one place, and none of the three can forget it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 
 _KEY: Final = "option"
-"""Where the metadata of a field has its `Option`."""
+"""The key of the `Option` in the metadata of a field."""
 
 
 @final

@@ -12,7 +12,7 @@ from .._faults.bounds import is_not_too_great
 from .._faults.faults import Fault
 
 GREATEST_RATE: Final = 1e6
-"""Operations per second. With more, virtual time could not advance between two operations."""
+"""The maximum number of operations per second. With more, virtual time could not advance between two operations."""
 
 
 def as_names(values: Iterable[str]) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def as_names(values: Iterable[str]) -> tuple[str, ...]:
       ValueError: if they are a single string, whose characters would each become a name.
     """
     if isinstance(values, str):
-        raise ValueError(f"{values!r:.80} is one text where a list of names is wanted; give {values.split(',')!r:.80}")
+        raise ValueError(f"{values!r:.80} is a single text; give a list of names: {values.split(',')!r:.80}")
     return tuple(values)
 
 
@@ -37,10 +37,10 @@ def as_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 
 def _checked(faults: Any) -> Iterator[Fault]:
     if isinstance(faults, Fault):
-        raise ValueError(f"faults is a single {faults.kind}; give a list of them")
+        raise ValueError(f"faults is a single {faults.kind}; give a list of faults")
     for fault in faults:
         if not isinstance(fault, Fault):
-            raise ValueError(f"{fault!r:.80} is no fault; give one such as Kill(nodes=['n1'], at=5, until=10)")
+            raise ValueError(f"{fault!r:.80} is not a fault; give a fault such as Kill(nodes=['n1'], at=5, until=10)")
         yield fault
 
 

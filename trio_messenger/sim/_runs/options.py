@@ -1,8 +1,8 @@
-"""The options of a run: everything that it depends on, as a value that can be saved and run again.
+"""The options of a run: everything that it depends on except the nodes, as a value that can be saved and run again.
 
-This is where an option of ``trio-messenger test`` is added. Its field says all of it: its default, the values that it
-takes, and, in the metadata, its words on the command line (see `declaration.py`). Only the signature of `simulate`
-repeats the names and defaults, and a test compares them.
+Add an option of ``trio-messenger test`` here, as a field of `Options`. The field declares everything: the default, the
+allowed values, and, in its metadata, the words on the command line (see `declaration.py`). Only the signature of
+`simulate` repeats the names and defaults, and a test compares them.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from .declaration import Argument, Group, Kind, OneOf, Option, SomeOf, option, o
 from .option_values import as_faults, as_names, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
-"""Messages, or turns. Nodes may need that many to start."""
+"""The minimum of `Options.busy_limit`. Nodes may need that many messages, or turns, to start."""
 
 
 GREATEST_CONCURRENCY: Final = 100_000
-"""Clients. Each takes memory, even if it sends nothing."""
+"""The maximum number of clients. Each takes memory, even if it sends nothing."""
 
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
@@ -56,7 +56,7 @@ _NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
 @final
 @attrs.frozen(kw_only=True)
 class Options:
-    """All that determines a run, except the code of the nodes. Names and defaults are Maelstrom's.
+    """The options that determine a run, together with the code of the nodes. Names and defaults are Maelstrom's.
 
     Raises:
       ValueError: if a value is not allowed; the text names the value and the allowed ones.
@@ -70,7 +70,7 @@ class Options:
                 "-w --workload",
                 "WORKLOAD",
                 _WORKLOAD,
-                "required: what clients ask of the nodes, and how that is judged",
+                "required: the operations of the clients, and how their outcome is judged",
             ),
             always=True,
         ),
@@ -85,13 +85,13 @@ class Options:
                 "--node-count",
                 "N",
                 Kind.NODE_COUNT,
-                "how many nodes: n0, n1 and so on, as Maelstrom names them",
+                "the number of nodes; their ids are n0, n1 and so on, as in Maelstrom",
                 default="",
                 excludes=True,
             ),
-            Argument("--nodes", "ID,ID,...", Kind.IDS, "their ids instead", excludes=True),
-            Argument("-n", "ID", Kind.ID, "one of their ids; given once for each", default=""),
-            Argument("--nodes-file", "FILE", Kind.FILE_OF_IDS, "a file with their ids, one a line", default=""),
+            Argument("--nodes", "ID,ID,...", Kind.IDS, "the ids of the nodes instead", excludes=True),
+            Argument("-n", "ID", Kind.ID, "the id of one node; repeat it for each node", default=""),
+            Argument("--nodes-file", "FILE", Kind.FILE_OF_IDS, "a file with the ids, one per line", default=""),
             read=read_nodes,
             write=write_nodes,
         ),
@@ -101,11 +101,11 @@ class Options:
         default=0,
         metadata=option(
             Group.CHANCE,
-            Argument("--seed", "N", Kind.WHOLE, "of all chance: the same seed gives the same run"),
+            Argument("--seed", "N", Kind.WHOLE, "the seed of all random choices: the same seed gives the same run"),
             always=True,
         ),
     )
-    """The seed of all chance."""
+    """The seed of all random choices."""
     concurrency: int = attrs.field(
         metadata=option(
             Group.CLIENTS,
@@ -113,7 +113,7 @@ class Options:
                 "--concurrency",
                 "N",
                 Kind.CLIENTS,
-                "how many clients ask at the same time: a number, or so many for each node, as in 2n",
+                "how many clients send requests at the same time: a number, or a number per node, as in 2n",
                 default="1n",
             ),
             read=read_concurrency,
@@ -132,7 +132,9 @@ class Options:
     time_limit: float = attrs.field(
         default=60.0,
         validator=is_duration,
-        metadata=option(Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "how long they do so")),
+        metadata=option(
+            Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "the length of the main phase")
+        ),
     )
     """The length of the main phase in seconds."""
     latency: Latency = attrs.field(
@@ -144,7 +146,7 @@ class Options:
                 "--latency-dist",
                 "NAME",
                 OneOf("distribution", DISTRIBUTIONS),
-                "how it is distributed",
+                "the distribution of latencies",
                 default=DISTRIBUTIONS[0],
             ),
             read=read_latency,
@@ -167,7 +169,9 @@ class Options:
         validator=is_fraction,
         metadata=option(
             Group.NETWORK,
-            Argument("--duplicate", "P", Kind.NUMBER, "probability that one is delivered twice, from 0 to 1"),
+            Argument(
+                "--duplicate", "P", Kind.NUMBER, "probability that such a message is delivered twice, from 0 to 1"
+            ),
         ),
     )
     """The probability that a message between nodes is delivered twice."""
@@ -176,7 +180,7 @@ class Options:
         validator=_TOPOLOGY,
         metadata=option(
             Group.CLUSTER,
-            Argument("--topology", "NAME", _TOPOLOGY, "who is whose neighbour, for the broadcast workload"),
+            Argument("--topology", "NAME", _TOPOLOGY, "the neighbours of each node, for the broadcast workload"),
         ),
     )
     """Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`."""
@@ -189,13 +193,13 @@ class Options:
                 "--lww-kv",
                 "VARIANT",
                 _LWW_KV,
-                "what the two replicas of the service lww-kv do",
+                "the behaviour of the two replicas of the service lww-kv",
                 default="separate, as in Maelstrom",
             ),
         ),
     )
-    """What the two replicas of the service ``lww-kv`` do. With ``separate`` they never exchange their values, as in
-    Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
+    """The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their values,
+    as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
     availability: Availability = attrs.field(
         default=None,
         metadata=option(
@@ -204,7 +208,7 @@ class Options:
                 "--availability",
                 "FRACTION",
                 Kind.FRACTION_OR_TOTAL,
-                "which fraction of operations has to be ok, from 0 to 1, or: total",
+                "the fraction of operations that must be ok, from 0 to 1, or: total",
                 default="any",
             ),
         ),
@@ -218,20 +222,22 @@ class Options:
                 "--busy-limit",
                 "N",
                 Kind.WHOLE,
-                "messages that nodes may send, or turns that their tasks may take, in less than a second before the run"
-                " is called stuck, and ended",
+                "how many messages nodes may send, or turns their tasks may take, in less than a second; with more, the"
+                " run is stuck, and ends",
             ),
         ),
     )
     """How many messages nodes may send, or how many turns their tasks may take, in less than a second of virtual time.
-    With more, the run is stuck, and therefore invalid. Each message pays for ten turns."""
+    With more, the run is stuck, and therefore invalid. Each message allows ten more turns."""
     nemesis: tuple[str, ...] = attrs.field(
         default=(),
         converter=as_names,
         validator=lambda _, __, kinds: check_kinds(kinds),
         metadata=option(
             Group.FAULTS,
-            Argument("--nemesis", "KIND,KIND,...", _NEMESIS, "make a schedule of these by the seed", default="none"),
+            Argument(
+                "--nemesis", "KIND,KIND,...", _NEMESIS, "make a schedule of these faults from the seed", default="none"
+            ),
             write=write_nemesis,
             late=True,
         ),
@@ -242,7 +248,7 @@ class Options:
         validator=is_duration,
         metadata=option(
             Group.FAULTS,
-            Argument("--nemesis-interval", "SECONDS", Kind.NUMBER, "mean time between its changes"),
+            Argument("--nemesis-interval", "SECONDS", Kind.NUMBER, "mean time between changes of the nemesis"),
             write=write_nemesis_interval,
             late=True,
         ),
@@ -256,7 +262,8 @@ class Options:
                 "--faults",
                 "JSON | FILE",
                 Kind.FAULTS,
-                "a schedule instead: a list of faults as JSON, a file with one, or the schedule.json of an earlier run",
+                "a schedule instead of a nemesis: a list of faults as JSON, a file with such a list, or the"
+                " schedule.json of an earlier run",
                 default="",
             ),
             write=write_faults,
@@ -276,7 +283,7 @@ class Options:
     @nodes.validator
     def _are_ids(self, _: object, nodes: tuple[str, ...]) -> None:
         if not nodes or len(set(nodes)) < len(nodes):
-            raise ValueError(f"the nodes are {list(nodes)!r:.80}; give one id or more, each once")
+            raise ValueError(f"the nodes are {list(nodes)!r:.80}; give at least one id, and each id only once")
         for node_id in nodes:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", node_id) or node_id in _NOT_NODES:
                 raise ValueError(f"a node cannot be named {node_id!r:.80}; use letters, digits, '.', '-' and '_'")
@@ -309,14 +316,14 @@ class Options:
                     continue
                 if name not in _NOT_NODES:
                     raise ValueError(
-                        f"a {fault.kind} names {name!r:.80}, which is neither a node of {list(self.nodes)!r:.80}"
-                        " nor a service nor a group of links"
+                        f"a {fault.kind} names {name!r:.80}; name one of the nodes {list(self.nodes)!r:.80},"
+                        " a service, or a group of links"
                     )
                 if not isinstance(fault, LinkFault):
-                    raise ValueError(f"a {fault.kind} names {name!r}, which is no node; name nodes only")
+                    raise ValueError(f"a {fault.kind} names {name!r}, which is not a node; name only nodes")
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
-        """Return the schedule that the nemesis makes from the seed, whatever *faults* are."""
+        """Return the schedule that the nemesis makes from the seed; `faults` may be another one."""
         interval, time_limit = self.nemesis_interval, self.time_limit
         return tuple(make_schedule(self.nemesis, self.nodes, self.seed, interval=interval, time_limit=time_limit))
 
@@ -342,7 +349,7 @@ class Options:
         fields["latency"] = msgspec.convert(fields.get("latency", {}), Latency)
         unknown = fields.keys() - {field.name for field in attrs.fields(cls)}
         if unknown:
-            raise ValueError(f"there are no options {sorted(unknown)!r:.80}")
+            raise ValueError(f"unknown options: {sorted(unknown)!r:.80}")
         return cls(**fields)
 
 
@@ -355,7 +362,7 @@ _JSON_TYPES: Final[dict[str, Any]] = {
     "availability": float | str | None,
     "faults": list[dict[str, Any]],
 }
-"""The types of the options in JSON. Those of the latency, which is a record, are checked when it is made."""
+"""The types of the options in JSON. The latency is a record, so the types of its fields are checked when it is made."""
 
 
 def _check_type(name: str, value: object) -> None:
