@@ -22,12 +22,12 @@ _KEY: Final = "option"
 class Group(enum.Enum):
     """The groups of the help, in their order."""
 
-    TESTED = "what is tested"
+    TESTED = "the workload and the nodes"
     CLUSTER = "the cluster"
     CLIENTS = "the clients"
     NETWORK = "the network, between nodes, and between nodes and services"
     FAULTS = "faults"
-    CHANCE = "chance"
+    CHANCE = "randomness"
 
 
 @final

@@ -133,7 +133,7 @@ class Options:
         default=60.0,
         validator=is_duration,
         metadata=option(
-            Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "the length of the main phase")
+            Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "the length of the main phase, in seconds")
         ),
     )
     """The length of the main phase in seconds."""
