@@ -52,7 +52,7 @@ CASES: dict[str, tuple[bytes, str | None, str | None]] = {
     ),
     "lone surrogate": (
         to_n1(rb'{"type": "echo", "msg_id": 5, "echo": "\ud83d"}'),
-        MALFORMED + "it has half of a surrogate pair, which is no character",
+        MALFORMED + "it contains half of a surrogate pair, which is not a character",
         "malformed",
     ),
     "integer of 5,000 digits": (to_n1(b'{"type": "echo", "msg_id": 5, "echo": %s}' % (b"7" * 5000)), None, "malformed"),

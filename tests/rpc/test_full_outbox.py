@@ -23,7 +23,7 @@ async def test_full_outbox_refuses_what_cannot_wait() -> None:
         await network.send("c1", {"type": "keep", "msg_id": 1})
         await network.receive_nothing()
         node.send_nowait("n2", {"type": "filler"})
-        text = r"^the outbox holds its limit of 1 bytes; use a form that is awaited instead$"
+        text = r"^the outbox has reached its limit of 1 bytes; await the async method instead$"
         with pytest.raises(trio.WouldBlock, match=text):
             node.send_nowait("n2", ASK)
         with pytest.raises(trio.WouldBlock, match=text):

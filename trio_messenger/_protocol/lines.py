@@ -1,12 +1,12 @@
-"""JSON lines, without I/O: bytes in, messages out; a message in, a line out.
+"""Encode and decode JSON lines, without I/O: bytes become messages, and a message becomes a line.
 
-Rules that keep it honest:
+The rules:
 
-- No input raises. A line that is no message comes out as a `MalformedMessage` with its reason.
-- Lines are decoded one by one: msgspec's ``decode_lines`` would lose a whole chunk to one bad line.
-- A line over the limit is skipped to its end; no more than the limit is ever held of it.
-- Nothing is altered in silence. What JSON cannot carry (NaN, infinities, lone surrogates, integers past
-  Python's limit for conversion) is refused in both directions, never written as ``null``.
+- No input raises. A line that is not a message becomes a `MalformedMessage` with its reason.
+- The decoder decodes lines one by one: msgspec's ``decode_lines`` would lose a whole chunk if one line is bad.
+- The decoder skips a line over the limit up to its end, and never holds more than the limit of it.
+- Nothing changes silently. Values that JSON cannot carry (NaN, infinities, lone surrogates, integers past
+  Python's limit for conversion) are refused in both directions, and never written as ``null``.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from .errors import LocalProtocolError
 from .messages import Body, MalformedMessage, Message, reply_parts
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of the longest line taken. A peer that sends longer ones has them refused; a larger limit is paid in memory."""
+"""Bytes of the longest accepted line. The node refuses longer ones; a larger limit costs memory."""
 
 _EXCERPT: Final = 120
-"""Characters of a bad line that reach the log: enough to recognise it, short enough for one line."""
+"""Characters of a bad line in the log: enough to recognise it, and short enough for one line."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 
 _U: Final = ord("u")
 
 _CACHED_NAMES: Final = 200
-"""Characters of the names that are cached together: a peer chooses its name, 16 MiB of it if it likes."""
+"""The most characters of a cached combination of names: a peer chooses its name, which may have 16 MiB."""
 
 _CACHE_SIZE: Final = 1024
-"""Names in a cache: more than there are clients and nodes in most clusters, and less than a megabyte."""
+"""Entries of a cache: more than the clients and nodes of most clusters, and less than a megabyte."""
 
 _SPACELESS: Final = frozenset((str, int, bool, type(None)))
-"""Types whose JSON needs no spaces put in, and no search for numbers that are none."""
+"""Types whose JSON contains no separators and no NaN, so that it needs no reformatting and no search."""
 
 _IN_REPLY_TO: Final = b', "in_reply_to": '
 _MSG_ID: Final = b', "msg_id": '
 
 _NO_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
-"""What encoding raises of what JSON cannot carry."""
+"""The errors of encoding a value that JSON cannot carry."""
 
 _OVERLONG: Final = b"\0\0"
-"""Stands for a line that was skipped; compared by identity (Python has only one of each single byte, hence two)."""
+"""Marks a skipped line. It is compared by identity; it has two bytes because Python shares all one-byte objects."""
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode
@@ -55,25 +55,25 @@ _format = msgspec.json.format
 
 
 def encode(src: str, dest: str, msg_type: str, fields: Body, msg_id: int, in_reply_to: int | None = None) -> bytes:
-    """Return the line of one message, without its newline, spaced as ``json.dumps`` spaces it.
+    """Return the line of one message, without its newline, with the spacing of ``json.dumps``.
 
-    Text leaves as UTF-8, not escaped to ASCII, and keys that are numbers as strings, as with ``json.dumps``. A set
-    leaves in whatever order Python has it in: sort it if runs must be repeatable.
+    Text is UTF-8, not escaped to ASCII. Keys that are numbers become strings, as with ``json.dumps``. A set keeps the
+    order that Python gives it: sort it if runs must be repeatable.
 
-    The line is put together from its parts, because most messages have one plain field or none: those take half the
-    time that encoding and spacing the whole body would.
+    The line is assembled from cached parts, because most messages have one plain field or none. For these, this takes
+    half the time of encoding and spacing the whole body.
 
     Args:
-      src: Who sends it.
-      dest: To whom.
+      src: The sender.
+      dest: The receiver.
       msg_type: The type of its body.
       fields: The rest of its body, with neither a type nor reserved keys.
       msg_id: The number of the message.
-      in_reply_to: The number of the request that it answers; None if it is no reply.
+      in_reply_to: The number of the request that it answers; None if it is not a reply.
 
     Raises:
-      LocalProtocolError: if JSON cannot carry it: NaN or an infinity, a lone surrogate, a key that is neither string
-        nor number, an object of a type that has no JSON form, nesting past Python's limit.
+      LocalProtocolError: if JSON cannot carry the body: it contains NaN or an infinity, a lone surrogate, a key that
+        is neither a string nor a number, an object of a type without a JSON form, or nesting past Python's limit.
     """
     try:
         is_plain = False
@@ -95,23 +95,23 @@ def encode(src: str, dest: str, msg_type: str, fields: Body, msg_id: int, in_rep
 
 def _encode_spaced(body: Body) -> bytes:
     compact = _encode(body)
-    # msgspec writes NaN and infinities as null. A search for one byte rules that out for most lines.
+    # msgspec writes NaN and infinities as null. For most lines, a search for one byte rules this out.
     if _U in compact and compact.find(b"null") >= 0:
         _refuse_non_finite(body, "body")
     return _format(compact, indent=0)
 
 
 def check_body(body: object) -> None:
-    """Raise `LocalProtocolError` if *body* cannot be a reply: `reply_parts` and `encode` say when."""
+    """Raise `LocalProtocolError` if *body* cannot be a reply, under the conditions of `reply_parts` and `encode`."""
     encode("", "", *reply_parts(body, ""), 0)
 
 
 @final
 class _Cache(dict[tuple[str, ...], bytes]):
-    """Encoded names, as *make* returns them; to encode the same few again for each message would take long.
+    """A cache of encoded names, made by *make*; encoding the same names for each message would be slow.
 
-    A peer chooses its name, and as many as it likes, so what is kept is bounded: a full cache is emptied, and long
-    names are made each time. A dict that is emptied now and then costs a quarter of an ``lru_cache``.
+    A peer chooses its names, and may use any number of them, so the cache is bounded: a full cache is emptied, and long
+    names are not cached. A dict that is emptied occasionally costs a quarter of an ``lru_cache``.
     """
 
     def __init__(self, make: Callable[..., bytes]) -> None:
@@ -150,7 +150,7 @@ _field_heads = _Cache(_make_field_head)
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:
-    """Raise if a number that is not finite is anywhere in *value*, which msgspec has encoded already."""
+    """Raise if *value*, which msgspec has encoded already, contains a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         raise LocalProtocolError(f"JSON has no number {value!r}, found at {path}; send null or a string instead")
     if isinstance(value, dict):
@@ -160,27 +160,27 @@ def _refuse_non_finite(value: Any, path: str) -> None:
         for index, item in enumerate(value):
             _refuse_non_finite(item, f"{path}[{index}]")
     elif not isinstance(value, (str, int, float, bytes)) and value is not None:
-        # A record, a set or another type that msgspec knows: look at what it is built from.
+        # A record, a set or another type that msgspec knows: look at its parts.
         _refuse_non_finite(msgspec.to_builtins(value), path)
 
 
 @final
 class LineDecoder:
-    """Cuts a stream of bytes into lines and decodes each; keeps the unfinished last line for later.
+    """Cuts a stream of bytes into lines and decodes each one; keeps an unfinished last line for later.
 
-    Blank lines are passed over, and a carriage return before the newline is white space, as in JSON.
+    It ignores blank lines. A carriage return before the newline is white space, as in JSON.
 
     Args:
-      limit: Bytes of the longest line taken, its newline not counted.
+      limit: Bytes of the longest accepted line, without its newline.
     """
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
         self._held = bytearray()
-        self._held_size = 0  # of the unfinished line, also of what was dropped of it
+        self._held_size = 0  # of the unfinished line, including dropped bytes
 
     def receive_data(self, data: bytes) -> list[Message]:
-        """Take the next bytes of the stream and return the messages of the lines that they complete."""
+        """Take the next bytes of the stream, and return the messages of all lines that they complete."""
         lines = data.split(b"\n")
         rest = lines.pop()
         messages: list[Message] = []
@@ -197,7 +197,7 @@ class LineDecoder:
         return messages
 
     def receive_eof(self) -> list[Message]:
-        """Take note of the end of the stream and return the message of the last line, if it lacked its newline."""
+        """Note the end of the stream, and return the message of the last line if it has no newline."""
         return self.receive_data(b"\n")
 
     def _hold(self, part: bytes) -> None:
@@ -216,7 +216,7 @@ class LineDecoder:
         return line
 
     def _refuse(self, line: bytes, error: Exception) -> list[MalformedMessage]:
-        """Return what is to be said of a *line* that is no message: nothing, if it is blank."""
+        """Return a malformed message for a *line* that is not a message, or nothing if the line is blank."""
         if line is _OVERLONG:
             reason = f"the line is longer than the limit of {self._limit} bytes; raise the limit or send less"
             return [MalformedMessage("", "", {}, reason, "")]
@@ -240,7 +240,7 @@ class LineDecoder:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Tell whether *value* is a string that can be sent: half a surrogate pair cannot."""
+    """Tell whether *value* is a string that can be sent, that is, without lone surrogates."""
     if not isinstance(value, str):
         return False
     try:
@@ -251,10 +251,10 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 
 def _diagnose(line: bytes, error: Exception) -> tuple[str, dict[str, Any]]:
-    """Say what is wrong with a *line* that msgspec refused, and return the object that can be read all the same.
+    """Return what is wrong with a *line* that msgspec refused, and the object in it as far as it can be read.
 
-    The standard library takes more than JSON (NaN, lone surrogates), so it often can tell who sent the line
-    and which message it was; that is enough to answer it with an error.
+    The standard library accepts more than JSON (NaN, lone surrogates). So it often can read the sender and the number
+    of the message, which is enough to answer it with an error.
     """
     reason = str(error)
     if isinstance(error, RecursionError):
@@ -276,7 +276,7 @@ def _diagnose(line: bytes, error: Exception) -> tuple[str, dict[str, Any]]:
         elif not isinstance(error, msgspec.ValidationError):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        reason = "it has half of a surrogate pair, which is no character"
+        reason = "it contains half of a surrogate pair, which is not a character"
     except (ValueError, RecursionError):
         value = {}
     return reason, value if isinstance(value, dict) else {}

@@ -125,12 +125,12 @@ def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
 
 
 def request_parts(value: object) -> tuple[str, Body]:
-    """Return the type and the other fields of a body that asks or tells something.
+    """Return the type and the other fields of the body of a message that is not a reply.
 
-    Reserved keys that *value* brings along are left out, since they are the node's; *value* stays as it is.
+    The function ignores reserved keys in *value*, since the node sets them. *value* does not change.
 
     Raises:
-      LocalProtocolError: if *value* is no body, or has no ``type`` that is a string.
+      LocalProtocolError: if *value* is not a body, or has no ``type`` that is a string.
     """
     fields = _without_reserved(value)
     msg_type = fields.pop("type", None)
@@ -140,17 +140,17 @@ def request_parts(value: object) -> tuple[str, Body]:
 
 
 def reply_parts(value: object, default_type: str) -> tuple[str, Body]:
-    """Return the type and the other fields of a body that answers, as `request_parts` does.
+    """Return the type and the other fields of the body of a reply, as `request_parts` does.
 
     Args:
-      value: A dict or an attrs record; without a ``type`` of its own it gets *default_type*.
-      default_type: Used where *value* names no type.
+      value: A dict or an attrs record.
+      default_type: The type of the reply if *value* has none.
 
     Raises:
-      LocalProtocolError: if *value* is no body, or its ``type`` is no string.
+      LocalProtocolError: if *value* is not a body, or its ``type`` is not a string.
     """
     if type(value) is dict and not ("type" in value or "in_reply_to" in value or "msg_id" in value):
-        return default_type, value  # most replies: not worth a copy
+        return default_type, value  # this covers most replies, and saves a copy
     fields = _without_reserved(value)
     msg_type = fields.pop("type", default_type)
     if not isinstance(msg_type, str):

@@ -1,8 +1,8 @@
-"""A timing wheel: who is due when, at the same cost to add and to remove however many there are.
+"""A timing wheel for deadlines. Adding and removing cost the same, regardless of the number of RPCs.
 
-Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987). Deadlines fall into buckets, and a sweep touches
-nothing that is not due. A heap would keep answered RPCs until their deadline; a scan of all that is pending stalls the
-event loop for 100 ms when a million RPCs are.
+The algorithm is from Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987). Deadlines fall into buckets,
+and a sweep touches only RPCs that are due. A heap would keep answered RPCs until their deadline. A scan of all pending
+RPCs would stop the event loop for 100 ms if a million are pending.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ BUCKETS_PER_SECOND: Final = 128
 """Deadlines are rounded up to 1/128 s (7.8 ms): a power of two, so that binary fractions stay exact."""
 
 _CROWD: Final = 1024
-"""Buckets from which on empty ones are looked for: eight seconds' worth, four times what a timeout of 2 s needs."""
+"""The number of buckets at which the wheel looks for empty ones: 8 s of deadlines, four times a timeout of 2 s."""
 
 _SPARSE: Final = 4
-"""Numbers that a bucket may hold for each callback RPC that is still in it, beyond `_FEW`."""
+"""How many numbers a bucket may hold for each callback RPC that is still pending in it, in addition to `_FEW`."""
 
 _FEW: Final = 64
 
@@ -31,20 +31,20 @@ _FEW: Final = 64
 class Bucket:
     """RPCs that expire at the same time: records, and the numbers of callback RPCs.
 
-    The records are a list linked through themselves, in a ring with a head: to add one, or to remove it from anywhere,
-    moves nothing, and there is no table to grow or to free. Numbers are plain integers in an array. One that is
-    removed stays there, unless it is the last, until few of those that are there have not been.
+    The records are linked to each other in a ring with a head. Adding a record, or removing it from any place, moves no
+    other record, and there is no table to grow or to free. The numbers are plain integers in an array. A removed number
+    stays in the array, unless it is the last, until only few numbers in the array are still pending.
     """
 
     def __init__(self) -> None:
         self._head = PendingRpc(-1, "", 0.0, 0.0)
         self._head._previous = self._head._next = self._head
         self._numbers = array("q")
-        self._popped = 0  # how many of them, from the front
-        self._waiting = 0  # how many of the others have not been removed
+        self._popped = 0  # how many numbers were popped from the front
+        self._waiting = 0  # how many of the other numbers are still pending
 
     def is_empty(self) -> bool:
-        """Tell whether nothing is left that will expire."""
+        """Return True if no RPC is left that will expire."""
         return self._head._next is self._head and not self._waiting
 
     def append(self, rpc: PendingRpc) -> None:
@@ -55,7 +55,7 @@ class Bucket:
         rpc._previous, rpc._next = last, self._head
 
     def pop(self) -> PendingRpc | None:
-        """Take out the record that was added first; None if there is none."""
+        """Remove and return the record that was added first; None if there are no records."""
         first = self._head._next
         if first is None or first is self._head:
             return None
@@ -68,7 +68,7 @@ class Bucket:
         self._waiting += 1
 
     def pop_numbers(self, limit: int, take: Callable[[int], PendingRpc | None]) -> list[PendingRpc]:
-        """*Take* up to *limit* callback RPCs, those that were added first; `take` returns None for one that left."""
+        """Take up to *limit* callback RPCs, in the order of adding; *take* returns None for an RPC that has left."""
         rpcs: list[PendingRpc] = []
         popped = self._popped
         most = min(limit, self._waiting)
@@ -82,23 +82,23 @@ class Bucket:
         return rpcs
 
     def remove_number(self, msg_id: int, is_pending: Callable[[int], bool]) -> None:
-        """Remove a callback RPC, which *is_pending* no more."""
+        """Remove a callback RPC that has left the table; *is_pending* tells which numbers are still pending."""
         self._waiting -= 1
-        if self._numbers[-1] == msg_id:  # it could not be sent, perhaps, and the next RPC will have its number
+        if self._numbers[-1] == msg_id:  # perhaps it could not be sent; then the next RPC has the same number
             self._numbers.pop()
         elif len(self._numbers) - self._popped > _SPARSE * self._waiting + _FEW:
             self._numbers = array("q", filter(is_pending, self._numbers[self._popped :]))
             self._popped = 0
 
     def close(self) -> None:
-        """Break the ring, which nobody else would: the records are not garbage-collected."""
+        """Break the ring, because the garbage collector does not track the records and would not free them."""
         while self.pop() is not None:
             pass
         self._head._previous = self._head._next = None
 
 
 def unlink(rpc: PendingRpc) -> None:
-    """Remove a record from the bucket that it is in, if it is in one."""
+    """Remove a record from its bucket, if it is in one."""
     if rpc._next is not None and rpc._previous is not None:
         rpc._previous._next, rpc._next._previous = rpc._next, rpc._previous
         rpc._previous = rpc._next = None
@@ -106,10 +106,10 @@ def unlink(rpc: PendingRpc) -> None:
 
 @final
 class TimingWheel:
-    """The buckets that have something in them, and some that are empty by now.
+    """The buckets with RPCs, and some that have become empty.
 
     Args:
-      on_earlier: Called with the new `next_due` when a bucket brings it forward.
+      on_earlier: Called with the new `next_due` if a new bucket is due earlier.
     """
 
     def __init__(self, on_earlier: Callable[[float], object]) -> None:
@@ -119,7 +119,7 @@ class TimingWheel:
         self._crowd = _CROWD
 
     def bucket(self, deadline: float) -> Bucket | None:
-        """Return the bucket for what is due at *deadline*, in seconds on Trio's clock; None for never."""
+        """Return the bucket for RPCs that are due at *deadline*, in seconds on Trio's clock; None for never."""
         tick = deadline * BUCKETS_PER_SECOND
         if tick == math.inf:
             return None
@@ -127,7 +127,7 @@ class TimingWheel:
         return self._buckets.get(number) or self._new_bucket(number)
 
     def next_due(self) -> float:
-        """Return the time on Trio's clock at which the first bucket expires; ``math.inf`` if none ever will."""
+        """Return the time on Trio's clock at which the first bucket expires; ``math.inf`` if none will ever expire."""
         while self._ticks:
             if not self._buckets[self._ticks[0]].is_empty():
                 return self._ticks[0] / BUCKETS_PER_SECOND
@@ -155,7 +155,7 @@ class TimingWheel:
         return bucket
 
     def _drop_empty_buckets(self) -> None:
-        """Drop buckets all of whose RPCs were answered; done when they have doubled in number, so it costs little."""
+        """Drop buckets whose RPCs were all answered. It runs when their number has doubled, so it costs little."""
         for tick in [tick for tick, bucket in self._buckets.items() if bucket.is_empty()]:
             self._buckets.pop(tick).close()
         self._ticks = sorted(self._buckets)  # a sorted list is a heap

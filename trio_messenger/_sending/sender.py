@@ -1,7 +1,7 @@
-"""The sender: gives each message its number, encodes it, and puts it into the outbox.
+"""The sender gives each message its number, encodes it, and puts it into the outbox.
 
-Encoding happens here, at the call, and not in the writer: what JSON cannot carry fails where it was sent, with the
-sender's traceback, and a number is used up only by a message that leaves.
+It encodes at the call, and not in the writer. So if JSON cannot carry a body, the error has the traceback of the code
+that sends it, and only messages that leave use a number.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .envelopes import EnvelopeLog
 from .outbox import Outbox
 
 FirstMsgId: TypeAlias = int | Literal["clock"]
-"""Where the numbers of a node begin; see `Node`."""
+"""The first number of a node; see `Node`."""
 
 MSG_ID_LIMIT: Final = 1 << 53
-"""Numbers from here up are not exact in JavaScript, nor in whatever else reads JSON numbers as doubles."""
+"""From here up, numbers are not exact in JavaScript and other programs that read JSON numbers as doubles."""
 
 _TICKS_PER_SECOND: Final = 1_000_000
-"""Numbers that a second on the clock is worth: more than any node sends in one, and below the limit until 2255."""
+"""Numbers per second on the clock: more than any node sends in a second, and below the limit until 2255."""
 
 
 def check_first_msg_id(value: object) -> None:
-    """Raise ValueError unless the numbers of a node can begin with *value*."""
+    """Raise ValueError unless *value* can be the first number of a node."""
     if value != "clock" and not (is_id(value) and 0 <= value < MSG_ID_LIMIT):
         raise ValueError(
             f"first_msg_id is {value!r:.80}; give a whole number from 0 to {MSG_ID_LIMIT - 1} (2**53 - 1, the largest "
@@ -39,14 +39,14 @@ def check_first_msg_id(value: object) -> None:
 
 
 def first_number(value: FirstMsgId, wall_time: Callable[[], float]) -> int:
-    """Return the number that *value* stands for.
+    """Return the first number that *value* means.
 
     Args:
-      value: A number, which stands for itself, or ``"clock"``, for the microseconds since 1970.
+      value: A number, or ``"clock"`` for the microseconds since 1970.
       wall_time: Returns the time of day, in seconds since 1970.
 
     Raises:
-      ValueError: if that cannot be the first number; the text says why.
+      ValueError: if the result cannot be the first number; the text says why.
     """
     check_first_msg_id(value)
     if value != "clock":
@@ -60,46 +60,46 @@ def first_number(value: FirstMsgId, wall_time: Callable[[], float]) -> int:
 
 @final
 class Sender:
-    """Everything that leaves the node goes through here, in one sequence of numbers."""
+    """Sends all messages of a node, in one sequence of numbers."""
 
     def __init__(self, outbox: Outbox, stats: Stats, log: EnvelopeLog) -> None:
         self.src = ""
-        """The node's id; empty until ``init`` told it."""
+        """The node's id; empty before ``init``."""
         self.next_msg_id = 0
-        """The number that the next message will have."""
+        """The number of the next message."""
         self.home: int | None = None
-        """The thread that the node serves in, by its identifier; None before it serves."""
+        """The identifier of the thread in which the node serves; None before it serves."""
         self.admits: Admits | None = None
-        """Asked of each message whether the network takes it; None if it takes all. Set while the node serves."""
+        """Called with each message: False if the network loses it. None if it loses none. Set when the node serves."""
         self._outbox = outbox
         self._log = log
         self._stats = stats
 
     def require_home(self) -> None:
-        """Raise RuntimeError in another thread than the node's, where waking one of its tasks would lose that task."""
+        """Raise RuntimeError in any thread except the node's: waking a task from another thread would lose the task."""
         if self.home is not None and self.home != threading.get_ident():
             raise RuntimeError(
                 "the node runs in another thread; call this there, with trio.from_thread.run() or run_sync()"
             )
 
     async def wait_for_room(self) -> None:
-        """Wait until the outbox has room. Always a checkpoint. Raises what `require_home` does."""
+        """Wait until the outbox has room. Always a checkpoint. Raises the errors of `require_home`."""
         self.require_home()
         await self._outbox.wait_for_room()
 
     def require_room(self) -> None:
-        """Raise `trio.WouldBlock` if the outbox is full. Raises what `require_home` does as well."""
+        """Raise `trio.WouldBlock` if the outbox is full. Also raises the errors of `require_home`."""
         self.require_home()
         if self._outbox.is_full:
             raise trio.WouldBlock(
-                f"the outbox holds its limit of {self._outbox.limit} bytes; use a form that is awaited instead"
+                f"the outbox has reached its limit of {self._outbox.limit} bytes; await the async method instead"
             )
 
     def send(self, dest: str, body: object) -> None:
-        """Send a message that is no reply, full outbox or not.
+        """Send a message that is not a reply, even if the outbox is full.
 
         Raises:
-          LocalProtocolError: if *dest* is no string, or *body* no body that JSON can carry.
+          LocalProtocolError: if *dest* is not a string, or *body* is not a body that JSON can carry.
           RuntimeError: if the node does not know its own id yet.
           trio.ClosedResourceError: if the node is closed.
         """
@@ -110,14 +110,14 @@ class Sender:
         self._put(encode(self.src, dest, msg_type, fields, self.next_msg_id), self.src, dest, msg_type)
 
     def reply(self, request: Request, body: object) -> None:
-        """Answer *request*, full outbox or not; do nothing if it wants no answer.
+        """Answer *request*, even if the outbox is full; do nothing if the request wants no answer.
 
         Args:
-          request: What is answered.
-          body: A dict or an attrs record; its ``type`` is by default that of the request with ``_ok`` behind it.
+          request: The request to answer.
+          body: A dict or an attrs record; the default ``type`` is the request's, followed by ``_ok``.
 
         Raises:
-          LocalProtocolError: if *body* is no body that JSON can carry.
+          LocalProtocolError: if *body* is not a body that JSON can carry.
           trio.ClosedResourceError: if the node is closed.
         """
         if request.msg_id is None:
