@@ -168,7 +168,7 @@ def test_a_value_that_is_none_is_refused(argv: str, message: str) -> None:
         ),
         (
             ("--key-count=3",),
-            f"--key-count has no meaning here: it is for workloads that are not here; there are: {WORKLOAD_NAMES};"
+            f"--key-count has no meaning here: it is for workloads that do not exist here; there are: {WORKLOAD_NAMES};"
             " omit it",
         ),
     ],
@@ -205,7 +205,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
             ("--faults", '[{"kind":"clock","nodes":["n1"],"seconds":-1e10}]'),
             "--faults: fault 0: seconds is 1e+10; give 1,000,000,000 or less",
         ),
-        (("--faults", "[" * 100_000), f"--faults is no list of faults; give one such as '{KILL}'"),
+        (("--faults", "[" * 100_000), f"--faults is not a list of faults; give one such as '{KILL}'"),
         (
             ("--faults", "bytes.txt"),
             f"--faults bytes.txt: it is not UTF-8; give a list of faults, such as '{KILL}', or a file",
@@ -222,15 +222,15 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         ),
         (
             ("--nemesis", "kill", "--faults", "[]"),
-            "--faults and --nemesis each make the whole schedule; give one of them",
+            "--faults and --nemesis both set the whole schedule; give one of them",
         ),
         (
             ("--nemesis-interval", "3"),
-            "--nemesis-interval is the time between changes of --nemesis; give that, too",
+            "--nemesis-interval is the time between changes of --nemesis; give --nemesis, too",
         ),
         (
             ("--latency-dist", "uniform"),
-            "--latency-dist says how --latency is distributed, which is 0; give that, too",
+            "--latency-dist is the distribution of --latency, which is 0; give --latency, too",
         ),
         (("--jobs", "3"), "--jobs is for many seeds; give --seeds, too"),
         (("--keep-going",), "--keep-going is for many seeds; give --seeds, too"),
@@ -238,7 +238,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--test-count", "2", "--log-stderr"), "--log-stderr is for one seed; leave --test-count out"),
         (
             ("--test-count", "2", "--seeds", "2"),
-            "--test-count and --seeds are two names for one thing; give one of them",
+            "--test-count and --seeds are two names of one option; give one of them",
         ),
         (
             ("--node-count", "2", "-n", "a"),
@@ -293,7 +293,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
             "nowhere.json",
             "--faults nowhere.json: No such file or directory; give a list of faults, such as {example}, or a file",
         ),
-        ("[3]", "--faults is no list of faults; give one such as {example}"),
+        ("[3]", "--faults is not a list of faults; give one such as {example}"),
         ("[{]", "--faults: Expecting property name enclosed in double quotes: line 1 column 3 (char 2)"),
         (
             '[{"kind":"kil"}]',
@@ -301,7 +301,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
             "partition, loss, duplicate, reorder, slow, kill, pause, clock",
         ),
         ('[{"kind":"partition"},{"kind":"loss"}]', "--faults: fault 1: Object missing required field `rate`"),
-        ("other.json", "other.json is no list of faults; give one such as {example}"),
+        ("other.json", "other.json is not a list of faults; give one such as {example}"),
         (
             '[{"kind":"kill","nodes":["n9"]}]',
             "a kill names 'n9'; name one of the nodes ['n1', 'n2', 'n3', 'n4', 'n5'], a service, or a group of links",

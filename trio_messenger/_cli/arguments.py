@@ -1,4 +1,4 @@
-"""The arguments of ``trio-messenger test``, with Maelstrom's names, and the `Options` that they stand for."""
+"""The arguments of ``trio-messenger test``, with Maelstrom's names, and the `Options` that they define."""
 
 from __future__ import annotations
 
@@ -48,30 +48,30 @@ _FAULTS_EXAMPLE: Final = """'[{"kind":"kill","nodes":["n1"],"at":5,"until":10}]'
 
 MOST_SEEDS: Final = 1_000_000
 MOST_JOBS: Final = 1000
-"""More would use up the memory, or the processes, of the machine before anything is seen of them."""
+"""Larger numbers would use up the machine's memory or processes before there are any results."""
 
 STORE: Final = "store"
-"""The folder that runs are kept in, in the current one."""
+"""The default folder for saved runs, in the current folder."""
 
 
 _NO_SSH: Final = "nodes run on this machine, without SSH"
-_NO_SUCH_WORKLOAD: Final = f"it is for workloads that are not here; there are: {', '.join(WORKLOADS)}"
+_NO_SUCH_WORKLOAD: Final = f"it is for workloads that do not exist here; there are: {', '.join(WORKLOADS)}"
 
 _FOREIGN: Final = {
     **dict.fromkeys(("--no-ssh", "--username", "--password", "--ssh-private-key"), _NO_SSH),
     "--strict-host-key-checking": _NO_SSH,
     "--leave-db-running": "nodes end with the run",
-    "--logging-json": "the bench keeps no log; --json prints the results as JSON, and every file of a run but its"
-    " pictures and the nodes' logs is JSON",
+    "--logging-json": "there is no log; --json prints the results as JSON, and all files of a run are JSON except"
+    " pictures and the nodes' logs",
     **dict.fromkeys(
         ("--consistency-models", "--key-count", "--max-txn-length", "--max-writes-per-key"), _NO_SUCH_WORKLOAD
     ),
 }
-"""Options of Maelstrom, and of Jepsen, that mean nothing here."""
+"""Options of Maelstrom and Jepsen that do not exist here, each with the reason."""
 
 
 def add_arguments(parser: Parser) -> None:
-    """Add all arguments to *parser*: those that `Options` declares, and those that only the command line has."""
+    """Add all arguments to *parser*: the ones that `Options` declares, and the ones of the command line only."""
     parser.foreign = _FOREIGN
     for each in Group:
         group = parser.add_argument_group(each.value)
@@ -111,7 +111,7 @@ PARSERS: Final[Mapping[Kind, Callable[[str], Any]]] = {
     Kind.FILE_OF_IDS: names_in_file,
     Kind.FAULTS: str,
 }
-"""What parses each kind of value."""
+"""The parser of each kind of value."""
 
 
 def _known(kind: Kind | OneOf | SomeOf) -> str:
@@ -127,32 +127,35 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--node",
         metavar="NAME | MODULE:NODE",
-        help="a ready-made node, or a Node of yours, or a function that returns one; in this process, in virtual time"
-        " (default: the ready-made node with the workload's name)",
+        help="a ready-made node, or your own Node, or a function that returns one; it runs in this process, in virtual"
+        " time (default: the ready-made node with the workload's name)",
     )
     group.add_argument(
         "--bin",
         metavar="FILE",
-        help="an executable in any language, run as a process for each node, in real time; what comes after -- are its"
+        help="an executable in any language; each node is a process, in real time; the words after -- are its"
         " arguments",
     )
 
 
 def _add_seeds(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--seeds", type=count(MOST_SEEDS), metavar="N", help="run so many seeds, from --seed on, several at a time"
+        "--seeds",
+        type=count(MOST_SEEDS),
+        metavar="N",
+        help="run this number of seeds, from --seed on, several at a time",
     )
     group.add_argument(
         "--test-count",
         type=count(MOST_SEEDS),
         metavar="N",
-        help="the same by Maelstrom's name, where it repeats a test; 1 is a run as without it",
+        help="Maelstrom's name for --seeds; 1 makes a single run, as without this option",
     )
     group.add_argument(
         "--jobs",
         type=count(MOST_JOBS),
         metavar="N",
-        help=f"how many at a time (default: one for each core, here {multiprocessing.cpu_count()})",
+        help=f"how many seeds run at a time (default: one per core, here {multiprocessing.cpu_count()})",
     )
     group.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that is not valid")
 
@@ -161,12 +164,12 @@ def _add_check(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--check-determinism",
         action="store_true",
-        help="run twice, and compare message by message, to find nodes that the seed does not decide",
+        help="run twice, and compare the runs message by message, to find nodes that do not depend on the seed alone",
     )
 
 
 def _add_nothing(_: argparse._ArgumentGroup) -> None:
-    """Stand for the arguments after most options."""
+    """Add no arguments, as after most options."""
 
 
 _MORE: Final[Mapping[str, Callable[[argparse._ArgumentGroup], None]]] = {
@@ -174,11 +177,11 @@ _MORE: Final[Mapping[str, Callable[[argparse._ArgumentGroup], None]]] = {
     "seed": _add_seeds,
     "busy_limit": _add_check,
 }
-"""The arguments that are no options of a run, by the option that they follow in the help."""
+"""The arguments that are not options of a run, by the option before them in the help."""
 
 
 def _add_output(parser: Parser) -> None:
-    group = parser.add_argument_group("what is said, and what is kept")
+    group = parser.add_argument_group("output and files")
     add_logs(group)
     stores = group.add_mutually_exclusive_group()
     stores.add_argument(
@@ -186,30 +189,30 @@ def _add_output(parser: Parser) -> None:
         default=STORE,
         type=folder,
         metavar="DIR",
-        help=f"keep the run in DIR/WORKLOAD/SEED, or, for executables, DIR/WORKLOAD/TIME (default: {STORE})",
+        help=f"save the run in DIR/WORKLOAD/SEED, or in DIR/WORKLOAD/TIME for executables (default: {STORE})",
     )
-    stores.add_argument("--no-store", action="store_true", help="keep nothing")
+    stores.add_argument("--no-store", action="store_true", help="save no files")
 
 
 def add_logs(group: argparse._ArgumentGroup) -> None:
-    """Give *group* what `replay` has, too."""
-    group.add_argument("--log-stderr", action="store_true", help="show what nodes log, as it comes")
-    group.add_argument("--log-net-send", action="store_true", help="show each message as it is sent")
-    group.add_argument("--log-net-recv", action="store_true", help="show each message as it is delivered, or dropped")
-    group.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
+    """Add the options that `replay` has as well to *group*."""
+    group.add_argument("--log-stderr", action="store_true", help="show the nodes' logs during the run")
+    group.add_argument("--log-net-send", action="store_true", help="show each message when it is sent")
+    group.add_argument("--log-net-recv", action="store_true", help="show each message when it is delivered or dropped")
+    group.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
 
 
 def check_together(arguments: argparse.Namespace) -> None:
-    """Raise `UsageError` if some of *arguments* do not go together, or one is missing."""
+    """Raise `UsageError` if some of *arguments* contradict each other, or one is missing."""
     _count_seeds(arguments)
     if arguments.workload is None:
         raise UsageError(f"-w is missing: give a workload; there are: {', '.join(WORKLOADS)}")
     if arguments.faults is not None and arguments.nemesis is not None:
-        raise UsageError("--faults and --nemesis each make the whole schedule; give one of them")
+        raise UsageError("--faults and --nemesis both set the whole schedule; give one of them")
     if arguments.nemesis_interval is not None and arguments.nemesis is None:
-        raise UsageError("--nemesis-interval is the time between changes of --nemesis; give that, too")
+        raise UsageError("--nemesis-interval is the time between changes of --nemesis; give --nemesis, too")
     if arguments.latency_dist is not None and arguments.latency is None:
-        raise UsageError("--latency-dist says how --latency is distributed, which is 0; give that, too")
+        raise UsageError("--latency-dist is the distribution of --latency, which is 0; give --latency, too")
     for_many = [option for option in ("--jobs", "--keep-going") if getattr(arguments, _attribute(option))]
     for_one = [
         option
@@ -224,11 +227,11 @@ def check_together(arguments: argparse.Namespace) -> None:
 
 
 def _count_seeds(arguments: argparse.Namespace) -> None:
-    """Let ``seeds`` be what was given by either of its names."""
+    """Set ``seeds`` from ``test_count``, its other name."""
     if arguments.test_count is None:
         return
     if arguments.seeds is not None:
-        raise UsageError("--test-count and --seeds are two names for one thing; give one of them")
+        raise UsageError("--test-count and --seeds are two names of one option; give one of them")
     if arguments.test_count > 1:
         arguments.seeds = arguments.test_count
 
@@ -238,10 +241,10 @@ def _attribute(option: str) -> str:
 
 
 def make_options(arguments: argparse.Namespace) -> Options:
-    """Return the options that *arguments* stand for.
+    """Return the options that *arguments* define.
 
     Raises:
-      UsageError: if they make no sense.
+      UsageError: if a value is not allowed, or contradicts another; the text says why.
     """
     typed = vars(arguments)
     made: dict[str, Any] = {}
@@ -254,15 +257,15 @@ def make_options(arguments: argparse.Namespace) -> Options:
                 made[name] = value
         return Options(**made)
     except ValueError as exc:
-        name, _, rest = f"{exc}".partition(" ")  # which is that of the option, but for its form
+        name, _, rest = f"{exc}".partition(" ")  # the text begins with the option's name in Python's form
         raise UsageError(f"--{name.replace('_', '-')} {rest}" if name in _DEFAULTS else f"{exc}") from None
 
 
 def read_faults(text: str) -> list[Fault]:
-    """Return the faults in *text*, a list of them as JSON, or in the file of that name.
+    """Return the faults in *text*, which is a JSON list or the name of a file.
 
     Raises:
-      ValueError: if there are none; the text says why.
+      ValueError: if it is not a list of faults; the text says why.
     """
     is_literal = text.lstrip().startswith("[")
     where = "--faults" if is_literal else text
@@ -280,7 +283,7 @@ def read_faults(text: str) -> list[Fault]:
             content = content["options"]["faults"]
         return list(starmap(_fault, enumerate(content)))
     except (KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError(f"{where} is no list of faults; give one such as {_FAULTS_EXAMPLE}") from None
+        raise ValueError(f"{where} is not a list of faults; give one such as {_FAULTS_EXAMPLE}") from None
     except ValueError as exc:
         raise ValueError(f"{where}: {exc}") from None
 
