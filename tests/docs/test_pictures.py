@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from support.paths import DOCS
+from support.paths import DOCS, ROOT
 
 FOLDER = DOCS / "pictures"
 MAKE = FOLDER / "make.py"
@@ -64,8 +64,8 @@ def test_a_picture_is_whole_and_says_what_it_shows(name: str) -> None:
 
 @pytest.mark.parametrize("name", KEPT)
 def test_a_picture_stands_on_a_page_with_words_for_it(name: str) -> None:
-    """Some page shows the picture, with a text in its place."""
-    pages = (path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))
+    """Some page or the README shows the picture, with a text in its place."""
+    pages = (path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *DOCS.rglob("*.md")])
     assert any(
         re.search(rf"!\[[^\]]+\]\([^)]*pictures/{re.escape(name)}\)", text)
         or re.search(rf"{{(?:image|figure)}} [^\n]*pictures/{re.escape(name)}\n:alt: ", text)

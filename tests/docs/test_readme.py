@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.lines import INIT, line
-from support.page_runner import environment
+from support.page_runner import environment, follow
 from support.paths import DOCS, ROOT
 from support.processes import INIT_OK, SCRIPTS, bodies, run
 
@@ -22,9 +22,10 @@ README = (ROOT / "README.md").read_text()
 DEMO = DOCS / "demo"
 
 
-def block(language: str) -> str:
-    """Return the first fenced block of the README in *language*."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def block(language: str, *, below: str = "") -> str:
+    """Return the first fenced block of the README in *language*, or the first one below a heading."""
+    _, _, rest = README.partition(f"## {below}\n") if below else ("", "", README)
+    found = re.search(rf"^```{language}\n(.*?)^```$", rest, re.MULTILINE | re.DOTALL)
     assert found, f"the README has no block in {language}"
     return found[1]
 
@@ -47,10 +48,23 @@ async def test_first_command_prints_what_the_readme_shows() -> None:
     assert "stderr" in README.partition("```json")[0], "the README does not prepare its reader for the line on stderr"
 
 
+async def test_a_mistake_is_found_as_the_readme_shows(tmp_path: Path) -> None:
+    """The commands that test and shrink the wrong node print what the README shows."""
+    (tmp_path / "docs" / "demo").mkdir(parents=True)
+    (tmp_path / "docs" / "demo" / "board.py").write_text(block("python", below="See it find a mistake"))
+    assert await follow(ROOT / "README.md", tmp_path) == 2
+    assert (tmp_path / "store" / "latest" / "index.html").exists()
+
+
+def test_the_wrong_node_is_the_file_that_the_readme_names() -> None:
+    """The program that the README shows is the one that its reader runs."""
+    assert (DEMO / "board.py").read_text() == block("python", below="See it find a mistake")
+
+
 async def test_example_node_is_a_whole_program(tmp_path: Path) -> None:
     """The program under "Write a node" runs as it stands, and answers."""
     program = tmp_path / "program.py"
-    program.write_text(block("python"))
+    program.write_text(block("python", below="Write a node"))
     given = INIT + line({"type": "echo", "echo": "hello", "msg_id": 2})
     status, output, errors = await run(sys.executable, program, input=given)
     assert (status, errors) == (0, "")
@@ -59,9 +73,9 @@ async def test_example_node_is_a_whole_program(tmp_path: Path) -> None:
 
 
 def test_demo_files_are_those_of_the_first_command() -> None:
-    """The command reads every file in the demo folder, and no other."""
+    """The command reads every file of messages in the demo folder, and no other."""
     assert re.findall(r"docs/demo/(\S+?\.jsonl)", pipeline()) == ["leak.jsonl", "after.jsonl"]
-    assert sorted(path.name for path in DEMO.iterdir()) == ["after.jsonl", "leak.jsonl"]
+    assert sorted(path.name for path in DEMO.glob("*.jsonl")) == ["after.jsonl", "leak.jsonl"]
 
 
 def test_demo_files_are_requests_that_the_shown_output_answers() -> None:
