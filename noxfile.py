@@ -105,8 +105,11 @@ def lowest_allowed(*groups: str) -> list[str]:
 
 
 def without(*names: str) -> list[str]:
-    """Return what keeps pytest from running the test files of these names."""
-    return [f"--ignore=tests/{name}.py" for name in names]
+    """Return what keeps pytest from running the test files of these names, each of which must be there."""
+    paths = [f"tests/{name}.py" for name in names]
+    if missing := [path for path in paths if not Path(path).is_file()]:
+        raise FileNotFoundError(f"noxfile.py leaves out tests that are not there: {', '.join(missing)}")
+    return [f"--ignore={path}" for path in paths]
 
 
 @nox.session

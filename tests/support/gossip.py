@@ -1,0 +1,43 @@
+"""What ready-made nodes send when they are served, and a store that outlives them."""
+
+from __future__ import annotations
+
+import json
+from collections import UserDict
+from typing import Any
+
+import trio
+
+from trio_messenger import Body, Message, Node
+from trio_messenger.testing import Network, running
+
+
+class Disk(UserDict[str, Any]):
+    """A store as on a disk: JSON values, each as it was when it was assigned."""
+
+    def __getitem__(self, name: str) -> Any:
+        return json.loads(super().__getitem__(name))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, json.dumps(value))
+
+
+async def sent(network: Network) -> Message:
+    """Wait for the node's next message, but not for ever."""
+    with trio.fail_after(60):
+        return await network.receive()
+
+
+async def heard(network: Network) -> tuple[float, str, Body]:
+    """Wait for the node's next message and return when it came, to whom, and its body without ``msg_id``."""
+    message = await sent(network)
+    return trio.current_time(), message.dest, {key: message.body[key] for key in message.body if key != "msg_id"}
+
+
+async def served_alone(node: Node, **request: Any) -> Body:
+    """Serve *node* as the only one of its cluster for a minute and return its reply to *request*."""
+    async with running(node, init=False) as network:
+        await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1"]})
+        await sent(network)
+        await trio.sleep(60)
+        return await network.request(**{"type_": request.pop("type"), **request})
