@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 
 import pytest
 import trio
 from support.lines import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+import trio_messenger
 from trio_messenger import Identity, Node, PendingRpc, Stats
 from trio_messenger._rpc.reaper import Reaper
 from trio_messenger._rpc.table import PendingTable
@@ -18,6 +21,8 @@ from trio_messenger._sending.sender import Sender
 from trio_messenger._serving.life import TRANSITIONS, Event, Life, Phase, next_phase
 from trio_messenger.transports import Transport
 from trio_messenger.transports.memory import memory_transport_pair
+
+PACKAGE = Path(trio_messenger.__file__).parent
 
 N1 = Identity("n1", ("n1", "n2"))
 
@@ -49,7 +54,7 @@ def test_each_event_in_each_phase(phase: Phase, event: Event, following: str) ->
     with pytest.raises(RuntimeError) as caught:
         next_phase(phase, event)
     text = str(caught.value)
-    assert text.startswith(f"{event.value}, in phase {phase.value!r}; that leads from ")
+    assert text.startswith(f"not possible in phase {phase.value!r}: {event.value}; this leads from ")
     for row in ROWS:
         right, leads_to = Phase[row[0]], row[1 + HEAD.index(event.name)]
         way = f"from {right.value!r} to {Phase[leads_to].value!r}" if leads_to != "-" else "from nowhere"
@@ -68,8 +73,28 @@ def test_an_illegal_transition_names_both_phases() -> None:
     with pytest.raises(RuntimeError) as caught:
         next_phase(Phase.ENDED, Event.INIT_DONE)
     assert str(caught.value) == (
-        "the hooks of on_init have ended, in phase 'ended'; that leads from 'in init' to 'serving'"
+        "not possible in phase 'ended': the hooks of on_init have ended; this leads from 'in init' to 'serving'"
     )
+
+
+def test_only_the_life_closes_parts_and_tells_the_id() -> None:
+    """No other module of the package closes the outbox, the table or the reaper, or sets what the life keeps."""
+    parts = {name.removeprefix("_") for name in vars(Stage().life)} & {"outbox", "table", "reaper", "sender"}
+    assert len(parts) == 4
+    kept = {"src", *(name for name in vars(Stage().life) if not name.startswith("_"))}
+    found: set[tuple[str, str]] = set()
+    for path in PACKAGE.glob("_*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Attribute(attr=part), attr="close" | "refuse_requests" as name)
+                ):
+                    if part.removeprefix("_") in parts:
+                        found.add((path.stem, name))
+                case ast.Attribute(value=ast.Attribute(attr=owner), attr=name, ctx=ast.Store()):
+                    if owner.removeprefix("_") in {*parts, "life"} and name in kept:
+                        found.add((path.stem, name))
+    assert found == {("life", "close"), ("life", "refuse_requests"), ("life", "src")}
 
 
 class Stage:

@@ -6,7 +6,7 @@ them. If the table has no transition for an event in the current phase, the call
     NEW -> BEFORE_INIT -> IN_INIT -> SERVING -> CLOSING -> CLOSED -> ENDED
                                             \-> CUT_OFF -/
 
-Only the life closes the parts of a node:
+Only the life closes what callers use:
 
 - When the input ends, it closes the reaper and the pending table, since no reply can come any more.
 - When the output ends, it closes the outbox, since nothing can be sent any more.
@@ -126,13 +126,13 @@ def next_phase(phase: Phase, event: Event) -> Phase:
             for before, events in TRANSITIONS.items()
             if events.get(event, before) is not before
         ]
-        raise RuntimeError(f"{event.value}, in phase {phase.value!r}; that leads {', or '.join(ways)}")
+        raise RuntimeError(f"not possible in phase {phase.value!r}: {event.value}; this leads {', or '.join(ways)}")
     return following
 
 
 @final
 class Life:
-    """The life of one node. It informs the parts of the node, and closes them.
+    """The life of one node. It gives the sender the node's id, and closes the other parts.
 
     Args:
       sender: Learns the node's id.
@@ -159,7 +159,7 @@ class Life:
 
     @contextlib.asynccontextmanager
     async def on(self, transport: Transport, wrap: Callable[[Transport], Transport] | None) -> AsyncIterator[Transport]:
-        """While inside, live on *transport*, inside another transport if *wrap* makes one; close it last.
+        """Open *transport*, in the wrapping of *wrap*, for the block. Close it after everything else.
 
         Yields:
           The transport to use.
