@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Collection
 from typing import Any, final
 
+from .excerpts import excerpt
+
 
 class ErrorCode(enum.IntEnum):
     """Maelstrom's error codes. Codes from `FIRST_USER_CODE` up are free for applications."""
@@ -48,19 +50,6 @@ class ErrorCode(enum.IntEnum):
     def label(self) -> str:
         """The code's name as Maelstrom's documents write it, such as ``key-does-not-exist``."""
         return self.name.lower().replace("_", "-")
-
-
-_EXCERPT = 120
-"""Characters of a peer's value that go into an error text: enough to recognise it."""
-
-
-def excerpt(value: object) -> str:
-    """Return the beginning of the ``repr`` of *value*. It may come from a peer, so it may be very deep or long."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # it is nested too deeply, or has an integer with too many digits
-        return f"an unprintable {type(value).__name__}"
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
 FIRST_USER_CODE = 1000

@@ -19,13 +19,11 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from .errors import LocalProtocolError
+from .excerpts import EXCERPT
 from .messages import Body, MalformedMessage, Message, reply_parts
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the longest accepted line. The node refuses longer ones; a larger limit costs memory."""
-
-_EXCERPT: Final = 120
-"""Characters of a bad line in the log: enough to recognise it, and short enough for one line."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -227,7 +225,7 @@ class LineDecoder:
         reserved = (
             {key: body[key] for key in ("msg_id", "in_reply_to") if key in body} if isinstance(body, dict) else {}
         )
-        excerpt = ascii(line[:_EXCERPT])[2:-1]
+        excerpt = ascii(line[:EXCERPT])[2:-1]
         return [
             MalformedMessage(
                 src if _is_text(src) else "",

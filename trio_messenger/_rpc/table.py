@@ -23,7 +23,8 @@ from typing import Final, final
 
 import trio
 
-from .._protocol.errors import RpcTimeout, excerpt
+from .._protocol.errors import RpcTimeout
+from .._protocol.excerpts import excerpt
 from .._protocol.messages import Body
 from .._protocol.stats import Stats, worth_a_line
 from .columns import CallbackRpcs

@@ -23,7 +23,8 @@ from typing import TypeAlias, final
 
 import trio
 
-from .._protocol.errors import ErrorCode, RpcError, excerpt, unwrapped
+from .._protocol.errors import ErrorCode, RpcError, unwrapped
+from .._protocol.excerpts import excerpt
 from .._protocol.messages import MalformedMessage, Message, Request, is_id
 from .._protocol.stats import Stats, worth_a_line
 from .._rpc.table import PendingTable

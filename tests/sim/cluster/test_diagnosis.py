@@ -13,7 +13,7 @@ from support.pictures import Events
 from trio_messenger import Body, Node
 from trio_messenger.nodes import echo
 from trio_messenger.sim import SetUpError, simulate
-from trio_messenger.sim._cluster.diagnosis import excerpt, unmatched_replies, what_came, why_no_json
+from trio_messenger.sim._cluster.diagnosis import unmatched_replies, what_came, why_no_json
 
 INIT = {"type": "init", "msg_id": 1}
 REMEDY = "a reply must repeat the msg_id of its request there, as the integer 1"
@@ -89,12 +89,6 @@ def test_usual_mistakes_are_recognised(line: bytes, why: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - whatever JSON is told to be
         msgspec.json.decode(line)
     assert why_no_json(line, str(caught.value)) == why
-
-
-def test_excerpts_can_be_shown_anywhere() -> None:
-    """They have neither control characters nor an end that nobody wants to read."""
-    assert excerpt(b"\x1b[0m\xff") == r"'\x1b[0m\ufffd'"
-    assert excerpt(b"12345", 4) == "'1234'..."
 
 
 def test_only_what_replies_to_no_request_is_unmatched() -> None:

@@ -101,12 +101,12 @@ def test_a_node_that_does_not_come_up_is_named(
         (
             ["prints", '{"src": "n1", "dest": "c0", "body": {"a": ' + "[" * 100_000],
             "it printed a line on stdout that is not JSON; write logs to stderr:"
-            f' \'{{"src": "n1", "dest": "c0", "body": {{"a": {"[" * 38}\'...'
+            f' \'{{"src": "n1", "dest": "c0", "body": {{"a": {"[" * 78}\'...'
             f" (maximum recursion depth exceeded while deserializing an object)\n{NOTHING_SAID}",
         ),
         (
             ["prints-overlong"],
-            f"it printed a line on stdout that is longer than 16 MiB: '{'x' * 80}'...\n{NOTHING_SAID}",
+            f"it printed a line on stdout that is longer than 16 MiB: '{'x' * 120}'...\n{NOTHING_SAID}",
         ),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",

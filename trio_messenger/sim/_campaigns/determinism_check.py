@@ -20,6 +20,7 @@ from typing import Any, Final, final
 import attrs
 import trio
 
+from .._records.excerpts import cut_text
 from .._records.journal import Entry, Journal
 from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
@@ -34,7 +35,7 @@ however long each process takes to start."""
 BEFORE: Final = 3
 """The number of entries shown that come before the first difference."""
 
-_EXCERPT: Final = 400
+ENTRY_EXCERPT: Final = 400
 """The number of characters shown of an entry."""
 
 _A_DAY: Final = 86_400
@@ -177,7 +178,7 @@ class _Describer:
         words += [entry.text] if entry.text is not None else []
         words += [f"message {entry.id}: {self._messages.get(entry.id, '')}"] if entry.id is not None else []
         text = " ".join(words)
-        return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+        return cut_text(text, ENTRY_EXCERPT)
 
 
 # Likely causes

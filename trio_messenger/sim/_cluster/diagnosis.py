@@ -7,7 +7,6 @@ lines, a line without a newline. The node works, but seems dead. So the simulato
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -15,10 +14,8 @@ import msgspec
 
 from trio_messenger import Body, Message
 
+from .._records.excerpts import cut_json
 from .._records.journal import Entry
-
-_EXCERPT: Final = 120
-"""The longest excerpt of a message or line, in characters; enough to recognise it."""
 
 _decode = msgspec.json.Decoder(Message).decode
 
@@ -42,11 +39,6 @@ _KINDS: Final = {str: "a string", float: "a float", bool: "a boolean", list: "a 
 """Names for the types of values that should be integers. Other values explain themselves."""
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def excerpt(line: bytes, length: int = _EXCERPT) -> str:
-    """Return *line*, or its first *length* bytes, in ASCII, so that it can be shown anywhere."""
-    return ascii(line[:length].decode(errors="replace")) + ("..." if len(line) > length else "")
 
 
 def why_no_json(line: bytes, error: str) -> str:
@@ -77,11 +69,11 @@ def what_came(entries: Iterable[Entry], node_id: str, client_id: str, request: B
     for message in sent:
         type_ = message.body.get("type")
         if type_ == f"{request['type']}_ok" or (type_ == "error" and message.dest == client_id):
-            return f"it sent {_shown(message.body)} {_why_no_reply(message, client_id, request['msg_id'])}"
+            return f"it sent {cut_json(message.body)} {_why_no_reply(message, client_id, request['msg_id'])}"
     if not sent:
         return ""
     count = "one other message" if len(sent) == 1 else f"{len(sent)} other messages, the first"
-    return f"it sent {count}: {_shown(sent[0].body)} to {sent[0].dest!r}"
+    return f"it sent {count}: {cut_json(sent[0].body)} to {sent[0].dest!r}"
 
 
 def unmatched_replies(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
@@ -100,7 +92,7 @@ def unmatched_replies(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
             if sent.src not in found:
                 message = _decode(line)
                 why = _why_no_reply(message, sent.dest, asked[sent.dest])
-                found[sent.src] = {"count": 0, "first": f"{_shown(message.body)} {why}"}
+                found[sent.src] = {"count": 0, "first": f"{cut_json(message.body)} {why}"}
             found[sent.src]["count"] += 1
     return found
 
@@ -114,11 +106,6 @@ def _is_number(value: object, last: int) -> bool:
     return type(value) is int and 1 <= value <= last
 
 
-def _shown(body: Body) -> str:
-    text = json.dumps(body, ensure_ascii=False)
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
-
-
 def _why_no_reply(message: Message, client_id: str, msg_id: int) -> str:
     """Return what is wrong with a message that should have been the reply to the request *msg_id* of *client_id*."""
     if message.dest != client_id:
@@ -128,4 +115,4 @@ def _why_no_reply(message: Message, client_id: str, msg_id: int) -> str:
         return f"without in_reply_to: {remedy}"
     value = message.body["in_reply_to"]
     kind = f" ({_KINDS[type(value)]})" if type(value) in _KINDS else ""
-    return f"with the in_reply_to {_shown(value)}{kind}: {remedy}"
+    return f"with the in_reply_to {cut_json(value)}{kind}: {remedy}"

@@ -19,16 +19,13 @@ from trio_messenger.transports import Transport
 from .._determinism.random_streams import Streams
 from .._determinism.scheduler import end_by_force, place_of_error, unshield
 from .._network.network import Delivery, SimulatedNetwork
+from .._records.excerpts import cut_text
 from .._runaways.guard import Owner, StuckGuard, current_owner
 from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log
 
 EPOCH: Final = 1_600_000_000.0
 """The wall-clock time at the beginning of a simulation, in seconds since 1970: 13 September 2020, 12:26:40 UTC."""
-
-
-_EXCERPT: Final = 160
-"""The longest excerpt of an exception in a problem, in characters; enough to recognise it."""
 
 
 CLEANUP: Final = 60.0
@@ -295,8 +292,7 @@ def _in_one_line(exc: BaseException | None) -> str:
     """Return *exc* in one line, without its traceback. For a group, as nurseries raise it, use its first exception."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    text = printable(" ".join(traceback.format_exception_only(exc)[-1].split()))
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+    return cut_text(printable(" ".join(traceback.format_exception_only(exc)[-1].split())))
 
 
 @final

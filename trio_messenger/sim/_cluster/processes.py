@@ -17,12 +17,13 @@ import msgspec
 import trio
 
 from .._network.network import Delivery, SimulatedNetwork
+from .._records.excerpts import cut_line, cut_text
 from .._runaways.guard import kinds_of_messages, remedy
 from .._runaways.traffic import Traffic
 from .._system.children import KILL_TIMEOUT, PIPE_GRACE, Child, LineSplitter
 from .._system.executables import is_file
 from .._system.guardian import Guardian
-from .diagnosis import excerpt, why_no_json
+from .diagnosis import why_no_json
 from .hosts import Host, NodeLog
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
@@ -36,9 +37,6 @@ LAST_LINES: Final = 5
 
 STALE: Final = 1.0
 """Seconds after which an unfinished line probably never ends, if nothing more of it comes."""
-
-_EXCERPT: Final = 80
-"""The longest excerpt of a bad line, in bytes, and of the error about it, in characters."""
 
 
 class _Printed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -171,7 +169,7 @@ class ProcessHost(Host):
         if not line:
             return ""
         return (
-            f"it had not ended a line on stdout: {excerpt(line)} ({len(line):,} bytes);"
+            f"it had not ended a line on stdout: {cut_line(line)} ({len(line):,} bytes);"
             " end each message with a newline, then flush"
         )
 
@@ -268,10 +266,10 @@ class ProcessHost(Host):
             is_deep = line.count(b"[") + line.count(b"{") > _SAFE_DEPTH
             printed = _decode_below(line, _MARGIN) if is_deep else _decode(line)
         except msgspec.ValidationError as exc:
-            self._refuse("printed a line on stdout that is not a message", line, f" ({exc!s:.{_EXCERPT}})")
+            self._refuse("printed a line on stdout that is not a message", line, f" ({cut_text(f'{exc}')})")
         except (ValueError, RecursionError) as exc:
             self._refuse(
-                f"printed a line on stdout that {why_no_json(line, f'{exc}')}", line, f" ({exc!s:.{_EXCERPT}})"
+                f"printed a line on stdout that {why_no_json(line, f'{exc}')}", line, f" ({cut_text(f'{exc}')})"
             )
         else:
             if printed.src != self.node_id:
@@ -285,7 +283,7 @@ class ProcessHost(Host):
     def _refuse(self, what: str, line: bytes, why: str = "") -> None:
         """Record that the node printed a bad line. Only the first bad line of each kind is shown."""
         if what not in self._rubbish:
-            self._note_problem(f"{what}: {excerpt(line, _EXCERPT)}{why}")
+            self._note_problem(f"{what}: {cut_line(line)}{why}")
             self._rubbish[what] = (len(self.problems) - 1, self.problems[-1], 1)
             return
         index, text, count = self._rubbish[what]

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from .._checkers import Results
 from .._checkers.values import value_key
+from .._records.excerpts import cut_json
 from .._records.history import Op
 from . import Finding
 from .scene import Scene
-from .words import in_words, quantity, seconds, shown
+from .words import in_words, quantity, seconds
 
 _DETAILS: Final = 3
 """The number of reads that get a sentence each."""
@@ -55,9 +56,9 @@ def _who_read_what(last: Mapping[str, Any], groups: list[list[str]]) -> str:
     *few, most = groups
     if not few:
         who = "all nodes" if len(most) > 1 else most[0]
-        return f"{who} read {shown(last[most[0]])} at the end"
-    first, *others = [f"{in_words(nodes)} read {shown(last[nodes[0]])}" for nodes in few]
-    rest = f"{'the others' if len(most) > 1 else most[0]} {shown(last[most[0]])}"
+        return f"{who} read {cut_json(last[most[0]])} at the end"
+    first, *others = [f"{in_words(nodes)} read {cut_json(last[nodes[0]])}" for nodes in few]
+    rest = f"{'the others' if len(most) > 1 else most[0]} {cut_json(last[most[0]])}"
     return ", ".join([f"{first} at the end", *others, rest])
 
 
@@ -97,8 +98,8 @@ def _earlier_reads(results: Results, scene: Scene) -> Iterator[Finding]:
     found = [each for each in results["errors"] if _is_possible(last.get(each.get("node")), results) or not last]
     for each in found[:_DETAILS]:
         who = f"{each['node']} read" if "node" in each else "a final read gave"
-        then = f" and {shown(last[each['node']])} a moment later" if "node" in each else ""
-        text = f"{who} {shown(each['value'])} at {seconds(each['time'])}{then}; {_why(results, scene, {''})}"
+        then = f" and {cut_json(last[each['node']])} a moment later" if "node" in each else ""
+        text = f"{who} {cut_json(each['value'])} at {seconds(each['time'])}{then}; {_why(results, scene, {''})}"
         yield Finding(text, scene.messages_of(scene.history[each["index"]]))
     if len(found) > _DETAILS:
         yield Finding(f"{quantity(len(found) - _DETAILS, 'more final read')} had impossible values")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from .._checkers import Results
+from .._records.excerpts import cut_json
 from . import Finding
 from .scene import Scene
-from .words import quantity, seconds, shown
+from .words import quantity, seconds
 
 _DETAILS: Final = 5
 """The number of mismatches that get a sentence each."""
@@ -23,9 +24,9 @@ def explain(results: Results, scene: Scene) -> list[Finding]:
 
 
 def _told(error: Results, scene: Scene) -> Finding:
-    who, sent, when = error.get("node", "a node"), shown(error["sent"]), seconds(error["time"])
+    who, sent, when = error.get("node", "a node"), cut_json(error["sent"]), seconds(error["time"])
     if error["outcome"] == "ok":
-        text = f"{who} answered {sent} with {shown(error['received'])} at {when}"
+        text = f"{who} answered {sent} with {cut_json(error['received'])} at {when}"
     else:
         text = f"{who} refused {sent} at {when}: {error['error']}"
     return Finding(text, scene.messages_of(scene.history[error["index"]]))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from .._checkers import Results
+from .._records.excerpts import cut_json
 from . import Finding
-
-_EXCERPT: Final = 160
-"""The number of characters shown of a value: enough to recognise it."""
 
 _SHOWN: Final = 8
 """The number of values shown of a list."""
@@ -31,12 +28,8 @@ def explain(results: Results) -> list[Finding]:
 def _brief(value: Any) -> str:
     """Return *value* as JSON, cut if it is long; for a list, its first items or first record, and their number."""
     if isinstance(value, list) and isinstance(value[0], dict):
-        fields = [f"{name} {_cut(json.dumps(field))}" for name, field in value[0].items() if name not in _PLACE]
+        fields = [f"{name} {cut_json(field)}" for name, field in value[0].items() if name not in _PLACE]
         return f"{len(value)}, the first: {', '.join(fields)}"
     if isinstance(value, list) and len(value) > _SHOWN:
-        return f"{_cut(json.dumps(value[:_SHOWN]))} and {len(value) - _SHOWN} more"
-    return _cut(json.dumps(value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+        return f"{cut_json(value[:_SHOWN])} and {len(value) - _SHOWN} more"
+    return cut_json(value)

@@ -7,11 +7,12 @@ from typing import Any, Final, final
 
 from .._checkers import Results
 from .._checkers.values import ValueKey, value_key, value_keys
+from .._records.excerpts import cut_json
 from .._records.history import Op
 from .._records.journal import Entry
 from . import Finding
 from .scene import Scene, Sent
-from .words import in_words, listed, quantity, seconds, shown
+from .words import in_words, listed, quantity, seconds
 
 _GROUPS: Final = 5
 """The number of groups that get a sentence each; the nodes of a group lack the same values."""
@@ -76,7 +77,7 @@ class _Sets:
         carriers = self._scene.carriers(value, node, read.time)
         why, shown_by = self._why(node, carriers)
         numbers = [*self._scene.messages_of(known), *(sent.id for sent in shown_by)]
-        return Finding(f"{shown(value)}: {why_known}, missing from {node}'s last read; {why}", tuple(numbers))
+        return Finding(f"{cut_json(value)}: {why_known}, missing from {node}'s last read; {why}", tuple(numbers))
 
     def _known(self, value: Any) -> tuple[Op, str]:
         """Return the completion that proves that *value* was added, and a description of it."""
@@ -117,9 +118,8 @@ class _Sets:
         for each in found[:_DETAILS]:
             known, why_known = self._known(each["element"])
             read = self._scene.history[each["last-absent"]["index"]]
-            text = (
-                f"{shown(each['element'])}: {why_known}, missing from the last read{_of(read)}, at {seconds(read.time)}"
-            )
+            where = f"missing from the last read{_of(read)}, at {seconds(read.time)}"
+            text = f"{cut_json(each['element'])}: {why_known}, {where}"
             yield Finding(text, (*self._scene.messages_of(known), *self._scene.messages_of(read)))
         rest = self._results["lost-count"] - len({value_key(each) for some in self._missing() for each in some})
         if found and rest > _DETAILS:
@@ -134,7 +134,7 @@ class _Sets:
             wanted = value_key(value)
             read = next(op for op in self._reads if list(value_keys(op.value)).count(wanted) == times)
             often = "twice" if times == 2 else f"{times:,} times"  # noqa: PLR2004 - a pair
-            text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)} {often}"
+            text = f"the read{_of(read)} at {seconds(read.time)} has the value {cut_json(value)} {often}"
             yield Finding(text, self._scene.messages_of(read))
         if len(found) > _DETAILS:
             rest = [value for value, _ in found[_DETAILS:]]
@@ -145,7 +145,7 @@ class _Sets:
         for value in found[:_DETAILS]:
             wanted = value_key(value)
             read = next(op for op in self._reads if wanted in set(value_keys(op.value)))
-            text = f"the read{_of(read)} at {seconds(read.time)} has the value {shown(value)}, which no client added"
+            text = f"the read{_of(read)} at {seconds(read.time)} has the value {cut_json(value)}, which no client added"
             yield Finding(text, self._scene.messages_of(read))
         if len(found) > _DETAILS:
             yield Finding(f"other values in reads that no client added: {listed(found[_DETAILS:])}")
@@ -165,7 +165,7 @@ class _Sets:
             why_known = _read(known) if known in self._reads else _acknowledged(known)
             read = self._scene.history[each["last-absent"]["index"]]
             where = f"the read{_of(read)} at {seconds(read.time)}, {each['stable-latency']:,} ms later"
-            text = f"the stalest value was {shown(each['element'])}: {why_known}, still missing from {where}"
+            text = f"the stalest value was {cut_json(each['element'])}: {why_known}, still missing from {where}"
             numbers = (*self._scene.messages_of(known), *self._scene.messages_of(read))
             yield Finding(text, numbers, is_reason=False)
 

@@ -6,10 +6,11 @@ from typing import Final
 
 from .._checkers import Results
 from .._checkers.values import ValueKey, value_key
+from .._records.excerpts import cut_json
 from .._records.history import Op
 from . import Finding
 from .scene import Scene
-from .words import in_words, quantity, seconds, shown
+from .words import in_words, quantity, seconds
 
 _DETAILS: Final = 5
 """The number of ids that get a sentence each."""
@@ -36,7 +37,7 @@ def _told(ops: list[Op], scene: Scene) -> Finding:
     """Say which nodes returned the id of *ops*; all of *ops* have the same one."""
     ops = sorted(ops, key=lambda op: op.index)
     numbers = tuple(number for op in ops[:_GIVEN] for number in scene.messages_of(op))
-    nodes, value = list(dict.fromkeys(op.node or "a node" for op in ops)), shown(ops[0].value)
+    nodes, value = list(dict.fromkeys(op.node or "a node" for op in ops)), cut_json(ops[0].value)
     if len(ops) == 2:  # noqa: PLR2004 - a pair
         gave = f"both returned id {value}" if len(nodes) > 1 else f"returned id {value} twice"
         return Finding(f"{in_words(nodes)} {gave}, {in_words([f'at {seconds(op.time)}' for op in ops])}", numbers)

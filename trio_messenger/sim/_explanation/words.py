@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
+
+from .._records.excerpts import cut_json
 
 LISTED: Final = 8
 """The number of items of a list that are named; the rest are only counted."""
 
-_EXCERPT: Final = 60
-"""The number of characters shown of a value: enough to recognise it."""
-
 _NS: Final = 1_000_000_000
-
-
-def shown(value: Any) -> str:
-    """Return *value* as JSON, cut if it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
 def seconds(nanoseconds: int) -> str:
@@ -36,8 +28,8 @@ def listed(values: Sequence[Any]) -> str:
     """Return the first of *values*, and the number of the others."""
     rest = len(values) - LISTED
     if rest <= 1:  # naming one more value is as short as counting it
-        return in_words([shown(value) for value in values])
-    return in_words([*(shown(value) for value in values[:LISTED]), f"{rest:,} more"])
+        return in_words([cut_json(value) for value in values])
+    return in_words([*(cut_json(value) for value in values[:LISTED]), f"{rest:,} more"])
 
 
 def quantity(count: int, word: str) -> str:

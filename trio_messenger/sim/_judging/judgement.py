@@ -17,13 +17,11 @@ from .._explanation import Finding, generic, services
 from .._explanation.scene import Scene
 from .._explanation.words import in_words
 from .._faults.faults import describe, fault_to_json
+from .._records.excerpts import cut_text
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
 from .._workloads import Workload
-
-_EXCERPT: Final = 160
-"""The number of characters of a line that a problem quotes: enough to recognise it."""
 
 _SHOWN: Final = 8
 """The number of problems of one kind that are listed one by one."""
@@ -192,7 +190,7 @@ def _nodes(run: Run) -> Results:
 def _misdirected(journal: Journal) -> list[str]:
     lost = {entry.id for entry in journal if entry.reason == "unknown"}
     return [
-        f"a message to a node that does not exist: {bytes(entry.message or b'').decode():.{_EXCERPT}}"
+        f"a message to a node that does not exist: {cut_text(bytes(entry.message or b'').decode())}"
         for entry in journal
         if entry.event == "send" and entry.id in lost
     ]

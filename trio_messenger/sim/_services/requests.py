@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import ClassVar, Final, NamedTuple, TypeAlias, final
+from typing import ClassVar, NamedTuple, TypeAlias, final
 
 import msgspec
 
 from trio_messenger import Body, ErrorCode, RpcError
 
 from .._records.canonical import Json, as_json, canonical, from_json
-
-_EXCERPT: Final = 120
-"""The longest excerpt of a value in an error text, in characters; enough to recognise the value."""
+from .._records.excerpts import cut_text
 
 
 class Answer(NamedTuple):
@@ -178,5 +176,4 @@ def _error(code: ErrorCode, text: str) -> Body:
 
 
 def _excerpt(value: Json) -> str:
-    text = value.decode()
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+    return cut_text(value.decode())

@@ -1,0 +1,17 @@
+"""Excerpts: the beginning of a value from a peer, as it stands in log lines and in the texts of errors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXCERPT: Final = 120
+"""Characters of a value, or bytes of a line: enough to recognise it, and few enough for one line of a log."""
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of the ``repr`` of *value*. It may come from a peer, so it may be very deep or long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # it is nested too deeply, or has an integer with too many digits
+        return f"an unprintable {type(value).__name__}"
+    return text if len(text) <= EXCERPT else text[:EXCERPT] + "..."
