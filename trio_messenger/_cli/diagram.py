@@ -25,8 +25,8 @@ examples:
   trio-messenger diagram store/latest --only n1 --only n2 --limit 50
                                               the first fifty messages to or from n1 or n2
 
-exit status: 0 if the diagram was drawn; 254 for wrong arguments, such as a folder without a run; 255 if something broke;
-130 if interrupted.
+exit status: 0 if the diagram was drawn; 254 for wrong arguments, such as a folder without a run; 255 if something
+broke; 130 if interrupted.
 """
 
 

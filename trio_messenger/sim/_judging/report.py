@@ -11,6 +11,7 @@ import attrs
 from .._checkers import Results, Valid
 from .._explanation import Finding
 from .._explanation.scene import Scene
+from .._explanation.words import quantity
 from .._faults.faults import Fault, describe, in_python, when
 from .._faults.shrinking import DoesNotFail, shrink
 from .._records.history import History
@@ -197,7 +198,7 @@ def _fault_lines(results: Results) -> list[str]:
     if not schedule:
         return []
     effects = sum(entry["took-effect"] for entry in schedule)
-    return [f"{len(effective)} of {len(schedule)} took effect, {effects} times in all"]
+    return [f"{len(effective)} of {len(schedule)} took effect, {quantity(effects, 'time')} in all"]
 
 
 def _explanation(report: Report) -> str:
