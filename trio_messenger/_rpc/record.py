@@ -25,8 +25,8 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     For an RPC with a callback, `Node.pending` shows a copy, which never has an outcome.
 
     This is a msgspec struct that the garbage collector does not track. With a million pending attrs records, a full
-    collection stops the event loop for 100 ms, and each record takes 24 bytes more. In return, only the table may link
-    records to each other, and it must unlink each record that leaves.
+    collection stops the event loop for 100 ms, and each record takes 24 bytes more. In return, a record must not be in
+    a reference cycle. So it gives up its channel when it goes into it.
     """
 
     msg_id: int
@@ -41,8 +41,6 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
     # The channel for the ended record while the RPC is pending, and then the outcome. One slot for both saves 16 bytes.
     callback: Callback | None = None
     """The function to call with the outcome; None if a task waits for it."""
-    _previous: PendingRpc | None = None
-    _next: PendingRpc | None = None
 
     @property
     def deadline(self) -> float:
@@ -61,9 +59,24 @@ class PendingRpc(msgspec.Struct, gc=False, eq=False):
             return trio.ClosedResourceError(f"the node closed before {self.dest!r} replied to msg_id {self.msg_id}")
         return None
 
-    def _end(self, result: Body | type[Exception]) -> None:
-        channel = self._state
-        assert isinstance(channel, trio.MemorySendChannel)  # a record ends once
-        self._state = result
-        # Neither the router nor the reaper may wait. The channel has room, since a record has one outcome only.
-        channel.send_nowait(self)
+
+def end(rpc: PendingRpc, result: Body | type[Exception]) -> None:
+    """End a pending RPC that a task waits for: set its *result* and send it into its channel."""
+    channel = rpc._state
+    assert isinstance(channel, trio.MemorySendChannel)  # a record ends once
+    end_into(channel, rpc, result)
+
+
+def end_into(channel: trio.MemorySendChannel[PendingRpc], rpc: PendingRpc, result: Body | type[Exception]) -> None:
+    """Set the *result* of an RPC and send it into *channel*.
+
+    This is for an RPC that has a callback, and for one that has expired and lingers. Neither the router nor the reaper
+    may wait, so *channel* must have room.
+    """
+    rpc._state = result
+    channel.send_nowait(rpc)
+
+
+def has_expired(rpc: PendingRpc) -> bool:
+    """Tell whether the deadline ended *rpc*, and no late reply has changed that."""
+    return rpc._state is RpcTimeout

@@ -28,8 +28,8 @@ from .._protocol.excerpts import excerpt
 from .._protocol.messages import Body
 from .._protocol.stats import Stats, worth_a_line
 from .columns import CallbackRpcs
-from .record import Callback, PendingRpc
-from .wheel import Bucket, TimingWheel, unlink
+from .record import Callback, PendingRpc, end, end_into, has_expired
+from .wheel import TimingWheel
 
 _log = logging.getLogger("trio_messenger")
 
@@ -71,7 +71,7 @@ class PendingTable(Collection[PendingRpc]):
         self._rpcs: dict[int, PendingRpc] = {}
         self._callback_rpcs = CallbackRpcs()
         self._callbacks_ended = callbacks_ended
-        self._wheel = TimingWheel(self._tell_of_earlier)
+        self._wheel = TimingWheel(self._tell_of_earlier, self._is_pending)
         self._ended = _EndedRpcs()
         self._lingering: dict[int, tuple[PendingRpc, trio.MemorySendChannel[PendingRpc]]] = {}
         self.is_closed = False
@@ -104,10 +104,9 @@ class PendingTable(Collection[PendingRpc]):
           ValueError: if *timeout* is negative or not a number.
           trio.ClosedResourceError: if the table is closed.
         """
-        rpc = self._rpcs[msg_id] = PendingRpc(msg_id, dest, self._admit(timeout), timeout, channel)
-        bucket = self._wheel.bucket(rpc.deadline)
-        if bucket is not None:
-            bucket.append(rpc)
+        sent_at = self._admit(timeout)
+        rpc = self._rpcs[msg_id] = PendingRpc(msg_id, dest, sent_at, timeout, channel)
+        self._wheel.add(msg_id, sent_at + timeout)
         return rpc
 
     def open_callback(self, msg_id: int, dest: str, timeout: float, callback: Callback) -> None:
@@ -125,9 +124,7 @@ class PendingTable(Collection[PendingRpc]):
         """
         sent_at = self._admit(timeout)
         self._callback_rpcs.put(msg_id, dest, sent_at, timeout, callback)
-        bucket = self._wheel.bucket(sent_at + timeout)
-        if bucket is not None:
-            bucket.append_number(msg_id)
+        self._wheel.add(msg_id, sent_at + timeout)
 
     def settle(self, msg_id: int, src: str, reply: Body) -> None:
         """Pass *reply*, from node *src*, to the RPC with that *msg_id*; count and drop it if there is no such RPC.
@@ -140,7 +137,7 @@ class PendingTable(Collection[PendingRpc]):
                 self._refuse_foreign(msg_id, src, rpc.dest)
                 return
             self._remove(rpc, _ANSWERED)
-            rpc._end(reply)
+            end(rpc, reply)
         else:
             dest = self._callback_rpcs.dest(msg_id)
             if dest is None:
@@ -151,7 +148,7 @@ class PendingTable(Collection[PendingRpc]):
                 return
             rpc = self._take_callback(msg_id, _ANSWERED)
             assert rpc is not None  # it has a dest, so it exists
-            self._end_callback(rpc, reply)
+            end_into(self._callbacks_ended, rpc, reply)
         self._stats.answered += 1
         self._stats.rpc_latency.record(trio.current_time() - rpc.sent_at)
 
@@ -184,17 +181,15 @@ class PendingTable(Collection[PendingRpc]):
         Returns:
           How many RPCs expired; 0 if no more are due.
         """
-        bucket = self._wheel.due(now)
-        if bucket is None:
-            return 0
-        # The outcome property makes the error on demand, since a million errors at once are expensive.
-        rpcs = self._pop_records(bucket)
+        rpcs = self._wheel.pop_due(now, SLICE, self._take)
+        if not self._rpcs:
+            self._rpcs.clear()  # an empty dict keeps its largest size until it is cleared
         for rpc in rpcs:
-            rpc._end(RpcTimeout)
-        callback_rpcs = bucket.pop_numbers(SLICE - len(rpcs), self._callback_rpcs.take)
-        for rpc in callback_rpcs:
-            self._end_callback(rpc, RpcTimeout)
-        rpcs += callback_rpcs
+            # The outcome property makes the error on demand, since a million errors at once are expensive.
+            if rpc.callback is None:
+                end(rpc, RpcTimeout)
+            else:
+                end_into(self._callbacks_ended, rpc, RpcTimeout)
         self._ended.remember_all(rpcs, _UNANSWERED)
         self._stats.reaped += len(rpcs)
         return len(rpcs)
@@ -208,18 +203,17 @@ class PendingTable(Collection[PendingRpc]):
         if closed:
             self._stats.closed += closed
             _log.info("RPCs closed without reply, as the node ends: %d", closed)
-        for msg_id, (rpc, channel) in self._lingering.items():
-            if msg_id not in self._rpcs:
-                rpc._state = channel
-                records.append(rpc)
+        lingering = [ends for msg_id, ends in self._lingering.items() if msg_id not in self._rpcs]
         self._rpcs.clear()
         self._callback_rpcs.clear()
         self._lingering.clear()
         self._wheel.close()
         for rpc in records:
-            rpc._end(trio.ClosedResourceError)
+            end(rpc, trio.ClosedResourceError)
+        for rpc, channel in lingering:
+            end_into(channel, rpc, trio.ClosedResourceError)
         for rpc in callback_rpcs:
-            self._end_callback(rpc, trio.ClosedResourceError)
+            end_into(self._callbacks_ended, rpc, trio.ClosedResourceError)
 
     def _tell_of_earlier(self, due: float) -> None:
         self.on_earlier(due)
@@ -235,31 +229,22 @@ class PendingTable(Collection[PendingRpc]):
 
     def _remove(self, rpc: PendingRpc, how: int) -> None:
         del self._rpcs[rpc.msg_id]
-        unlink(rpc)
+        self._wheel.remove(rpc.msg_id, rpc.deadline)
         self._ended.remember(rpc.msg_id, how)
 
     def _take_callback(self, msg_id: int, how: int) -> PendingRpc | None:
         rpc = self._callback_rpcs.take(msg_id)
         if rpc is None:
             return None
-        bucket = self._wheel.bucket(rpc.deadline)
-        if bucket is not None:
-            bucket.remove_number(msg_id, self._callback_rpcs.is_pending)
+        self._wheel.remove(msg_id, rpc.deadline)
         self._ended.remember(msg_id, how)
         return rpc
 
-    def _end_callback(self, rpc: PendingRpc, result: Body | type[Exception]) -> None:
-        rpc._state = result
-        self._callbacks_ended.send_nowait(rpc)
+    def _is_pending(self, msg_id: int) -> bool:
+        return msg_id in self._rpcs or self._callback_rpcs.is_pending(msg_id)
 
-    def _pop_records(self, bucket: Bucket) -> list[PendingRpc]:
-        rpcs: list[PendingRpc] = []
-        while len(rpcs) < SLICE and (rpc := bucket.pop()) is not None:
-            del self._rpcs[rpc.msg_id]
-            rpcs.append(rpc)
-        if not self._rpcs:
-            self._rpcs.clear()  # an empty dict keeps its largest size until it is cleared
-        return rpcs
+    def _take(self, msg_id: int) -> PendingRpc | None:
+        return self._rpcs.pop(msg_id, None) or self._callback_rpcs.take(msg_id)
 
     def _refuse_foreign(self, msg_id: int, src: str, dest: str) -> None:
         self._stats.foreign_replies += 1
@@ -274,9 +259,8 @@ class PendingTable(Collection[PendingRpc]):
             if rpc.dest != src:
                 self._refuse_foreign(msg_id, src, rpc.dest)
                 return
-            if rpc._state is RpcTimeout:  # it has expired, and this is its first late reply
-                rpc._state = channel
-                rpc._end(reply)
+            if has_expired(rpc):  # and this is its first late reply
+                end_into(channel, rpc, reply)
         if how == _ANSWERED:
             self._stats.duplicate_replies += 1
             _note("duplicate", msg_id, self._stats.duplicate_replies)
