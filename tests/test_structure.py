@@ -185,6 +185,25 @@ def allowed_to(module: str) -> set[str]:
     return exceptions.get(module, set())
 
 
+FOREIGN = {"_cancel_status", "_parent", "_scope", "_current_frames", "_getframe", "_ArgumentGroup"}
+"""Private attributes of Trio and of the standard library, used where those offer nothing else."""
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_a_module_uses_no_private_attribute_of_another(module: str) -> None:
+    """A module uses only those private attributes that it defines itself; other modules offer methods or functions."""
+    own, used = set(), set()
+    for node in ast.walk(modules()[module]):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                own.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(value=ast.Name(id="self"), attr=name):
+                own.add(name)
+            case ast.Attribute(attr=name) if name.startswith("_") and not name.startswith("__"):
+                used.add(name)
+    assert not used - own - FOREIGN
+
+
 def test_the_command_line_uses_the_simulator_through_one_module() -> None:
     """What commands use of the simulator is listed in one place."""
     users = {name for name in in_units("_cli") if any(unit(used) == "sim" for used in own_imports(name))}
