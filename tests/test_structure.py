@@ -257,6 +257,33 @@ def test_a_module_is_documented_and_small(module: str) -> None:
     assert lines <= 400, f"{path.name} has {lines} lines; make it a folder"
 
 
+# Messages and state of the ready-made nodes, each of which can be read alone, and what workloads are called after.
+SHARED_NAMES = {"Add", "Broadcast", "Gossip", "Topology"}
+
+
+def named_types(module: str) -> Iterator[str]:
+    """Yield the name of each class and type alias of *module* that other modules may import."""
+    for node in modules()[module].body:
+        if isinstance(node, ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+            name = ast.unparse(node.target)
+        else:
+            continue
+        if not name.startswith("_"):
+            yield name
+
+
+def test_a_name_means_one_thing() -> None:
+    """No two modules have a class or a type alias of the same name, so a name says which one is meant."""
+    places: dict[str, list[str]] = {}
+    for module in ALL:
+        for name in named_types(module):
+            places.setdefault(name, []).append(module)
+    assert "Node" in places
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in SHARED_NAMES} == {}
+
+
 # What the package exports
 
 

@@ -33,11 +33,11 @@ from .simulator import (
     Argument,
     Fault,
     Group,
-    Kind,
     OneOf,
     Option,
     Options,
     SomeOf,
+    ValueKind,
     as_typed,
     fault_from_json,
 )
@@ -88,34 +88,34 @@ def _add_option(group: argparse._ArgumentGroup, name: str, option: Option) -> No
         (exclusive if argument.excludes else group).add_argument(
             *argument.words.split(),
             type=_parser_of(argument.kind),
-            action="append" if argument.kind is Kind.ID else "store",
+            action="append" if argument.kind is ValueKind.ID else "store",
             metavar=argument.metavar,
             help=argument.help + _known(argument.kind) + _default(argument, name),
         )
 
 
-def _parser_of(kind: Kind | OneOf | SomeOf) -> Callable[[str], Any]:
-    if isinstance(kind, Kind):
+def _parser_of(kind: ValueKind | OneOf | SomeOf) -> Callable[[str], Any]:
+    if isinstance(kind, ValueKind):
         return PARSERS[kind]
     return (one_of if isinstance(kind, OneOf) else some_of)(kind.what, kind.known)
 
 
-PARSERS: Final[Mapping[Kind, Callable[[str], Any]]] = {
-    Kind.NUMBER: number,
-    Kind.WHOLE: whole,
-    Kind.FRACTION_OR_TOTAL: fraction_or_total,
-    Kind.CLIENTS: workers,
-    Kind.NODE_COUNT: count(MOST_COUNTED_NODES),
-    Kind.ID: str,
-    Kind.IDS: names,
-    Kind.FILE_OF_IDS: names_in_file,
-    Kind.FAULTS: str,
+PARSERS: Final[Mapping[ValueKind, Callable[[str], Any]]] = {
+    ValueKind.NUMBER: number,
+    ValueKind.WHOLE: whole,
+    ValueKind.FRACTION_OR_TOTAL: fraction_or_total,
+    ValueKind.CLIENTS: workers,
+    ValueKind.NODE_COUNT: count(MOST_COUNTED_NODES),
+    ValueKind.ID: str,
+    ValueKind.IDS: names,
+    ValueKind.FILE_OF_IDS: names_in_file,
+    ValueKind.FAULTS: str,
 }
 """The parser of each kind of value."""
 
 
-def _known(kind: Kind | OneOf | SomeOf) -> str:
-    return "" if isinstance(kind, Kind) else f": {', '.join(kind.known)}"
+def _known(kind: ValueKind | OneOf | SomeOf) -> str:
+    return "" if isinstance(kind, ValueKind) else f": {', '.join(kind.known)}"
 
 
 def _default(argument: Argument, name: str) -> str:

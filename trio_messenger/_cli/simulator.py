@@ -47,10 +47,10 @@ from ..sim._runs.compound_options import MOST_COUNTED_NODES as MOST_COUNTED_NODE
 from ..sim._runs.declaration import (
     Argument as Argument,
     Group as Group,
-    Kind as Kind,
     OneOf as OneOf,
     Option as Option,
     SomeOf as SomeOf,
+    ValueKind as ValueKind,
     as_typed as as_typed,
 )
 from ..sim._runs.options import OPTIONS as OPTIONS, Options as Options

@@ -23,7 +23,7 @@ from trio_messenger.sim._judging.command_lines import command_line
 from trio_messenger.sim._network.latency_distribution import DISTRIBUTIONS
 from trio_messenger.sim._runs import options as options_module
 from trio_messenger.sim._runs.compound_options import DEFAULT_NODES, numbered
-from trio_messenger.sim._runs.declaration import Argument, Group, Kind, as_typed, option, options_of
+from trio_messenger.sim._runs.declaration import Argument, Group, ValueKind, as_typed, option, options_of
 from trio_messenger.sim._runs.options import OPTIONS
 from trio_messenger.sim._services import LWW_KV_VARIANTS
 from trio_messenger.sim.strategies import fault_schedules
@@ -154,7 +154,8 @@ def test_an_option_without_a_declaration_is_refused() -> None:
     @attrs.frozen
     class Record:
         rate: float = attrs.field(
-            default=5.0, metadata=option(Group.CLIENTS, Argument("--rate", "R", Kind.NUMBER, "operations per second"))
+            default=5.0,
+            metadata=option(Group.CLIENTS, Argument("--rate", "R", ValueKind.NUMBER, "operations per second")),
         )
         colour: str = "red"
 
@@ -173,7 +174,7 @@ def test_an_option_is_typed_by_its_name(name: str) -> None:
 
 def test_every_kind_of_value_has_a_parser() -> None:
     """The command line can read whatever an option takes; what else it adds to the help has a place there."""
-    assert set(PARSERS) == set(Kind)
+    assert set(PARSERS) == set(ValueKind)
     assert set(_MORE) <= set(NAMES)
 
 

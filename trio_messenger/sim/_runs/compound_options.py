@@ -10,7 +10,7 @@ from .._faults.faults import fault_to_json
 from .._network.latency_distribution import DISTRIBUTIONS, Latency
 from .declaration import Typed
 
-Options: TypeAlias = Any
+_Options: TypeAlias = Any
 """The class `Options`. This module cannot import it, because `options.py` imports this module."""
 
 DEFAULT_NODES: Final = ("n1", "n2", "n3", "n4", "n5")
@@ -34,7 +34,7 @@ def read_nodes(typed: Typed, _: Mapping[str, Any]) -> Any:
     return ids or (None if count is None else numbered(count))
 
 
-def write_nodes(options: Options, _: Options) -> dict[str, object]:
+def write_nodes(options: _Options, _: _Options) -> dict[str, object]:
     """Write the number of nodes if it determines their ids, and the ids otherwise."""
     nodes = options.nodes
     if nodes == DEFAULT_NODES:
@@ -58,30 +58,30 @@ def read_latency(typed: Typed, _: Mapping[str, Any]) -> Latency | None:
     return Latency(typed["latency"], typed["latency_dist"] or DISTRIBUTIONS[0])
 
 
-def write_latency(options: Options, usual: Options) -> dict[str, object]:
+def write_latency(options: _Options, usual: _Options) -> dict[str, object]:
     """Write both words, unless there is no latency."""
     latency = options.latency
     return {} if latency == usual.latency else {"--latency": latency.mean, "--latency-dist": latency.distribution}
 
 
-def write_nemesis(options: Options, _: Options) -> dict[str, object]:
+def write_nemesis(options: _Options, _: _Options) -> dict[str, object]:
     """Write the kinds of faults, if the nemesis made the schedule."""
     return {"--nemesis": options.nemesis} if options.nemesis and _is_made_by_nemesis(options) else {}
 
 
-def write_nemesis_interval(options: Options, usual: Options) -> dict[str, object]:
+def write_nemesis_interval(options: _Options, usual: _Options) -> dict[str, object]:
     """Write the interval, if the nemesis made the schedule."""
     interval = options.nemesis_interval
     is_needed = options.nemesis and interval != usual.nemesis_interval and _is_made_by_nemesis(options)
     return {"--nemesis-interval": interval} if is_needed else {}
 
 
-def write_faults(options: Options, _: Options) -> dict[str, object]:
+def write_faults(options: _Options, _: _Options) -> dict[str, object]:
     """Write the schedule, unless the nemesis made it."""
     if _is_made_by_nemesis(options):
         return {}
     return {"--faults": json.dumps([fault_to_json(fault) for fault in options.faults])}
 
 
-def _is_made_by_nemesis(options: Options) -> bool:
+def _is_made_by_nemesis(options: _Options) -> bool:
     return bool(options.faults == options.nemesis_schedule())

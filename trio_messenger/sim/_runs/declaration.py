@@ -31,7 +31,7 @@ class Group(enum.Enum):
 
 
 @final
-class Kind(enum.Enum):
+class ValueKind(enum.Enum):
     """The kind of a value. The command line has a parser for each kind, in ``PARSERS``."""
 
     NUMBER = enum.auto()
@@ -86,7 +86,7 @@ class Argument:
     """The word, such as ``--rate``, or its two forms, such as ``-w --workload``. Commands have the first one."""
     metavar: str
     """The name of the value in the help."""
-    kind: Kind | OneOf | SomeOf
+    kind: ValueKind | OneOf | SomeOf
     help: str
     """The help text, without the known names and without the default."""
     default: str | None = attrs.field(default=None, kw_only=True)
@@ -103,12 +103,12 @@ class Argument:
 Typed: TypeAlias = Mapping[str, Any]
 """The typed values, by `Argument.dest`. The value is None if the argument was not typed."""
 
-Read: TypeAlias = Callable[[Typed, Mapping[str, Any]], Any]
+ReadOption: TypeAlias = Callable[[Typed, Mapping[str, Any]], Any]
 """Returns the value of an option, or None for its default.
 
 Takes what was typed, and the values of the options that are declared before it."""
 
-Write: TypeAlias = Callable[[Any, Any], Mapping[str, object]]
+WriteOption: TypeAlias = Callable[[Any, Any], Mapping[str, object]]
 """Returns the words of an option with their values, or none, if the option has its default.
 
 Takes all options, and the default options for the same workload and nodes."""
@@ -123,8 +123,8 @@ class Option:
     """Its group in the help."""
     arguments: tuple[Argument, ...]
     """The arguments that set it; usually one, with the name of the field."""
-    read: Read
-    write: Write
+    read: ReadOption
+    write: WriteOption
     always: bool
     """Whether it is written even if it has its default. It then stands at the beginning of the command."""
     late: bool
@@ -134,8 +134,8 @@ class Option:
 def option(
     group: Group,
     *arguments: Argument,
-    read: Read | None = None,
-    write: Write | None = None,
+    read: ReadOption | None = None,
+    write: WriteOption | None = None,
     always: bool = False,
     late: bool = False,
 ) -> dict[str, Option]:

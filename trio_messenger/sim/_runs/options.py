@@ -34,7 +34,7 @@ from .compound_options import (
     write_nemesis_interval,
     write_nodes,
 )
-from .declaration import Argument, Group, Kind, OneOf, Option, SomeOf, option, options_of
+from .declaration import Argument, Group, OneOf, Option, SomeOf, ValueKind, option, options_of
 from .option_values import as_faults, as_names, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
@@ -84,14 +84,14 @@ class Options:
             Argument(
                 "--node-count",
                 "N",
-                Kind.NODE_COUNT,
+                ValueKind.NODE_COUNT,
                 "the number of nodes; their ids are n0, n1 and so on, as in Maelstrom",
                 default="",
                 excludes=True,
             ),
-            Argument("--nodes", "ID,ID,...", Kind.IDS, "the ids of the nodes instead", excludes=True),
-            Argument("-n", "ID", Kind.ID, "the id of one node; repeat it for each node", default=""),
-            Argument("--nodes-file", "FILE", Kind.FILE_OF_IDS, "a file with the ids, one per line", default=""),
+            Argument("--nodes", "ID,ID,...", ValueKind.IDS, "the ids of the nodes instead", excludes=True),
+            Argument("-n", "ID", ValueKind.ID, "the id of one node; repeat it for each node", default=""),
+            Argument("--nodes-file", "FILE", ValueKind.FILE_OF_IDS, "a file with the ids, one per line", default=""),
             read=read_nodes,
             write=write_nodes,
         ),
@@ -101,7 +101,9 @@ class Options:
         default=0,
         metadata=option(
             Group.CHANCE,
-            Argument("--seed", "N", Kind.WHOLE, "the seed of all random choices: the same seed gives the same run"),
+            Argument(
+                "--seed", "N", ValueKind.WHOLE, "the seed of all random choices: the same seed gives the same run"
+            ),
             always=True,
         ),
     )
@@ -112,7 +114,7 @@ class Options:
             Argument(
                 "--concurrency",
                 "N",
-                Kind.CLIENTS,
+                ValueKind.CLIENTS,
                 "how many clients send requests at the same time: a number, or a number per node, as in 2n",
                 default="1n",
             ),
@@ -125,7 +127,7 @@ class Options:
         validator=is_rate,
         metadata=option(
             Group.CLIENTS,
-            Argument("--rate", "R", Kind.NUMBER, "operations per second, of all clients together"),
+            Argument("--rate", "R", ValueKind.NUMBER, "operations per second, of all clients together"),
         ),
     )
     """Operations per second, of all clients together."""
@@ -133,7 +135,8 @@ class Options:
         default=60.0,
         validator=is_duration,
         metadata=option(
-            Group.CLIENTS, Argument("--time-limit", "SECONDS", Kind.NUMBER, "the length of the main phase, in seconds")
+            Group.CLIENTS,
+            Argument("--time-limit", "SECONDS", ValueKind.NUMBER, "the length of the main phase, in seconds"),
         ),
     )
     """The length of the main phase in seconds."""
@@ -141,7 +144,7 @@ class Options:
         factory=Latency,
         metadata=option(
             Group.NETWORK,
-            Argument("--latency", "MS", Kind.NUMBER, "mean latency in milliseconds", default="0"),
+            Argument("--latency", "MS", ValueKind.NUMBER, "mean latency in milliseconds", default="0"),
             Argument(
                 "--latency-dist",
                 "NAME",
@@ -160,7 +163,9 @@ class Options:
         validator=is_fraction,
         metadata=option(
             Group.NETWORK,
-            Argument("--loss", "P", Kind.NUMBER, "probability that a message from node to node is lost, from 0 to 1"),
+            Argument(
+                "--loss", "P", ValueKind.NUMBER, "probability that a message from node to node is lost, from 0 to 1"
+            ),
         ),
     )
     """The probability that a message between nodes is lost."""
@@ -170,7 +175,7 @@ class Options:
         metadata=option(
             Group.NETWORK,
             Argument(
-                "--duplicate", "P", Kind.NUMBER, "probability that such a message is delivered twice, from 0 to 1"
+                "--duplicate", "P", ValueKind.NUMBER, "probability that such a message is delivered twice, from 0 to 1"
             ),
         ),
     )
@@ -207,7 +212,7 @@ class Options:
             Argument(
                 "--availability",
                 "FRACTION",
-                Kind.FRACTION_OR_TOTAL,
+                ValueKind.FRACTION_OR_TOTAL,
                 "the fraction of operations that must be ok, from 0 to 1, or: total",
                 default="any",
             ),
@@ -221,7 +226,7 @@ class Options:
             Argument(
                 "--busy-limit",
                 "N",
-                Kind.WHOLE,
+                ValueKind.WHOLE,
                 "how many messages nodes may send, or turns their tasks may take, in less than a second; with more, the"
                 " run is stuck, and ends",
             ),
@@ -248,7 +253,7 @@ class Options:
         validator=is_duration,
         metadata=option(
             Group.FAULTS,
-            Argument("--nemesis-interval", "SECONDS", Kind.NUMBER, "mean time between changes of the nemesis"),
+            Argument("--nemesis-interval", "SECONDS", ValueKind.NUMBER, "mean time between changes of the nemesis"),
             write=write_nemesis_interval,
             late=True,
         ),
@@ -261,7 +266,7 @@ class Options:
             Argument(
                 "--faults",
                 "JSON | FILE",
-                Kind.FAULTS,
+                ValueKind.FAULTS,
                 "a schedule instead of a nemesis: a list of faults as JSON, a file with such a list, or the"
                 " schedule.json of an earlier run",
                 default="",

@@ -32,7 +32,7 @@ RECOVERY: Final = 10.0
 _SPREAD_STEPS: Final = 2**16
 """The number of steps that the spread is divided into: a power of two, so that sums and differences are exact."""
 
-Phase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
+RunPhase: TypeAlias = Literal["set-up", "main", "recovery", "final", "done"]
 """The phases of a run, in order."""
 
 MakeHost: TypeAlias = Callable[[str, SimulatedNetwork, NodeLog, trio.Nursery, Streams], Host]
@@ -85,7 +85,7 @@ class Run:
         """The operations that the clients did."""
         self.journal: Final = Journal()
         """Every message."""
-        self.phase: Phase = "set-up"
+        self.phase: RunPhase = "set-up"
         """The current phase."""
         self.malformed: Final[list[str]] = []
         """Replies that did not match the workload's schema, one line each."""
@@ -220,7 +220,7 @@ class Run:
         first = min(steps.values())
         return {node_id: step * (number - first) for node_id, number in steps.items()}
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: RunPhase) -> None:
         self.phase = phase
         self._watch(self)
 

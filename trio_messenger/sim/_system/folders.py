@@ -13,12 +13,12 @@ from typing import TypeAlias
 
 from .ending_signals import held_signals, raised_signals
 
-Write: TypeAlias = Callable[[Path, Path], object]
+WriteFiles: TypeAlias = Callable[[Path, Path], object]
 """Writes the files of a folder. Its arguments are the hidden folder to write them to, and the folder's final path."""
 
 
-def write_folder(parent: Path, name: str, write: Write, *, is_replaceable: Callable[[Path], bool]) -> Path:
-    """Write a folder in *parent*, which is created if it does not exist.
+def write_folder(parent: Path, name: str, write: WriteFiles, *, is_replaceable: Callable[[Path], bool]) -> Path:
+    """WriteFiles a folder in *parent*, which is created if it does not exist.
 
     If writing fails, or a signal or an exception ends it, the previous content of *parent* is unchanged. Several
     processes may write folders of the same name at the same time.

@@ -62,7 +62,7 @@ _STEP: Final = 18
 
 @final
 @attrs.frozen(kw_only=True)
-class Life:
+class Lifeline:
     """The lifeline of a participant: a client, node or service."""
 
     name: str
@@ -92,7 +92,7 @@ class Row:
 class Grid:
     """The positions of all lifelines and events."""
 
-    lives: dict[str, Life]
+    lives: dict[str, Lifeline]
     rows: list[Row]
     y: dict[int, int]
     """The y of each entry that has a row, by its index in the journal."""
@@ -140,7 +140,7 @@ def lay_out(flow: Flow, top: int) -> Grid:
     for lane, names in enumerate(lanes):
         for place, name in enumerate(names):
             first, last = spans[name]
-            grid.lives[name] = Life(
+            grid.lives[name] = Lifeline(
                 name=name,
                 kind=flow.kinds[name],
                 lane=lane,

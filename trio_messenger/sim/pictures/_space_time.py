@@ -14,7 +14,7 @@ from typing import Final
 from .._records.journal import Entry
 from ._arrows import MARKERS, Arrows
 from ._flow import FaultSpan, Flow, NodeSpan, Passage, read
-from ._grid import EARLIER, NAME, Grid, Life, lay_out
+from ._grid import EARLIER, NAME, Grid, Lifeline, lay_out
 from ._svg import asset, document, element, escape, plural, shorten, text_width
 
 LIMIT: Final = 10_000
@@ -168,7 +168,7 @@ def _when(fault: FaultSpan, grid: Grid) -> str:
     return f"{fault.text}\nfrom {begin} s until {end}"
 
 
-def _life(life: Life, conditions: Sequence[NodeSpan], grid: Grid) -> str:
+def _life(life: Lifeline, conditions: Sequence[NodeSpan], grid: Grid) -> str:
     """Return a lifeline: dotted while its node is down, thick while it is paused."""
     parts = []
     top = life.top
@@ -221,7 +221,7 @@ def _marks(flow: Flow, grid: Grid, texts: dict[int, str], width: int) -> Iterato
         yield element("g", *parts, class_=f"mark {entry.event}", data_name=entry.node, data_at=time, data_y=y)
 
 
-def _head(life: Life) -> str:
+def _head(life: Lifeline) -> str:
     """Return the name at the top of a lifeline."""
     name = shorten(life.name, NAME, 12)
     width = round(text_width(name, 12)) + 14
