@@ -19,7 +19,7 @@ from trio_messenger import Body, Identity, Node, Request, RpcTimeout
 from trio_messenger.testing import running
 from trio_messenger.transports.memory import memory_transport_pair
 
-# init
+# What a node knows of itself
 
 
 async def test_node_learns_who_it_is() -> None:
@@ -70,7 +70,7 @@ async def test_pending_shows_the_records() -> None:
         assert first in node.pending
 
 
-# The end of input, or shutdown
+# Once only
 
 
 async def test_node_serves_once() -> None:
