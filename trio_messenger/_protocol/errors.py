@@ -136,8 +136,9 @@ class RpcError(MessengerError):
         # The text of a SyntaxError begins with indented lines that show its place. Notes come last.
         lines = "".join(traceback.format_exception_only(error)).splitlines()
         line = next(line for line in lines if not line.startswith(" "))
-        # The package's own errors go by their bare names.
-        return RpcError(ErrorCode.CRASH, line.removeprefix("trio_messenger."))
+        if type(error).__module__ == RpcError.__module__:  # errors that the package exports go by their bare names
+            line = line.removeprefix(f"{RpcError.__module__}.")
+        return RpcError(ErrorCode.CRASH, line)
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:
