@@ -18,9 +18,10 @@ lead to CLOSED.
 
 from __future__ import annotations
 
-import contextlib
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Final, final
 
 from .._protocol.messages import Identity
@@ -157,22 +158,24 @@ class Life:
         self._table = table
         self._reaper = reaper
 
-    @contextlib.asynccontextmanager
-    async def on(self, transport: Transport, wrap: Callable[[Transport], Transport] | None) -> AsyncIterator[Transport]:
+    def on(
+        self, transport: Transport, wrap: Callable[[Transport], Transport] | None
+    ) -> AbstractAsyncContextManager[Transport]:
         """Open *transport*, in the wrapping of *wrap*, for the block. Close it after everything else.
 
-        Yields:
-          The transport to use.
+        Entering returns the transport to use.
         """
+        return _On(self, transport, wrap)
+
+    def begin(self) -> None:
+        """Enter BEFORE_INIT: the node begins to serve."""
         self._pass(Event.BEGIN)
-        try:
-            outermost = transport if wrap is None else wrap(transport)
-            async with outermost:
-                yield outermost
-        finally:
-            self._pass(Event.END)
-            self._close_rpcs()  # this has no effect, unless the transport could not be opened
-            self._outbox.close()
+
+    def end(self) -> None:
+        """Enter ENDED: the transport is closed, or could not be opened."""
+        self._pass(Event.END)
+        self._close_rpcs()  # this has no effect, unless the transport could not be opened
+        self._outbox.close()
 
     def begin_init(self, identity: Identity) -> None:
         """Enter IN_INIT: the node has learnt its *identity* from ``init``."""
@@ -211,3 +214,32 @@ class Life:
     def _pass(self, event: Event) -> None:
         self.phase = next_phase(self.phase, event)
         self.is_closing = self.phase in _CLOSING
+
+
+@final
+class _On(AbstractAsyncContextManager[Transport]):
+    """The block of `Life.on`. If this were a generator, the exception that ends the block would be in a cycle."""
+
+    def __init__(self, life: Life, transport: Transport, wrap: Callable[[Transport], Transport] | None) -> None:
+        self._life = life
+        self._transport = transport
+        self._wrap = wrap
+
+    async def __aenter__(self) -> Transport:
+        self._life.begin()
+        try:
+            if self._wrap is not None:
+                self._transport = self._wrap(self._transport)
+            return await self._transport.__aenter__()
+        except BaseException:
+            self._life.end()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._transport.__aexit__(kind, error, traceback)
+        finally:
+            self._life.end()
+            del error, traceback  # otherwise this frame would be in a cycle with a second error that is raised here
