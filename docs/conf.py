@@ -44,6 +44,8 @@ nitpick_ignore = [
     # PendingRpc refers to itself, so attrs leaves the names in the signature of its __init__ unresolved.
     ("py:class", "Callback"),
     ("py:class", "Outcome"),
+    # The types of the fields of Options are looked for in trio_messenger.sim, which does not export this alias.
+    ("py:class", "Availability"),
 ]
 
 

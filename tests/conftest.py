@@ -32,10 +32,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Run a test that is marked ``unmeasured`` without coverage, in this process and in those that it starts.
 
-    A test that repeats the same work many times takes three times as long under coverage.
+    A test that repeats the same work many times takes three times as long under coverage. Fixtures are measured, since
+    that of a whole module serves other tests as well, and is set up by whichever comes first.
     """
     coverage: Any = sys.modules.get("coverage")
     measurement = coverage.Coverage.current() if coverage is not None else None
