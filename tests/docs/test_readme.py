@@ -48,6 +48,7 @@ async def test_first_command_prints_what_the_readme_shows() -> None:
     assert "stderr" in README.partition("```json")[0], "the README does not prepare its reader for the line on stderr"
 
 
+@pytest.mark.unmeasured
 async def test_a_mistake_is_found_as_the_readme_shows(tmp_path: Path) -> None:
     """The commands that test and shrink the wrong node print what the README shows."""
     (tmp_path / "docs" / "demo").mkdir(parents=True)

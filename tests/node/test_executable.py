@@ -166,6 +166,7 @@ async def wait():
     )
 
 
+@pytest.mark.unmeasured
 async def test_a_burst_of_leaked_rpcs_is_a_few_lines(tmp_path: Path) -> None:
     """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr, and their numbers add up."""
     source = """

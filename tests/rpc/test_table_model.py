@@ -163,6 +163,7 @@ def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
         trio.run(main, clock=clock)
 
 
+@pytest.mark.unmeasured
 async def test_many_rpcs_at_random_all_leave(desk: Desk, mock_clock: MockClock) -> None:
     """Of 20,000 RPCs that end in every way at random, none stays, and the counters add up."""
     rng = random.Random(7)

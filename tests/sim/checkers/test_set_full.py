@@ -543,6 +543,7 @@ def calls(random: Random) -> list[tuple[str, Any]]:
     return [("add", next(numbers)) if random.random() < 0.5 else ("read", None) for _ in range(30)]
 
 
+@pytest.mark.unmeasured
 def test_a_correct_set_is_never_invalid() -> None:
     """A set that is right, behind a network that is not, loses nothing, and nothing of it is ever stale."""
     for seed in range(300):

@@ -64,6 +64,7 @@ def test_chance_is_the_link_s_own() -> None:
     assert len(times) != len(heard)
 
 
+@pytest.mark.unmeasured
 def test_the_same_seed_is_the_same_play() -> None:
     """Two plays with one seed have one digest; another seed has another."""
     digests = [

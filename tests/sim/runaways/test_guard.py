@@ -248,6 +248,7 @@ def test_the_same_seed_is_stuck_in_the_same_way() -> None:
     assert first.digest == second.digest
 
 
+@pytest.mark.unmeasured
 def test_messages_pay_for_the_turns_that_it_takes_to_handle_them() -> None:
     """A lively cluster takes more turns than the limit has messages, and is not stuck."""
 
