@@ -53,8 +53,8 @@ ONCE = (
 # Of the tests that take long, those for which the Python matters. `cover` runs all of them, without measuring.
 ON_OTHER_PYTHONS = ("-m", "not unmeasured or every_python")
 
-# Left out on a Python between the oldest and the newest, which both run them. What is left is what new versions of Python
-# break most easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
+# Left out on a Python between the oldest and the newest, which both run them. The rest is what a new Python breaks most
+# easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
 AT_THE_ENDS = (
     *("cli", "docs", "nodes", "protocol", "rpc", "sending", "testing"),
     *("sim/cluster", "sim/judging", "sim/system"),
