@@ -23,8 +23,9 @@ nox.options.sessions = ["lint", "typing", *(f"tests-{python}" for python in PYTH
 # A Python that is not installed is skipped, under CI=true too.
 nox.options.error_on_missing_interpreters = False
 
-# More processes than cores, for many tests wait for a node's process. `-n 0` runs all in one, for a debugger.
-PARALLEL = ("-n", "6")
+# One more than two cores have, for many tests wait for a node's process; with six, each test takes half as long again.
+# `-n 0` runs all in one, for a debugger.
+PARALLEL = ("-n", "3")
 
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.

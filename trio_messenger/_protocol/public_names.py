@@ -11,7 +11,8 @@ def show_public_names(package: str, exports: Mapping[str, object]) -> None:
     """Set ``__module__`` of each class and function that *package* exports to *package*.
 
     A traceback then ends with ``trio_messenger.RpcTimeout`` and not with the path of a private module, and pickles do
-    not depend on that path either. Names from outside the package and names that are public already do not change.
+    not depend on that path either. Names from outside the package and names that are public already do not change. The
+    price, as in Trio: ``inspect.getsource`` does not find the source of such a class.
 
     Args:
       package: The public module, such as ``trio_messenger``.

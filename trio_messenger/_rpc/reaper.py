@@ -59,7 +59,7 @@ class Reaper:
             reaped += expired
             self._log.add(expired, len(self._table))
             if self._table.next_due() > now:
-                break  # without a checkpoint, so that the log shows the state before other tasks react
+                break  # without a checkpoint, which would only take another pass of the scheduler
             await trio.lowlevel.checkpoint()
         return reaped
 

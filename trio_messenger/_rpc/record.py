@@ -70,8 +70,7 @@ def end(rpc: PendingRpc, result: Body | type[Exception]) -> None:
 def end_into(channel: trio.MemorySendChannel[PendingRpc], rpc: PendingRpc, result: Body | type[Exception]) -> None:
     """Set the *result* of an RPC and send it into *channel*.
 
-    This is for an RPC that has a callback, and for one that has expired and lingers. Neither the router nor the reaper
-    may wait, so *channel* must have room.
+    Neither the router nor the reaper may wait, so *channel* must have room.
     """
     rpc._state = result
     channel.send_nowait(rpc)

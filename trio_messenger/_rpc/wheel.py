@@ -1,4 +1,4 @@
-"""A timing wheel for deadlines. Adding and removing cost the same, regardless of the number of RPCs.
+"""A timing wheel for deadlines. Adding and removing cost the same on average, regardless of the number of RPCs.
 
 The algorithm is from Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987). Deadlines fall into buckets,
 and a sweep touches only RPCs that are due. A heap would keep answered RPCs until their deadline. A scan of all pending

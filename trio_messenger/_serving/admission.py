@@ -16,8 +16,8 @@ While the router pauses, the reader waits, the pipe fills, and the senders of me
 wait longer for handlers: the reply that a handler waits for may come after the request that waits. The router may wait
 for the writer, which needs nothing from this node.
 
-Plain handlers do not count. The router calls them directly, and their replies always go into the outbox. So the outbox
-may exceed its limit by the output that one message causes.
+Plain handlers do not count. The router calls them directly, and their replies always go into the outbox, as error
+replies and the requests of one `rpc_all` do. So the outbox may exceed its limit by these.
 """
 
 from __future__ import annotations

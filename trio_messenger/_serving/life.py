@@ -75,7 +75,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
         Event.INIT: Phase.IN_INIT,
         Event.INPUT_ENDED: Phase.CLOSING,
         Event.OUTPUT_ENDED: Phase.CUT_OFF,
-        Event.END: Phase.ENDED,  # the transport could not be opened
+        Event.END: Phase.ENDED,  # the node could not begin to read
     },
     Phase.IN_INIT: {
         Event.INIT_DONE: Phase.SERVING,
@@ -174,7 +174,7 @@ class Life:
     def end(self) -> None:
         """Enter ENDED: the transport is closed, or could not be opened."""
         self._pass(Event.END)
-        self._close_rpcs()  # this has no effect, unless the transport could not be opened
+        self._close_rpcs()  # this has no effect if the input has ended before
         self._outbox.close()
 
     def begin_init(self, identity: Identity) -> None:
@@ -230,10 +230,11 @@ class _On(AbstractAsyncContextManager[Transport]):
         try:
             if self._wrap is not None:
                 self._transport = self._wrap(self._transport)
-            return await self._transport.__aenter__()
+            await self._transport.__aenter__()
         except BaseException:
             self._life.end()
             raise
+        return self._transport
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
