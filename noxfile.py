@@ -24,8 +24,8 @@ nox.options.sessions = ["lint", "typing", *(f"tests-{python}" for python in PYTH
 nox.options.error_on_missing_interpreters = False
 
 # One more than two cores have, for many tests wait for a node's process; with six, each test takes half as long again.
-# `-n 0` runs all in one, for a debugger.
-PARALLEL = ("-n", "3")
+# Tests of one group share a fixture that takes long. `-n 0` runs all in one, for a debugger.
+PARALLEL = ("-n", "3", "--dist", "loadgroup")
 
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.
@@ -57,8 +57,8 @@ ON_OTHER_PYTHONS = ("-m", "not unmeasured or every_python")
 # Left out on a Python between the oldest and the newest, which both run them. The rest is what a new Python breaks most
 # easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
 AT_THE_ENDS = (
-    *("cli", "docs", "nodes", "protocol", "rpc", "sending", "testing"),
-    *("sim/cluster", "sim/judging", "sim/system"),
+    *("cli", "docs", "nodes", "protocol", "rpc", "sending", "serving", "testing"),
+    *("sim/cluster", "sim/judging", "sim/system", "sim/campaigns/test_campaign.py"),
 )
 
 WHICH_PACKAGE = """

@@ -112,6 +112,9 @@ NODES = {
 
 Checks = dict[str, "Future[Difference | None]"]
 
+one_process = pytest.mark.xdist_group("checks of nodes")
+"""Tests that use `checks` run in one process of pytest-xdist, so that it is made once."""
+
 
 @pytest.fixture(scope="module")
 def checks() -> Checks:
@@ -129,12 +132,15 @@ def _arguments(name: str) -> tuple[str, str]:
 
 
 @pytest.mark.unmeasured
+@one_process
 @pytest.mark.parametrize("name", ["sound", "busy"])
 def test_check_passes_a_node_that_is_deterministic(checks: Checks, name: str) -> None:
     """Two processes with different hash seeds make the same run of a node that heeds the rules, to the last byte."""
     assert checks[name].result() is None
 
 
+@pytest.mark.unmeasured
+@one_process
 @pytest.mark.parametrize("name", [name for name, cause in NODES.items() if cause])
 def test_check_finds_a_node_that_is_not(checks: Checks, name: str) -> None:
     """The check shows the first difference between the two runs, and puts the cause first that it speaks for."""
@@ -146,6 +152,8 @@ def test_check_finds_a_node_that_is_not(checks: Checks, name: str) -> None:
     assert sorted(difference.causes) == sorted(CAUSES)
 
 
+@pytest.mark.unmeasured
+@one_process
 def test_check_tells_that_there_is_no_run(checks: Checks) -> None:
     """Where there is no run, not even an exit of the process is taken for a run that is the same as another one."""
     with pytest.raises(RunFailedError, match=r"SystemExit: enough"):
