@@ -171,7 +171,8 @@ async def test_ctrl_c_ends_a_test_and_all_it_started(subject: str, folder: Path)
         if subject == "executables"
         else ("--node", "my_node:node", "--time-limit", "1000000")
     )
-    async with child(*TEST, "-w", "echo", "--log-net-send", *of_subject, cwd=folder) as it:
+    # Until the signal comes, it writes as fast as it can, and this process has to read all of that.
+    async with child(*TEST, "-w", "echo", "--log-net-send", *of_subject, cwd=folder, limit=240) as it:
         await until(lambda: b'"type":"echo"' in it.errors)
         it.signal(signal.SIGINT)
         assert await it.read_rest() == b""
