@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from statistics import median_low
 from typing import Final, final
 
 import attrs
@@ -213,9 +214,7 @@ def _hands(flow: Flow) -> dict[int, str]:
 
 def _rows(entries: Sequence[Entry], late: Collection[int], hands: dict[int, str], y: int) -> list[Row]:
     waits = [after.t - before.t for before, after in pairwise(entries)]
-    # By hand, because a program that is called statistics.py would be imported instead of the standard library's.
-    positive = sorted(wait for wait in waits if wait > 0) or [1]
-    usual = positive[(len(positive) - 1) // 2]
+    usual = median_low([wait for wait in waits if wait > 0] or [1])
     rows = [Row(entry, y, False) for entry in entries[:1]]
     for place, (before, after) in enumerate(pairwise(entries), start=1):
         step = _STEPS.get(after.event, _STEP)
