@@ -299,8 +299,7 @@ async def test_second_signal_ends_a_node_within_a_line_it_cannot_finish() -> Non
     async with child(*NODE, stderr=subprocess.STDOUT, limit=10) as node:
         await node.send(INIT + echo(2, "x" * 1_000_000))
         await node.comes_to_rest()
-        node.signal(signal.SIGTERM)
-        await until(lambda: not node.catches(signal.SIGTERM))
+        await node.signal_and_see_it_taken(signal.SIGTERM)
         node.signal(signal.SIGTERM)
         assert await node.wait() == -signal.SIGTERM
 
@@ -318,8 +317,7 @@ def block():
         await node.send(INIT + line({"type": "block", "msg_id": 2}))
         await until(lambda: node.errors == b"blocking\n")
         await node.comes_to_rest()  # a signal between the print and the sleep would not end the sleep
-        node.signal(signal.SIGTERM)
-        await until(lambda: not node.catches(signal.SIGTERM))
+        await node.signal_and_see_it_taken(signal.SIGTERM)
         node.signal(signal.SIGTERM)
         assert await node.wait() == -signal.SIGTERM
 

@@ -26,7 +26,6 @@ from support.processes import (
     needs_proc,
     own_node,
     run,
-    until,
 )
 
 LEFT_OUT = re.compile(r"WARNING: (\d+) lines? (?:was|were) left out here, because stderr was not read")
@@ -145,8 +144,7 @@ async def test_unread_stdout_keeps_every_answer(both: bool, unread: tuple[int, i
     async with child(*command, cwd=tmp_path, stderr=stderr) as node, trio.open_nursery() as nursery:
         nursery.start_soon(node.feed, echo_flood(50_000))
         await node.comes_to_rest()
-        node.signal(signal.SIGTERM)
-        await until(lambda: not node.catches(signal.SIGTERM))
+        await node.signal_and_see_it_taken(signal.SIGTERM)
         await node.comes_to_rest()
         output = await node.read_rest()
         assert await node.wait() == 0
@@ -164,8 +162,7 @@ async def test_second_signal_ends_a_node_of_which_nobody_reads_anything(
     async with child(*command, cwd=tmp_path, stderr=unread[1]) as node, trio.open_nursery() as nursery:
         nursery.start_soon(node.feed, echo_flood(50_000))
         await node.comes_to_rest()
-        node.signal(signal.SIGTERM)
-        await until(lambda: not node.catches(signal.SIGTERM))
+        await node.signal_and_see_it_taken(signal.SIGTERM)
         node.signal(signal.SIGTERM)
         assert await node.wait() == -signal.SIGTERM
 

@@ -105,6 +105,11 @@ class Child:
         """Send the process a signal."""
         self.process.send_signal(number)
 
+    async def signal_and_see_it_taken(self, number: int) -> None:
+        """Send a signal for which the process has a handler, and wait until another one would be the system's."""
+        self.signal(number)
+        await until(lambda: not self.catches(number))
+
     # What Linux knows of the process
 
     def status(self, field: str) -> str:
