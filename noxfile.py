@@ -18,8 +18,12 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
-# `cover` runs the tests on nox's own Python, so `tests` need not.
-nox.options.sessions = ["lint", "typing", *(f"tests-{python}" for python in PYTHONS if python != OWN), "cover", "docs"]
+# `cover` and `slow` run the tests on nox's own Python, so `tests` need not.
+nox.options.sessions = [
+    *("lint", "typing"),
+    *(f"tests-{python}" for python in PYTHONS if python != OWN),
+    *("cover", "slow", "docs"),
+]
 # A Python that is not installed is skipped, under CI=true too.
 nox.options.error_on_missing_interpreters = False
 
@@ -40,8 +44,8 @@ ON_EACH = (
     *("sim/system/test_executables", "sim/system/test_guardian"),
 )
 
-# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run everywhere. The
-# commands among them are those of the simulator.
+# Run on one Python only, by `cover` and `slow`: what is the same on every other, since a seed gives the same run
+# everywhere. The commands among them are those of the simulator.
 ONCE = (
     *("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure", "test_structure_of_tests"),
     *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test")),
@@ -51,8 +55,10 @@ ONCE = (
     ),
 )
 
-# Of the tests that take long, those for which the Python matters. `cover` runs all of them, without measuring.
-ON_OTHER_PYTHONS = ("-m", "not unmeasured or every_python")
+# A test that repeats the same work many times takes three times as long under coverage: `slow` runs all of these, and
+# every other Python those for which the Python matters.
+NOT_SLOW, SLOW = ("-m", "not slow"), ("-m", "slow")
+ON_OTHER_PYTHONS = ("-m", "not slow or every_python")
 
 # Left out on a Python between the oldest and the newest, which both run them. The rest is what a new Python breaks most
 # easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
@@ -96,6 +102,7 @@ def install(session: nox.Session, *groups: str, pins: Sequence[str] = ()) -> Non
     # Under `nox -r` pip would keep the wheel it has, as the version is the same.
     session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups), *pins)
     session.env["PYTHONSAFEPATH"] = "1"  # keeps the current directory off sys.path, in child processes too
+    session.env["PYTHONDONTWRITEBYTECODE"] = None  # what pytest makes of the tests is made once, not by each process
     session.run("python", "-c", WHICH_PACKAGE, log=False)
 
 
@@ -161,12 +168,19 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def cover(session: nox.Session) -> None:
-    """Run all tests and demand that they reach every line and branch; those marked ``unmeasured`` do not count."""
+    """Run all tests that are not marked ``slow``, and demand that they reach every line and branch."""
     install(session, "cover")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or without(*EXAMPLES)))
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or [*NOT_SLOW, *without(*EXAMPLES)]))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session(requires=["build"])
+def slow(session: nox.Session) -> None:
+    """Run the tests that are marked ``slow``."""
+    install(session, "tests")
+    session.run("pytest", *PARALLEL, *(session.posargs or [*SLOW, *without(*EXAMPLES)]))
 
 
 @nox.session(requires=["build"])

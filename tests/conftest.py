@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
-import sys
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
@@ -29,26 +26,6 @@ def pytest_collection_finish() -> None:
     Many tests call `gc.collect`, which would otherwise take a third of a second each time.
     """
     gc.freeze()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test that is marked ``unmeasured`` without coverage, in this process and in those that it starts.
-
-    A test that repeats the same work many times takes three times as long under coverage. Fixtures are measured, since
-    that of a whole module serves other tests as well, and is set up by whichever comes first.
-    """
-    coverage: Any = sys.modules.get("coverage")
-    measurement = coverage.Coverage.current() if coverage is not None else None
-    if measurement is None or item.get_closest_marker("unmeasured") is None:
-        return (yield)
-    configuration = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_PROCESS_")}
-    measurement.stop()
-    try:
-        return (yield)
-    finally:
-        measurement.start()
-        os.environ.update(configuration)
 
 
 @pytest.hookimpl(wrapper=True)

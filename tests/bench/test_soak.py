@@ -14,7 +14,7 @@ LIMIT = 300
 """Seconds that it never takes: requests come for 20, and a slow machine needs a while to answer the last of them."""
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
 def test_node_serves_a_mixed_load_without_losing_count_or_growing() -> None:
     """Amid losses, rubbish and a reader that stalls, all requests are answered once, and counters and memory hold."""

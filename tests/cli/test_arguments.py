@@ -350,7 +350,7 @@ def test_every_option_is_in_the_reference() -> None:
             assert option == "--help" or f"`{option}" in section, f"{command} {option}"
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_the_run_in_the_reference_is_what_comes_of_its_command() -> None:
     """What the page shows can be typed, and gives what it shows."""
     [(command, shown)] = re.findall(

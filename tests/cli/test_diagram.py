@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(report, tmp_path_factory.mktemp("store"), "2")
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_window_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The picture has the messages of the window, and is where the command says."""
     assert main(["diagram", str(folder), "--since", "5", "--until", "7"]) == 0

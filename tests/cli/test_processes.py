@@ -54,7 +54,7 @@ def is_there(pid: int) -> bool:
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [pytest.param(MODULE, id="module"), pytest.param((SCRIPTS / "trio-messenger",), id="script")]
 )
@@ -68,7 +68,7 @@ async def test_a_test_is_a_process_like_any_other(command: tuple[str, ...], fold
     assert (folder / "store" / "latest" / "results.json").is_file()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_what_fails_can_be_replayed_and_shrunk(folder: Path) -> None:
     """The commands that a failure prints are the ones that work."""
     given = ("--seed", "7", "-w", "broadcast", "--node", "gossip:node", "--time-limit", "4", "--nemesis", "partition")

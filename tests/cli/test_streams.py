@@ -123,7 +123,7 @@ async def test_a_verdict_needs_no_streams(redirection: str, more: tuple[str, ...
         assert b"valid" in output
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_a_verdict_needs_nobody_who_reads(folder: Path) -> None:
     """Broken pipes for stdout and stderr change no status."""
     reader, writer = os.pipe()

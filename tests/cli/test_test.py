@@ -391,7 +391,7 @@ def test_a_run_that_cannot_be_kept_after_all_is_told(folder: Path) -> None:
     assert (found.status, found.json["valid?"], found.json["folder"]) == (255, True, None)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_run_that_failed_and_cannot_be_kept_can_be_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdict, and the command that makes the run again, are printed though the disk is full."""
 

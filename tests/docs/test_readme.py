@@ -37,7 +37,7 @@ def pipeline() -> str:
     return rest
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_first_command_prints_what_the_readme_shows() -> None:
     """The node of the first command leaks an RPC, has it reaped while stdin is held open, and prints just that."""
     command = pipeline().replace(".venv/bin/", f"{shlex.quote(str(SCRIPTS))}/")
@@ -48,7 +48,7 @@ async def test_first_command_prints_what_the_readme_shows() -> None:
     assert "stderr" in README.partition("```json")[0], "the README does not prepare its reader for the line on stderr"
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_a_mistake_is_found_as_the_readme_shows(tmp_path: Path) -> None:
     """The commands that test and shrink the wrong node print what the README shows."""
     (tmp_path / "docs" / "demo").mkdir(parents=True)

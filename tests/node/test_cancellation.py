@@ -283,7 +283,7 @@ def assert_nothing_left(node: Node) -> None:
     assert node._service.outbox._senders.statistics().tasks_waiting == 0
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("woken", [False, True], ids=["at rest", "woken"])
 @pytest.mark.parametrize("slow", [False, True], ids=["", "full outbox"])
 @pytest.mark.parametrize("name", CASES)

@@ -244,7 +244,7 @@ async def test_no_call_outlives_the_node(end: End, slow: bool, autojump_clock: M
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [False, True], ids=["", "full outbox"])
 def test_node_cancelled_at_any_step_ends(slow: bool) -> None:
     """Cancelled at any step of any task, from its start to its end, the node ends, and so do all who call it then."""

@@ -86,7 +86,7 @@ async def answers(node: Child, count: int) -> bytes:
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("how", TALKERS)
 async def test_unread_stderr_stops_nothing(how: str, unread: tuple[int, int], tmp_path: Path) -> None:
     """Whoever speaks, every request is answered, and SIGTERM ends the node with status 0."""

@@ -331,7 +331,7 @@ def _asks(raw: bytes) -> bool:
     return b'"msg_id"' in raw and (b'"in_reply_to"' not in raw or b'"in_reply_to": null' in raw)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @fuzz
 @given(st.lists(st.binary(max_size=60), max_size=8))
 @example([b"\xef\xbb\xbf{}\n", b"\x00", b"[" * 5000])
@@ -340,7 +340,7 @@ async def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
     await serve_and_survive(chunks)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @fuzz
 @given(st.lists(_messages | _well_addressed, max_size=6))
 async def test_any_objects_are_survived(messages: list[Any]) -> None:
@@ -348,7 +348,7 @@ async def test_any_objects_are_survived(messages: list[Any]) -> None:
     await serve_and_survive([json.dumps(message).encode() + b"\n" for message in messages])
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @fuzz
 @given(st.lists(_well_addressed, max_size=4), st.data())
 async def test_messages_cut_anywhere_are_survived(messages: list[Any], data: st.DataObject) -> None:

@@ -243,7 +243,7 @@ def asks_once_a_life(ask: Callable[[Node, int], Awaitable[object]], store: Mutab
     return node
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_vote_of_an_earlier_term_is_not_counted_in_a_later_one() -> None:
     """A candidate that was killed does not count the votes of its former term in its new one."""
     votes: list[tuple[int, int]] = []  # the term of the candidate that counts a vote, and the term that it is for

@@ -128,7 +128,7 @@ def nested(depth: int, leaf: object) -> object:
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", [1, None, math.nan], ids=repr)
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 def test_nesting_is_carried_or_refused(depth: int, leaf: object) -> None:
@@ -190,7 +190,7 @@ def test_many_names_are_sent_and_not_kept() -> None:
     assert encode("n1", "c2999", "t", {"x": 1}, 3, 2).count(b"c2999") == 1
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=3), st.text(), st.integers(), st.integers())
 def test_a_message_is_put_together_as_if_encoded_whole(

@@ -123,7 +123,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.fixed_dictionaries({}, optional={"type": JSON_VALUES, "code": JSON_VALUES, "text": JSON_VALUES}))
 def test_no_error_body_raises(body: dict[str, Any]) -> None:

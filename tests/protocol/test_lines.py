@@ -114,7 +114,7 @@ def test_ascii_is_spaced_and_escaped_as_json_dumps_does(message: Message) -> Non
     assert encoded(message) == exponents_alike.encode()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.text(), st.text(), st.text())
 def test_any_json_value_round_trips(fields: dict[str, Any], src: str, dest: str, msg_type: str) -> None:
@@ -208,7 +208,7 @@ REFUSED = [
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "reason", "salvaged"), REFUSED, ids=[f"{case[0][-40:]!r}" for case in REFUSED])
 def test_a_line_that_is_no_message_tells_why(
     line: bytes, reason: str | None, salvaged: tuple[str, str, dict[str, Any]]
@@ -326,7 +326,7 @@ def test_the_default_limit_is_16_mib() -> None:
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [2, 64, 4096])
 @pytest.mark.parametrize("times", [1, 10], ids=["the limit", "ten times the limit"])
 def test_memory_held_of_a_line_is_bounded(piece: int, times: int) -> None:

@@ -113,7 +113,7 @@ class Load:
         self.check()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 async def test_rpcs_are_the_sum_of_what_became_of_them(seed: int, autojump_clock: MockClock) -> None:
     """Under a mixed load each RPC is at any time either pending or counted once under the way it ended."""

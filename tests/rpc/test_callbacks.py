@@ -24,7 +24,7 @@ from trio_messenger.transports.memory import memory_transport_pair
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["reply", "expiry", "closing"])
 async def test_callback_is_let_go_when_it_has_been_called(end: str, autojump_clock: MockClock) -> None:
     """Once its RPC has ended, nothing in the node holds the callback any more."""

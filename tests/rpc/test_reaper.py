@@ -240,7 +240,7 @@ async def test_a_sweep_is_one_line_at_once(
     assert log_lines(caplog) == []
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_a_burst_is_two_lines(
     reaper: Reaper,
     table: PendingTable,

@@ -420,7 +420,7 @@ async def test_backoff_keeps_its_own_generator(autojump_clock: MockClock) -> Non
 # Counting
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 async def test_every_attempt_is_counted_once(seed: int, autojump_clock: MockClock) -> None:
     """Whatever comes, in time, late, twice, never, and wherever the call ends, all attempts are accounted for."""

@@ -184,7 +184,7 @@ async def reply_around_expiry(passes: int, attempts: int, mock_clock: MockClock)
     return returned, node
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [-1, 0, 1, 2, 3])
 async def test_reply_around_the_moment_of_expiry_is_taken(passes: int, mock_clock: MockClock) -> None:
     """A reply that comes when the reaper has just closed its attempt, before the caller could run, is not lost: in
@@ -194,7 +194,7 @@ async def test_reply_around_the_moment_of_expiry_is_taken(passes: int, mock_cloc
         assert [outcome.attempts for outcome in retried] == [1]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [-1, 0, 1, 2, 3])
 async def test_reply_around_the_end_of_the_last_attempt_is_taken_or_counted(passes: int, mock_clock: MockClock) -> None:
     """A reply that meets the end of the whole call is its answer or comes too late, and is counted once either way."""

@@ -144,7 +144,7 @@ async def test_a_closed_table_takes_nothing(desk: Desk, mock_clock: MockClock) -
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_nothing_of_an_ended_rpc_stays(desk: Desk, mock_clock: MockClock) -> None:
     """Whichever way an RPC leaves, the table keeps no reference to its callback, nor, in the end, to anything of it."""
     callbacks, dests = weakref.WeakSet[object](), weakref.WeakSet[object]()
@@ -267,7 +267,7 @@ async def test_a_reply_to_a_number_never_used_is_unknown(desk: Desk, msg_id: int
     assert desk.counts() == {"rpcs": 3, "answered": 3, "unknown_replies": 1}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_old_rpcs_are_no_longer_remembered(desk: Desk, mock_clock: MockClock) -> None:
     """After as many further RPCs as are remembered, a reply to the first is unknown; to the next, a duplicate."""
     for msg_id in range(REMEMBERED + 1):

@@ -141,7 +141,7 @@ class Pair:
         assert self.awaited.counts() == model.counts
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
@@ -163,7 +163,7 @@ def test_the_table_behaves_as_its_model(steps: list[tuple[str, float]]) -> None:
         trio.run(main, clock=clock)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_many_rpcs_at_random_all_leave(desk: Desk, mock_clock: MockClock) -> None:
     """Of 20,000 RPCs that end in every way at random, none stays, and the counters add up."""
     rng = random.Random(7)

@@ -231,7 +231,7 @@ def assert_leave_no_room_taken(desk: Desk, end: Callable[[range], None]) -> None
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -> None:
     """When the last of many RPCs has expired, the table takes as much room as one that never held many."""
 
@@ -243,7 +243,7 @@ async def test_an_empty_table_takes_no_room(desk: Desk, mock_clock: MockClock) -
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> None:
     """When the last of many callback RPCs was answered, their table takes as much room as if there had been few."""
     desk = Desk(callbacks=True)
@@ -256,7 +256,7 @@ async def test_answered_callback_rpcs_take_no_room(mock_clock: MockClock) -> Non
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockClock) -> None:
     """Where each callback RPC is answered before the next is sent, nothing adds up."""
     desk = Desk(callbacks=True)
@@ -277,7 +277,7 @@ async def test_callback_rpcs_one_after_another_take_no_room(mock_clock: MockCloc
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_a_callback_rpc_takes_little_room(mock_clock: MockClock) -> None:
     """A callback RPC that waits takes less than 64 bytes, where every second message is one."""
     desk = Desk(callbacks=True)
@@ -313,7 +313,7 @@ def buckets_of(table: PendingTable) -> int:
     return len(wheel._buckets)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock) -> None:
     """However many RPCs with deadlines far away and all different are answered, few buckets wait for those; an RPC
     among them that is not answered expires at its time."""
@@ -342,7 +342,7 @@ async def test_answered_rpcs_leave_no_buckets(desk: Desk, mock_clock: MockClock)
     assert buckets_of(desk.table) == 0
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_buckets_that_are_needed_all_stay(desk: Desk, mock_clock: MockClock) -> None:
     """Where more RPCs wait than that, each has its bucket and expires at its time; then buckets become few again."""
     for number in range(5000):
@@ -396,7 +396,7 @@ async def test_dropping_buckets_keeps_the_order_of_the_others(desk: Desk, mock_c
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 async def test_dropped_buckets_are_freed(desk: Desk, mock_clock: MockClock) -> None:
     """What the buckets took that were dropped is free again, though nothing collects it."""
 

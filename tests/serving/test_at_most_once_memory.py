@@ -136,7 +136,7 @@ async def test_answers_are_bounded_by_bytes_as_well(is_async: bool) -> None:
     assert once.size <= 35 * KIB
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["body", "error", "sender", "list"])
 def test_whatever_a_peer_can_make_large_counts(kind: str) -> None:
     """Bodies, texts of errors and names of senders all count, so that a thousand requests cannot fill the memory."""

@@ -83,7 +83,7 @@ async def test_closing_signal_before_the_node_serves(moment: str, number: int) -
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @ANY
 @pytest.mark.parametrize("moment", AFTER)
 async def test_signal_after_the_end_of_stdin(moment: str, number: int) -> None:

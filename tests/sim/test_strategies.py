@@ -91,7 +91,7 @@ def test_the_simplest_schedule_is_none() -> None:
     assert simplest(lambda _: True) == []
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "simple"),
     [
@@ -180,7 +180,7 @@ def test_what_makes_no_sense_is_refused(make: Callable[[], object], text: str) -
         make()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_no_kinds_or_no_length_is_no_schedule() -> None:
     """Where nothing is asked for there is nothing, and five faults are the most where nobody says otherwise."""
     assert simplest(lambda _: True, max_size=0) == []
@@ -265,7 +265,7 @@ def ends_of(line: bytes) -> tuple[str, str]:
     return src.decode(), dest.decode()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(fault_schedules(NODES, time_limit=5), st.integers(0, 3), st.sampled_from([0, 30]))
 def test_a_run_under_any_schedule_keeps_the_rules(faults: list[Fault], seed: int, latency: float) -> None:
@@ -305,7 +305,7 @@ def messages(report: Report, indexes: Sequence[int]) -> list[object]:
     ]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inert",
     [
@@ -327,7 +327,7 @@ def test_a_fault_without_effect_may_be_taken_away(inert: Fault) -> None:
         assert messages(report, range(3)) == messages(fewer, range(2))
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20, phases=[Phase.generate])
 @given(fault_schedules(NODES, time_limit=5), st.integers(0, 3), st.sampled_from([0, 250]))
 def test_faults_without_effect_may_be_taken_away(faults: list[Fault], seed: int, latency: float) -> None:

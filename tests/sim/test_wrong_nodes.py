@@ -15,7 +15,7 @@ from trio_messenger.sim._campaigns.campaign import with_seed
 SEEDS = range(5)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_verdict_is_right_with_every_seed(case: Case) -> None:
     """A wrong node is invalid for what it does wrong, whatever the seed, and a right one is valid under many faults."""
@@ -36,7 +36,7 @@ def test_every_workload_is_put_to_the_test() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def test_campaign_tells_the_warnings_of_its_runs() -> None:
     assert str(report).splitlines() == ["5 runs: 5 valid", *report.warnings]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_campaign_stops_at_the_first_failure(jobs: int, tmp_path: Path) -> None:
     """It ends with the first seed that fails, in their order, though a later one may have failed before."""
@@ -135,7 +135,7 @@ def whole() -> CampaignReport:
     return campaign(["0:0.4", "1:fails", "2:raises", "3:dies", "4:prints"], range(6), jobs=2, keep_going=True)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_campaign_goes_on_if_told_to(whole: CampaignReport) -> None:
     """With keep_going every seed is in the report, in order, and what became of those that failed."""
     assert seeds_of(whole.results) == [0, 1, 2, 3, 4, 5]
@@ -288,7 +288,7 @@ def is_there(pid: int) -> bool:
 linux_only = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @linux_only
 def test_interrupted_campaign_leaves_no_process(running: Running) -> None:
     """Ctrl-C comes out as KeyboardInterrupt, when the processes are gone already."""
@@ -299,7 +299,7 @@ def test_interrupted_campaign_leaves_no_process(running: Running) -> None:
     assert not is_there(child)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @linux_only
 def test_children_die_with_their_parent(running: Running) -> None:
     """They do so in the midst of a run, even if their parent was killed and could end nothing."""
@@ -352,7 +352,7 @@ def test_child_serves_requests_until_there_are_no_more(signals: list[int], tmp_p
     assert signals == [signal.SIGTERM]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_child_ends_in_the_midst_of_a_request() -> None:
     """A request of which only a part has come is none: it is the end, as where its parent was killed meanwhile."""
     whole = requests((0, "x" * 100_000)).getvalue()

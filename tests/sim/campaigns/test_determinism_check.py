@@ -53,7 +53,7 @@ def run_busy(options: Options) -> Report:
 
 
 @pytest.mark.every_python
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "digest"),
     [
@@ -70,7 +70,7 @@ def test_a_seed_gives_the_same_run_on_every_machine(options: Options, digest: st
     assert run_busy(options).digest == digest
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_these_runs_depend_on_all_there_is() -> None:
     """The run with everything has each kind of fault take effect, asks each service, and answers some operations."""
     report = run_busy(EVERYTHING)
@@ -83,7 +83,7 @@ def test_these_runs_depend_on_all_there_is() -> None:
     assert 0 < report.results["stats"]["ok-count"] < report.results["stats"]["count"]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_nothing_is_left_of_the_runs_before() -> None:
     """The journal, the history and the logs of a run are the same whatever ran before it in the same process."""
     first = run_busy(EVERYTHING)
@@ -131,7 +131,7 @@ def _arguments(name: str) -> tuple[str, str]:
     return "--node", f"support.chancy_nodes:{name}"
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @one_process
 @pytest.mark.parametrize("name", ["sound", "busy"])
 def test_check_passes_a_node_that_is_deterministic(checks: Checks, name: str) -> None:
@@ -139,7 +139,7 @@ def test_check_passes_a_node_that_is_deterministic(checks: Checks, name: str) ->
     assert checks[name].result() is None
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @one_process
 @pytest.mark.parametrize("name", [name for name, cause in NODES.items() if cause])
 def test_check_finds_a_node_that_is_not(checks: Checks, name: str) -> None:
@@ -152,7 +152,7 @@ def test_check_finds_a_node_that_is_not(checks: Checks, name: str) -> None:
     assert sorted(difference.causes) == sorted(CAUSES)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @one_process
 def test_check_tells_that_there_is_no_run(checks: Checks) -> None:
     """Where there is no run, not even an exit of the process is taken for a run that is the same as another one."""

@@ -142,7 +142,7 @@ def test_nodes_of_which_nothing_was_seen_are_named() -> None:
     assert report.results["audit"]["ok-reads"] == {}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_node_that_lost_its_memory_lacks_what_it_had() -> None:
     """Without gossip, one kill is enough: what was acknowledged before is missing from the next life for good."""
 
@@ -177,7 +177,7 @@ def test_the_audit_counts_nowhere() -> None:
     assert results["net"]["clients"]["send-count"] == 2 * (results["stats"]["count"] + 3)  # init, and operations
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_the_seed_decides_all() -> None:
     """The same seed gives the same journal and history; another seed gives others."""
 
@@ -199,7 +199,7 @@ def test_the_seed_decides_all() -> None:
     assert other.digest != first.digest
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_fault_that_touches_nothing_changes_nothing() -> None:
     """Messages are the same, at the same times, as without it, though nodes' timers go off when it begins and ends."""
 

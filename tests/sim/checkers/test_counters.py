@@ -162,7 +162,7 @@ def by_definition(of: History) -> Results:
     }
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_small_histories_are_judged_by_the_definition() -> None:
     """On thousands of small random histories the results are those of the definition."""
     seen: Counter[str] = Counter()

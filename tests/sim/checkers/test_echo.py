@@ -87,7 +87,7 @@ def test_other_operations_do_not_count() -> None:
 VALUES: tuple[Any, ...] = ("a", "b", 1, True, 1.0, [], {}, None)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_small_histories_are_judged_by_the_definition() -> None:
     """On thousands of small random histories an error is told for each refusal and each reply with something else."""
     verdicts: Counter[bool] = Counter()

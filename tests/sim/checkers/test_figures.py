@@ -244,7 +244,7 @@ def test_final_reads_of_each_node_are_counted() -> None:
     assert audit(history(worker)) == {"valid?": True, "ok-reads": {}}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_random_histories_have_the_figures_of_the_definition() -> None:
     """On thousands of small random histories all figures are those that counting one by one comes to."""
     verdicts: Counter[tuple[str, bool]] = Counter()

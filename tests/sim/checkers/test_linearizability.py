@@ -279,7 +279,7 @@ def registers_of_a_system(seed: int) -> History:
     return system_history(random, calls, ("read", ["x", None]), apply)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_brute_force_agrees(part: int) -> None:
     """In 2,000 small histories of any kind, and 500 of right registers, all orders tried say the same."""
@@ -292,7 +292,7 @@ def test_brute_force_agrees(part: int) -> None:
     assert min(verdicts.values()) > 50  # the histories are of both kinds
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_right_registers_are_never_accused() -> None:
     """Whatever is lost or late, a system that keeps its registers right passes."""
     for seed in range(2000):

@@ -482,7 +482,7 @@ def anything(random: Random) -> History:
     return random_history(random, choose, answer, most=24, has_nodes=random.random() < 0.5)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_small_histories_are_judged_by_the_definition() -> None:
     """On thousands of small random histories the results are those of the definition, to the last figure."""
     seen: Counter[str] = Counter()
@@ -543,7 +543,7 @@ def calls(random: Random) -> list[tuple[str, Any]]:
     return [("add", next(numbers)) if random.random() < 0.5 else ("read", None) for _ in range(30)]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_correct_set_is_never_invalid() -> None:
     """A set that is right, behind a network that is not, loses nothing, and nothing of it is ever stale."""
     for seed in range(300):

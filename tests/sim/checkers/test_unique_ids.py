@@ -137,7 +137,7 @@ def by_definition(of: History) -> Results:
     return {"attempted-count": len(asked), "acknowledged-count": len(ids), "duplicated": twice}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_small_histories_are_judged_by_the_definition() -> None:
     """On thousands of small random histories the results are those of the definition."""
     verdicts: Counter[bool] = Counter()

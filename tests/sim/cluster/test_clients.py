@@ -19,7 +19,7 @@ from trio_messenger.sim import SetUpError, simulate
 from trio_messenger.sim._cluster.durable import Build
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_operations_come_at_the_rate() -> None:
     """About as many begin as rate times time, from the first moment on, by all workers."""
     report = simulate("echo", echo.build, rate=50, time_limit=20, concurrency=7)

@@ -172,7 +172,7 @@ def _digest(_: int) -> str:
     return digest()
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_processes_may_simulate_at_once() -> None:
     """Processes that share nothing make the same run at the same time."""
     imports = "from trio_messenger.nodes import broadcast\nfrom trio_messenger.sim import simulate\n"

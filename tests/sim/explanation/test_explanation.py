@@ -356,7 +356,7 @@ def test_an_old_answer_of_a_service_is_told() -> None:
     assert (remark.messages, remark.is_reason) == ((0,), False)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_runs_note_how_old_the_answers_of_services_are() -> None:
     """A node that reads seq-kv without care is told how old what it read was; the journal has it with the reply."""
     report = simulate("g-counter", careless_counter, nodes=5, rate=50, time_limit=10, latency=1)
@@ -498,7 +498,7 @@ def test_words() -> None:
     assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["broadcast", "g-set"])
 def test_stable_latencies_stand_beside_those_of_clients(workload: str) -> None:
     """The summary has quantiles in milliseconds, as the checker found them."""

@@ -55,7 +55,7 @@ def test_a_fault_comes_back_from_json(fault: Fault) -> None:
     assert fault_from_json(json.loads(json.dumps(fault_to_json(fault), allow_nan=False))) == fault
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @given(fault_schedules(["n1", "n2", "n3"]))
 def test_every_schedule_comes_back_from_json(faults: list[Fault]) -> None:
     """So does every schedule that Hypothesis can think of."""

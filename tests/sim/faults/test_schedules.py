@@ -125,7 +125,7 @@ def test_the_least_interval() -> None:
 # Times
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("interval", [1.0, 10.0])
 def test_faults_begin_and_end_in_turn(kind: str, interval: float) -> None:
@@ -214,7 +214,7 @@ def test_when_does_not_depend_on_whom() -> None:
 # Partitions
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 9])
 def test_partitions_are_maelstrom_s(count: int) -> None:
     """Half of the partitions or so are clean cuts of Maelstrom's sizes, the others leave each node a majority."""
@@ -236,7 +236,7 @@ def test_partitions_are_maelstrom_s(count: int) -> None:
     assert sizes == {size: pytest.approx(500 / 4 * times, rel=0.3) for size, times in expected.items()}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 4, 5, 6, 7, 8, 9, 12])
 def test_overlapping_majorities(count: int) -> None:
     """In a ring each node hears a majority, itself among them, and up to five nodes no two hear the same one."""

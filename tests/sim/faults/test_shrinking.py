@@ -215,7 +215,7 @@ def is_milder(fault: Fault, than: Fault) -> bool:
     )
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(fault_schedules(NODES, max_size=6), st.integers(0, 99))
 def test_a_chaotic_failure(faults: list[Fault], salt: int) -> None:
@@ -432,7 +432,7 @@ HARMLESS: list[Fault] = [
 ]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_real_failure_is_reduced_to_the_fault_that_matters() -> None:
     """Of eight faults the one partition that loses a message is left, of one link and for a moment."""
     schedule = [*HARMLESS[:4], Partition.between(["n1"], ["n2", "n3"], at=2.317, until=7.923), *HARMLESS[4:]]

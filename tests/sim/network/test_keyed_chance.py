@@ -28,7 +28,7 @@ def fates_by_message(stage: Stage, faults: Sequence[Fault]) -> dict[int, list[tu
     return fates
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("removed", range(len(MANY)))
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_to_remove_a_fault_changes_only_what_it_touched(removed: int, distribution: Distribution) -> None:
@@ -64,7 +64,7 @@ def test_chance_is_the_link_s_own() -> None:
     assert len(times) != len(heard)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_play() -> None:
     """Two plays with one seed have one digest; another seed has another."""
     digests = [

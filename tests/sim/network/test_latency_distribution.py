@@ -15,7 +15,7 @@ from trio_messenger.sim._determinism.random_streams import Streams
 from trio_messenger.sim._network.latency_distribution import DISTRIBUTIONS, Distribution, Latency
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "distribution"),
     [each for each in itertools.product([0, 0.9, 2.5, 30, 100], DISTRIBUTIONS) if each != (0.9, "constant")],

@@ -123,7 +123,7 @@ def test_a_message_is_held_back_once() -> None:
         assert late[number] == pytest.approx(draw.delay * longest[draw.reorder < 0.5])
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
 def test_rates_are_kept(rate: float) -> None:
     """Of many messages the fraction that a fault names is lost, doubled or held back; and so with the network's own."""

@@ -123,7 +123,7 @@ LINK_FAULTS = fault_schedules(
 LATENCIES = st.builds(Latency, st.sampled_from([0.0, 7.0, 125.0]), st.sampled_from(DISTRIBUTIONS))
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.one_of(LINES, OFTEN), LINK_FAULTS, LATENCIES, st.sampled_from([(0, 0), (0.25, 0.5)]), st.integers(0, 2**70))
 def test_each_message_fares_as_in_the_model(

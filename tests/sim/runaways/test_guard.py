@@ -114,7 +114,7 @@ def test_a_storm_ends_the_run(latency: float) -> None:
     )
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_two_nodes_that_ping_each_other_at_one_instant_are_stuck() -> None:
     """A ping-pong at no latency ends the run at its instant; with latency it is a ping-pong."""
     text = stuck(run(ping_pong, nodes=2, time_limit=12))
@@ -130,7 +130,7 @@ def test_the_messages_of_one_node_are_told_apart() -> None:
     assert kinds_of_messages(journal, src="n2") == ""
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_storm_is_bounded_in_memory() -> None:
     """While a storm is detected, memory grows no further than the limit: each message takes about a kilobyte."""
     limit = 2000
@@ -145,7 +145,7 @@ def test_a_storm_is_bounded_in_memory() -> None:
     assert peak < 4000 * limit
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_paused_node_that_storms_is_stuck_as_well() -> None:
     """What is held back counts too, although nobody receives it."""
 
@@ -240,7 +240,7 @@ def test_a_task_that_only_yields_ends_the_run(spin: Callable[[Node, Request], An
     assert int(told[4]) >= 50
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_the_same_seed_is_stuck_in_the_same_way() -> None:
     """What is counted is not time: two runs of one seed give the same report, with the same journal."""
     first, second = (run(storm, "broadcast", nodes=3, seed=7, latency=20, latency_dist="exponential") for _ in "12")
@@ -248,7 +248,7 @@ def test_the_same_seed_is_stuck_in_the_same_way() -> None:
     assert first.digest == second.digest
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_messages_pay_for_the_turns_that_it_takes_to_handle_them() -> None:
     """A lively cluster takes more turns than the limit has messages, and is not stuck."""
 
@@ -435,7 +435,7 @@ _CUT = [
 ]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_campaign_tells_it_of_each_seed(stormy: tuple[str, ...]) -> None:
     """A stuck run is an invalid one; --seeds tells why, for each seed, and goes on."""
     found = outcome(*stormy, "--seeds", "2", "--keep-going", "--json", "--faults", json.dumps(_CUT))
@@ -449,7 +449,7 @@ def test_a_campaign_tells_it_of_each_seed(stormy: tuple[str, ...]) -> None:
         assert shlex.split(each["command"])[-4:-2] == ["--busy-limit", "1000"]
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_stuck_run_is_kept_replayed_and_shrunk(stormy: tuple[str, ...], tmp_path: Path) -> None:
     """Its status is 1, its files are written, it is the same again, and the fault that leads to it is found."""
     found = outcome(*stormy, "--faults", json.dumps(_CUT))

@@ -53,7 +53,7 @@ def conduct_late(run: Run, jumps: Sequence[float] = ()) -> None:
 # The rate
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_operations_keep_to_the_rate_though_they_wake_late() -> None:
     """A clock that jumps, as that of a busy machine does, costs no operation: gaps count from the planned time."""
     exact = simulate("echo", echo.build, nodes=1, rate=500, time_limit=2, concurrency=100)

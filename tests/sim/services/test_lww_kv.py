@@ -144,7 +144,7 @@ def settled(service: SimulatedService, key: Any) -> Any:
     return json.loads(value)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_replicas_converge() -> None:
     """After any requests, once nobody writes any more all reads of a key come to agree, over 500 seeds."""
     for seed in range(500):
@@ -179,7 +179,7 @@ def outcomes(run: Callable[[SimulatedService], Any]) -> Counter[Any]:
     return Counter(run(make(MERGING, seed)) for seed in range(500))
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_acknowledged_writes_can_vanish() -> None:
     """Of two writes, one after the other, the later can lose; with seed 1 it does."""
 

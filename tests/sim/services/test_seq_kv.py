@@ -58,7 +58,7 @@ def is_sequential(programs: dict[str, list[tuple[Body, Body]]]) -> bool:
 # seq-kv
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_seq_kv_is_sequentially_consistent() -> None:
     """Whatever the nodes are told, one map, asked in an order that keeps each node's own, would have said it too."""
     stale = 0
@@ -82,7 +82,7 @@ def test_the_check_for_sequential_consistency_sees_a_view_that_goes_back() -> No
     assert not is_sequential({"n1": writes, "n2": reads[::-1]})
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize(("writes", "seeds"), [(10, 500), (31, 500), (32, 500), (100, 2000)])
 def test_a_view_never_goes_back(writes: int, seeds: int) -> None:
     """However many changes a fresh reader has missed, what it reads never gets older, over thousands of seeds."""
@@ -109,7 +109,7 @@ def test_a_fresh_reader_sees_any_state_that_is_kept() -> None:
     assert all(8 < count < 64 for count in first[99].values())  # 1 of 100
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 def test_a_reader_that_keeps_reading_catches_up() -> None:
     """Each read is drawn from what is left, so that 60 reads reach the newest of a hundred states."""
     for seed in range(300):

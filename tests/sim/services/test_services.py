@@ -108,7 +108,7 @@ MODELS: dict[str, Callable[[Random], Any]] = {
 }
 
 
-@pytest.mark.unmeasured
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KV)
 @pytest.mark.parametrize(("runs", "length", "keys", "values"), [(1000, 12, 2, 2), (200, 40, 8, 8), (20, 300, 3, 3)])
 def test_a_service_answers_as_its_model_does(name: str, runs: int, length: int, keys: int, values: int) -> None:
