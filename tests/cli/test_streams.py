@@ -113,6 +113,7 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)])
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", ">&-", "<&- >&- 2>&-"])
 async def test_a_verdict_needs_no_streams(redirection: str, more: tuple[str, ...], folder: Path) -> None:
