@@ -28,8 +28,8 @@ nox.options.sessions = [
 nox.options.error_on_missing_interpreters = False
 
 # One more than two cores have, for many tests wait for a node's process; with six, each test takes half as long again.
-# Tests of one group share a fixture that takes long. `-n 0` runs all in one, for a debugger.
-PARALLEL = ("-n", "3", "--dist", "loadgroup")
+# `-n 0` runs all in one, for a debugger.
+PARALLEL = ("-n", "3")
 
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -99,8 +97,7 @@ def test_nothing_is_left_of_the_runs_before() -> None:
 # The check
 
 
-NODES = {
-    "sound": None,
+CHANCY = {
     "draws_elsewhere": "the global random",
     "draws_too_early": "the global random",
     "iterates_a_set": "the order of a set",
@@ -110,22 +107,7 @@ NODES = {
     "shows_a_hash": r"id\(\)",
     "takes_its_time": "the global random",
 }
-"""Nodes, and the likeliest cause of the difference, if there is any."""
-
-Checks = dict[str, "Future[Difference | None]"]
-
-one_process = pytest.mark.xdist_group("checks of nodes")
-"""Tests that use `checks` run in one process of pytest-xdist, so that it is made once."""
-
-
-@pytest.fixture(scope="module")
-def checks() -> Checks:
-    """Checks of all nodes, in two processes each, several at the same time."""
-    with ThreadPoolExecutor(max_workers=4) as threads:
-        check = functools.partial(check_determinism, make_run=run_named)
-        found = {name: threads.submit(check, SHORT, _arguments(name)) for name in NODES}
-        found["busy"] = threads.submit(check, EVERYTHING, ("--node", "support.busy_node:build"))
-    return found
+"""Nodes whose runs differ, and the likeliest cause."""
 
 
 def _arguments(name: str) -> tuple[str, str]:
@@ -133,23 +115,27 @@ def _arguments(name: str) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-@one_process
-@pytest.mark.parametrize("name", ["sound", "busy"])
-def test_check_passes_a_node_that_is_deterministic(checks: Checks, name: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "node"),
+    [
+        pytest.param(SHORT, "support.chancy_nodes:sound", id="sound"),
+        pytest.param(EVERYTHING, "support.busy_node:build", id="busy"),
+    ],
+)
+def test_check_passes_a_node_that_is_deterministic(options: Options, node: str) -> None:
     """Two processes with different hash seeds make the same run of a node that heeds the rules, to the last byte."""
-    assert checks[name].result() is None
+    assert check_determinism(options, ("--node", node), make_run=run_named) is None
 
 
 @pytest.mark.slow
-@one_process
-@pytest.mark.parametrize("name", [name for name, cause in NODES.items() if cause])
-def test_check_finds_a_node_that_is_not(checks: Checks, name: str) -> None:
+@pytest.mark.parametrize(("name", "cause"), CHANCY.items())
+def test_check_finds_a_node_that_is_not(name: str, cause: str) -> None:
     """The check shows the first difference between the two runs, and puts the cause first that it speaks for."""
-    difference = checks[name].result()
+    difference = check_determinism(SHORT, _arguments(name), make_run=run_named)
     assert difference is not None
     assert difference.first != difference.second
     assert len(difference.before) == 3
-    assert re.match(NODES[name] or "", difference.causes[0])
+    assert re.match(cause, difference.causes[0])
     assert sorted(difference.causes) == sorted(CAUSES)
 
 
