@@ -113,9 +113,21 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)])
-@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", ">&-", "<&- >&- 2>&-"])
+EVERY_STREAM_CLOSED = "<&- >&- 2>&-"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "more"),
+    [
+        (EVERY_STREAM_CLOSED, ("--json",)),
+        *(
+            pytest.param(redirection, more, marks=pytest.mark.slow)
+            for redirection in ("2>&-", "2>/dev/full", "<&-", ">&-", EVERY_STREAM_CLOSED)
+            for more in ((), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",))
+            if (redirection, more) != (EVERY_STREAM_CLOSED, ("--json",))
+        ),
+    ],
+)
 async def test_a_verdict_needs_no_streams(redirection: str, more: tuple[str, ...], folder: Path) -> None:
     """The status is the verdict, though stderr is closed or full, or nobody wants to have the results."""
     status, output, errors = await run(*redirected(redirection), *PRINTING, *more, stdin=subprocess.DEVNULL, cwd=folder)
