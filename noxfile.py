@@ -102,7 +102,7 @@ def install(session: nox.Session, *groups: str, pins: Sequence[str] = ()) -> Non
     # Under `nox -r` pip would keep the wheel it has, as the version is the same.
     session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups), *pins)
     session.env["PYTHONSAFEPATH"] = "1"  # keeps the current directory off sys.path, in child processes too
-    session.env["PYTHONDONTWRITEBYTECODE"] = None  # what pytest makes of the tests is made once, not by each process
+    session.env["PYTHONDONTWRITEBYTECODE"] = None  # pytest then keeps the tests it has compiled, for all its processes
     session.run("python", "-c", WHICH_PACKAGE, log=False)
 
 

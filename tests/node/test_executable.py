@@ -286,8 +286,7 @@ async def test_second_signal_ends_a_node_that_cannot_write(number: int) -> None:
     async with child(*NODE) as node, trio.open_nursery() as nursery:
         nursery.start_soon(node.feed, echo_flood(50_000))
         await node.comes_to_rest()
-        node.signal(number)
-        await until(lambda: not node.catches(number))
+        await node.signal_and_see_it_taken(number)
         await node.comes_to_rest()
         node.signal(number)
         assert (await node.wait(), node.errors) == (-number, b"")

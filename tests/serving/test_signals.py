@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.lines import INIT
-from support.processes import INIT_OK, bodies, child, echo, needs_proc, own_node, run, until
+from support.processes import INIT_OK, bodies, child, echo, needs_proc, own_node, run
 
 CLOSING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ANY = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -141,7 +141,6 @@ async def test_a_process_that_goes_on_ends_at_the_second_signal(number: int) -> 
     async with child(*program(number, moments)) as node:
         await node.send_eof()
         assert await node.read_line() == b"on\n"
-        node.signal(number)
-        await until(lambda: not node.catches(number))
+        await node.signal_and_see_it_taken(number)
         node.signal(number)
         assert (await node.wait(), node.errors) == (-number, b"")

@@ -1,8 +1,8 @@
 """The reaper ends each pending RPC with a timeout error when its deadline passes.
 
-It sleeps until the first bucket of the table is due, or forever if there is none. It does not poll: polling wastes CPU
-and keeps a virtual clock from jumping. If a record with an earlier deadline is registered, the table moves the deadline
-of the reaper's sleep, and does not have to wake the reaper for that.
+It sleeps until the first bucket of the table is due. If the table has no bucket, it sleeps forever. It does not poll:
+polling wastes CPU and keeps a virtual clock from jumping. If a record with an earlier deadline is registered, the table
+moves the deadline of the reaper's sleep, and does not have to wake the reaper for that.
 
 The reaper also wakes up for its log line, once for all RPCs that `ReaperLog` holds back.
 """

@@ -120,9 +120,7 @@ async def test_who_has_ended_gets_no_signal(folder: Path, monkeypatch: pytest.Mo
 
 
 @asynccontextmanager
-async def beginning(
-    stage: Stage, outcome: list[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[trio.CancelScope]:
+async def beginning(stage: Stage, outcome: list[BaseException]) -> AsyncIterator[trio.CancelScope]:
     """Let another life begin, so far that a process is being started, which takes until something prevents the life."""
     is_starting, open_process = trio.Event(), trio.lowlevel.open_process
 
@@ -143,22 +141,21 @@ async def beginning(
     last = stage.host._last
     assert last is not None
     await last.gone.wait()
-    monkeypatch.setattr(trio.lowlevel, "open_process", open_late)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(start)
-        await is_starting.wait()
-        yield nursery.cancel_scope
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trio.lowlevel, "open_process", open_late)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+            await is_starting.wait()
+            yield nursery.cancel_scope
     assert stage.host._last is not last
     assert (stage.host.lives, stage.host.is_alive) == (1, False)
 
 
-async def test_a_host_that_is_closed_while_a_life_begins_leaves_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_host_that_is_closed_while_a_life_begins_leaves_nothing(folder: Path) -> None:
     """The process that is just being started when the run ends is killed as well."""
     outcome: list[BaseException] = []
     async with staged(folder, "sleep", "1000") as stage:
-        async with beginning(stage, outcome, monkeypatch):
+        async with beginning(stage, outcome):
             await stage.host.aclose()
             assert processes_in(folder) == []
         assert [str(exc) for exc in outcome] == ["the run is over"]
@@ -204,12 +201,11 @@ async def test_waiting_for_a_node_ends_with_its_life(folder: Path) -> None:
         assert not waiting.cancelled_caught
 
 
-async def test_a_life_that_is_cancelled_while_it_begins_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_life_that_is_cancelled_while_it_begins_is_none(folder: Path) -> None:
     """If a fault strikes a node while its process is being started, that process is killed."""
     async with staged(folder, "sleep", "1000") as stage:
-        async with beginning(stage, [], monkeypatch) as scope:
+        async with beginning(stage, []) as scope:
             scope.cancel()
-        monkeypatch.undo()
         await stage.host.start()
         assert (stage.host.lives, len(processes_in(folder))) == (2, 1)
 
