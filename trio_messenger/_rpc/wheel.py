@@ -106,13 +106,15 @@ class TimingWheel:
         if self.next_due() > now or not self._ticks:
             return []
         bucket = self._buckets[self._ticks[0]]
+        numbers, popped = bucket.numbers, bucket.popped
         rpcs: list[PendingRpc] = []
         count = min(limit, bucket.waiting)
         while len(rpcs) < count:
-            rpc = take(bucket.numbers[bucket.popped])
-            bucket.popped += 1
+            rpc = take(numbers[popped])
+            popped += 1
             if rpc is not None:
                 rpcs.append(rpc)
+        bucket.popped = popped
         bucket.waiting -= count
         return rpcs
 
