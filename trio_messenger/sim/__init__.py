@@ -5,6 +5,7 @@ schedule of faults breaks things, and checkers judge the history. The same seed 
 """
 
 from .._protocol.public_names import show_public_names as _show_public_names
+from . import pictures as _pictures
 from ._campaigns.simulation import simulate as simulate
 from ._checkers import Results as Results, Valid as Valid
 from ._checkers.linearizability import (
@@ -49,3 +50,4 @@ from ._workloads import (
 )
 
 _show_public_names(__name__, globals())
+_show_public_names(_pictures.__name__, vars(_pictures))
