@@ -290,7 +290,9 @@ def test_before_a_node_runs_lines_wait_for_a_slow_reader(pipes: Pipes) -> None:
     writer.close()
 
 
-def test_the_last_lines_wait_for_a_slow_reader(writer: LogWriter, pipes: Pipes) -> None:
+def test_the_last_lines_wait_for_a_slow_reader(
+    writer: LogWriter, pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once the node has ended, nobody writes later, so it is written while the reader reads."""
     full = pipes.fill_output()
     lines = numbered(range(5000))
@@ -302,8 +304,14 @@ def test_the_last_lines_wait_for_a_slow_reader(writer: LogWriter, pipes: Pipes) 
         nonlocal output
         output = pipes.read_output(full + 100 * len(lines) + len(b"after\n"))
 
+    def wait(seconds: float) -> bool:
+        if reader.ident is None:
+            reader.start()  # so slow that the writer waits already
+        return block_until_writable(seconds)
+
     reader = threading.Thread(target=read)
-    reader.start()
+    block_until_writable = writer._descriptor.block_until_writable
+    monkeypatch.setattr(writer._descriptor, "block_until_writable", wait)
     writer.end()
     writer.write(b"after\n")
     reader.join()
