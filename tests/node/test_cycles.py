@@ -172,10 +172,18 @@ async def open_scope(node: Node) -> Body:
     return {}
 
 
+async def open_nursery(node: Node) -> Body:
+    nursery = await trio.open_nursery().__aenter__()
+    nursery.start_soon(node.rpc, "silent", ASK)
+    nursery.start_soon(bug, node)
+    await trio.lowlevel.checkpoint()
+    return {}
+
+
 ENDINGS: Final = (
     *(reply, nothing, rpc_error, bug, kept_bug, bad_reply, group, group_of_rpc_errors, timeout, caught_timeout),
     *(error_reply, caught_error_reply, scope, retries, refused_retry, everyone, no_quorum, conflicts, not_sent),
-    *(stray_cancellation, open_scope),
+    *(stray_cancellation, open_scope, open_nursery),
 )
 every_ending = pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.__name__)
 

@@ -334,6 +334,85 @@ async def test_reading_stdin_in_a_handler_says_what_to_do_instead(kind: str, tmp
     assert text in errors
 
 
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+async def test_streams_may_have_been_replaced_by_the_program(name: str) -> None:
+    """A program may put a stream of its own around the file of Python's, which then is unusable."""
+    program = f"""
+import io, sys
+from trio_messenger import Node
+sys.{name} = io.TextIOWrapper(sys.{name}.detach(), "utf-8")
+node = Node()
+
+@node.on("echo")
+def echo(request):
+    print("from a handler")
+    return {{"echo": request.body["echo"]}}
+
+node.run()
+"""
+    status, output, errors = await run(sys.executable, "-c", program, input=INIT + echo(2))
+    assert (status, [body["type"] for body in bodies(output)]) == (0, ["init_ok", "echo_ok"])
+    assert errors == "from a handler\n"
+
+
+@pytest.mark.parametrize("how", ["close", "detach"])
+@pytest.mark.parametrize("name", ["stdin", "__stdin__", "__stdout__", "stderr"])
+async def test_handler_may_close_or_detach_a_stream(name: str, how: str) -> None:
+    """That takes nothing from the node: the next request is served, even if it fails and cannot be logged, and
+    afterwards the descriptors are the program's again."""
+    program = f"""
+import os, sys
+from trio_messenger import Node
+node = Node()
+
+@node.on("end")
+def end():
+    sys.{name}.{how}()
+    return {{}}
+
+@node.on("fail")
+def fail():
+    raise ValueError
+
+node.run()
+os.write(1, os.read(0, 100) + b"after")
+"""
+    given = INIT + line({"type": "end", "msg_id": 2}) + line({"type": "fail", "msg_id": 3})
+    status, output, _ = await run(sys.executable, "-c", program, input=given)
+    *answers, after = output.splitlines(keepends=True)
+    assert [body["type"] for body in bodies(b"".join(answers))] == ["init_ok", "end_ok", "error"]
+    detached = (name, how) == ("stderr", "detach")  # which Python tells by this status when it ends
+    assert (status, after) == (120 if detached else 0, b"after")
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "stdin"), (1, "stdout")])
+async def test_descriptor_that_the_program_closed_is_told_in_one_line(number: int, name: str, tmp_path: Path) -> None:
+    """The node does not take a file of Trio's, which has the number by then, for its stdin or stdout."""
+    own_node(tmp_path, f"import os\nos.close({number})\n")
+    command = (sys.executable, "-c", "import sys; sys.path.insert(0, ''); import own; own.node.run()")
+    status, output, errors = await run(*command, input=INIT, cwd=tmp_path)
+    assert (status, output) == (1, b"")
+    assert re.fullmatch(rf"error: {name} is closed; give the node .*\n", errors)
+
+
+@pytest.mark.parametrize("exception", ["ValueError", "SystemExit"])
+async def test_error_that_ends_the_node_forges_no_line(exception: str, tmp_path: Path) -> None:
+    """A peer may have chosen the text of an exception that leaves a strict node and that Python prints."""
+    source = f"""
+import trio_messenger
+node = trio_messenger.Node(strict=True)
+
+@node.on("echo")
+def echo(request):
+    raise {exception}(request.body["echo"])
+"""
+    given = INIT + line({"type": "echo", "msg_id": 2, "echo": "no\nERROR: forged \x1b[31m"})
+    status, _, errors = await run(*own_node(tmp_path, source), input=given, cwd=tmp_path)
+    assert status == 1
+    assert rf"{exception}: no\nERROR: forged \x1b[31m" in errors
+    assert "\x1b" not in errors
+
+
 async def test_descriptors_are_given_back_when_the_node_has_ended(tmp_path: Path) -> None:
     """After `Node.run`, stdin and stdout are the program's again: what the node left unread, too."""
     program = """

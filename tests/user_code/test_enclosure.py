@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import gc
-import sys
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, TypeAlias
 
+import outcome
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from support.left_open import STRAY, cancel_kept, expect_undisturbed, logged, slow_node, stray
+from trio.testing import MockClock
 
 from trio_messenger import AtMostOnce, Body, Node
 from trio_messenger._user_code import enclosure
-from trio_messenger.testing import Network, running
+from trio_messenger.testing import running
 
 Leave: TypeAlias = Callable[[list[Any]], object]
 """Leaves something open that would cancel or shield the task; puts what must stay in memory for that into the list."""
 
 ADVICE: Final = "enter it using 'with', and do not yield inside it in a generator"
-STRAY: Final = (
-    "trio_messenger._user_code.failures.StrayCancellation: cancelled by a cancel scope that it left open itself; enter"
-    " cancel scopes and nurseries using 'with', and do not yield inside them in a generator"
-)
-
-
 pytestmark = [  # generators that nobody runs to their ends
     pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Let what tests leave open be collected here, where nobody minds what it raises, and not in another test."""
-    yield
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = hook
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what the node has logged, and not what Trio has to say of generators."""
-    return [record.getMessage() for record in caplog.records if record.name == "trio_messenger"]
 
 
 def left_open(whose: str, count: int = 1) -> str:
@@ -104,6 +83,23 @@ async def in_nursery(kept: list[Any]) -> None:
     await anext(kept[-1])
 
 
+async def in_lost_nursery(kept: list[Any]) -> None:
+    async def items() -> AsyncIterator[int]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_until_cancelled, kept)
+            with trio.fail_after(999):
+                yield 1
+
+    async for _ in items():
+        return
+
+
+async def in_nursery_by_hand(kept: list[Any]) -> None:
+    nursery = await trio.open_nursery().__aenter__()
+    nursery.start_soon(run_until_cancelled, kept)
+    await trio.lowlevel.checkpoint()
+
+
 async def run_until_cancelled(kept: list[Any]) -> None:
     try:
         await trio.sleep_forever()
@@ -112,7 +108,8 @@ async def run_until_cancelled(kept: list[Any]) -> None:
 
 
 PLAIN: Final = (enter_scope, enter_kept_scope, enter_shield, in_generator)
-ASYNC: Final = (in_async_generator, in_lost_generator, in_nursery)
+NURSERIES: Final = (in_nursery, in_lost_nursery, in_nursery_by_hand)
+ASYNC: Final = (in_async_generator, in_lost_generator, *NURSERIES)
 plain_leaves = pytest.mark.parametrize("leave", PLAIN, ids=lambda leave: leave.__name__)
 all_leaves = pytest.mark.parametrize("leave", [*PLAIN, *ASYNC], ids=lambda leave: leave.__name__)
 
@@ -121,42 +118,6 @@ async def do(leave: Leave, kept: list[Any]) -> None:
     result = leave(kept)
     if hasattr(result, "__await__"):
         await result
-
-
-def cancel_kept(kept: list[Any]) -> None:
-    """Cancel what was kept, if that can be cancelled."""
-    for thing in kept:
-        if isinstance(thing, trio.CancelScope):
-            thing.cancel()
-
-
-def slow_node(**options: Any) -> Node:
-    """Return a node whose ``slow`` handler takes two seconds, and whose ``echo`` handler none."""
-    node = Node(**options)
-
-    @node.on("slow")
-    async def slow() -> Body:
-        await trio.sleep(2)
-        return {}
-
-    node.on("echo")(lambda: {})
-    return node
-
-
-async def expect_undisturbed(network: Network, kept: list[Any]) -> None:
-    """See that three requests that take two seconds are answered, though what was kept is cancelled meanwhile; and that
-    the node ends as soon as its input does."""
-    for msg_id in range(3):
-        await network.send("c2", {"type": "slow", "msg_id": msg_id})
-    await wait_all_tasks_blocked()
-    cancel_kept(kept)
-    assert sorted([(await network.receive()).body["in_reply_to"] for _ in range(3)]) == [0, 1, 2]
-    await network.request("echo")
-    network.send_eof()
-    before = trio.current_time()
-    with pytest.raises(trio.EndOfChannel):
-        await network.receive()
-    assert trio.current_time() == before
 
 
 @all_leaves
@@ -177,7 +138,7 @@ async def test_open_scope_of_an_async_handler_disturbs_nobody(
         await expect_undisturbed(network, kept)
     assert (node.stats.scopes_left_open, node.stats.handler_failures) == (1, 0)
     assert logged(caplog) == [left_open("the handler of 'first'")]
-    assert ("cancelled" in kept) == (leave is in_nursery)  # its tasks end with it
+    assert kept.count("cancelled") == (leave in NURSERIES)  # its tasks end with it
 
 
 @plain_leaves
@@ -257,6 +218,89 @@ async def sleep_in_open_scope() -> None:
     await trio.sleep(2)
 
 
+async def raiser_of_another_cancellation(grouped: bool) -> Callable[..., None]:
+    """Return a plain function that raises the Cancelled of a task that has ended, inside a scope that it cancels and
+    leaves open."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        result = await outcome.acapture(trio.sleep, 1)
+    assert isinstance(result, outcome.Error)
+
+    def first(_: object = None) -> None:
+        trio.CancelScope(deadline=-math.inf).__enter__()
+        raise BaseExceptionGroup("grouped", [result.error]) if grouped else result.error
+
+    return first
+
+
+either_way = pytest.mark.parametrize("grouped", [False, True], ids=["alone", "in a group"])
+
+
+@either_way
+@pytest.mark.parametrize("where", ["handler", "once", "hook"])
+async def test_cancellation_of_another_task_fails_the_request_of_plain_code_that_raises_it(
+    where: str, grouped: bool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Plain code cannot be cancelled, so a Cancelled that it raises is error 13, and the node goes on."""
+    node, request = slow_node(), {"type": "first", "msg_id": 7}
+    first = await raiser_of_another_cancellation(grouped)
+    if where == "hook":
+        node.on_init(first)
+        request = {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1"]}
+    else:
+        node.on("first", at_most_once=AtMostOnce() if where == "once" else None)(first)
+    async with running(node, init=where != "hook") as network:
+        for _ in range(2):
+            await network.send("c1", request)
+            answer = (await network.receive()).body
+            assert (answer["code"], answer["text"]) == (13, stray())
+        if where != "hook":
+            await expect_undisturbed(network, [])
+    assert node.stats.handler_failures == (1 if where == "once" else 2)
+    assert f"the handler of {request['type']!r} failed" in caplog.messages
+
+
+@either_way
+@pytest.mark.parametrize("where", ["callback", "periodic"])
+async def test_cancellation_of_another_task_is_a_failure_of_plain_code_that_raises_it(
+    where: str, grouped: bool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is one for a callback and a periodic function, too."""
+    node = slow_node()
+    first = await raiser_of_another_cancellation(grouped)
+    what = "the callback of RPC 1 to 'n2'" if where == "callback" else f"background task {first!r}"
+    if where == "periodic":
+        node.every(1, first)
+    async with running(node) as network:
+        if where == "callback":
+            node.rpc_callback("n2", {"type": "ask"}, first, timeout=0.25)
+            await network.receive()
+        await trio.sleep(2)
+        await expect_undisturbed(network, [])
+    assert node.stats.handler_failures == 1
+    assert f"{what} failed" in caplog.messages
+    assert STRAY.format("Cancelled") in caplog.text
+
+
+@pytest.mark.parametrize("where", ["handler", "callback"])
+async def test_plain_code_that_is_interrupted_ends_the_node(where: str, autojump_clock: MockClock) -> None:
+    """KeyboardInterrupt in a plain handler or a callback is no failure of a request: it leaves serve()."""
+    node = Node()
+
+    def first(_: object = None) -> None:
+        raise KeyboardInterrupt
+
+    node.on("first")(first)
+    with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
+        async with running(node) as network:
+            if where == "handler":
+                await network.send("c1", {"type": "first", "msg_id": 1})
+            else:
+                node.rpc_callback("n2", {"type": "ask"}, first, timeout=0.25)
+            await trio.sleep_forever()
+    assert node.stats.handler_failures == 0
+
+
 async def fail_in_open_nursery() -> None:
     async def fail() -> None:
         try:
@@ -290,7 +334,7 @@ async def test_cancellation_that_the_node_did_not_send_ends_what_it_hits_alone(
         if where == "hook":
             await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1"]})
             answer = (await network.receive()).body
-            assert (answer["code"], answer["text"]) == (13, STRAY)
+            assert (answer["code"], answer["text"]) == (13, stray())
         elif where == "background":
             await trio.sleep(3)
         else:
@@ -299,7 +343,7 @@ async def test_cancellation_that_the_node_did_not_send_ends_what_it_hits_alone(
                 await network.send("c1", {"type": "first", "msg_id": 7})
             answers = [(await network.receive()).body for _ in range(2)]
             assert [answer["code"] for answer in answers] == [13, 13]
-            assert answers[0]["text"] == STRAY
+            assert answers[0]["text"] == stray()
         if where != "hook":
             await expect_undisturbed(network, [])
     assert node.stats.handler_failures == (2 if where == "handler" else 1)
@@ -358,12 +402,12 @@ async def test_more_than_an_exception_in_an_open_scope_leaves_without_its_cancel
             await trio.sleep_forever()
 
 
-@all_leaves
+@pytest.mark.parametrize("leave", [*PLAIN, *ASYNC[:3]], ids=lambda leave: leave.__name__)
 async def test_trio_that_does_not_tell_what_is_open_is_served_as_well(
     leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where Trio does not show what is open, each handler has a task of its own, and what it leaves open is closed."""
-    monkeypatch.setattr(enclosure, "_TELLS", False)
+    monkeypatch.setattr(enclosure, "TELLS", False)
     node, kept, tasks = slow_node(), list[Any](), list[trio.lowlevel.Task]()
 
     @node.on("first")

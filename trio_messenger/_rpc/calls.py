@@ -20,7 +20,7 @@ from .._sending.outbox import Outbox
 from .._sending.sender import Sender
 from .._user_code.callables import is_async_callable
 from .._user_code.enclosure import Enclosure
-from .._user_code.failures import let_go
+from .._user_code.failures import let_go, split_failure
 from .record import Callback, PendingRpc
 from .table import PendingTable
 
@@ -218,10 +218,20 @@ class Calls:
         assert rpc.callback is not None  # only callback RPCs go into the shared channel
         try:
             rpc.callback(self.outcome(rpc))
-        except Exception as exc:
-            self._stats.handler_failures += 1
-            if self._strict:
-                raise
-            if worth_a_line(self._stats.handler_failures):
-                _log.exception("the callback of RPC %d to %r failed", rpc.msg_id, rpc.dest)
-            let_go(exc)
+        except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
+            failure, rest = split_failure(exc, is_plain=True)
+            try:
+                if failure is not None:
+                    self._fail(rpc, failure)
+                if rest is not None:
+                    raise rest
+            finally:
+                del failure, rest  # otherwise the exception and this frame would be in a cycle
+
+    def _fail(self, rpc: PendingRpc, failure: Exception) -> None:
+        self._stats.handler_failures += 1
+        if self._strict:
+            raise failure
+        if worth_a_line(self._stats.handler_failures):
+            _log.error("the callback of RPC %d to %r failed", rpc.msg_id, rpc.dest, exc_info=failure)
+        let_go(failure)

@@ -50,9 +50,9 @@ class _Answer:
         kept = (self.body, None if self.error is None else str(self.error))
         return sum(sys.getsizeof(one) for one in kept if one is not None)
 
-    def fail(self, error: BaseException) -> None:
-        """Keep the error answer to the first request, unless *error* is only a cancellation."""
-        failure, _ = split_failure(error)
+    def fail(self, error: BaseException, *, is_plain: bool = False) -> None:
+        """Keep the error answer to the first request, unless *error* is only a cancellation; see `split_failure`."""
+        failure, _ = split_failure(error, is_plain=is_plain)
         if failure is not None:
             self.error = _as_answer(failure)
 
@@ -126,8 +126,8 @@ class AtMostOnce:
             answer = self._remember(request)
             try:
                 answer.keep(call(request))
-            except Exception as exc:
-                answer.fail(exc)
+            except BaseException as exc:
+                answer.fail(exc, is_plain=True)
                 raise
             finally:
                 self._finish(request, answer)

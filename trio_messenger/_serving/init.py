@@ -88,8 +88,11 @@ class Initialiser:
         try:
             for hook in self.hooks:
                 hook()
-        except Exception as exc:
-            self._forget(exc)
+        except BaseException as exc:
+            failure, _ = split_failure(exc, is_plain=True)
+            if failure is not None:
+                self._forget(failure)
+            del failure  # otherwise the exception and this frame would be in a cycle
             raise
         self._finish()
         return {}

@@ -7,16 +7,17 @@ import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from types import TracebackType
+from typing import Any, Final, final
 
 import trio
 
-from .._protocol.printable import OneLineFormatter
+from .._protocol.printable import OneLineFormatter, format_exception
 from .._protocol.stats import Stats
 from ..transports import Transport
 from ..transports._python_streams import Stderr
 from ..transports._stderr import LogWriter
-from ..transports.stdio import StdioTransport
+from ..transports.stdio import StdioTransport, check_open
 from .signals import Signals
 
 _log = logging.getLogger("trio_messenger")
@@ -81,6 +82,7 @@ def run_on_stdio(
         gc.set_threshold(_GC_THRESHOLD)
         broken = None
         try:
+            check_open()
             with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not mix with the messages
                 trio.run(_serve, serve, shutdown, logs)
         except trio.BrokenResourceError as exc:
@@ -101,19 +103,39 @@ async def _serve(
     if logs is not None:
         logs.begin()
         trio.lowlevel.spawn_system_task(logs.run)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _print_uncaught  # until the process ends
     with _signals.serving(shutdown):
         async with StdioTransport(logs=logs) as transport:
             await serve(transport)
 
 
 def _configure_logging(log_level: int | str) -> None:
-    handler = logging.StreamHandler()
+    handler = _LogHandler()
     handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
     level = log_level.upper() if isinstance(log_level, str) else log_level
     logging.basicConfig(level=level, handlers=[handler])
 
 
+@final
+class _LogHandler(logging.StreamHandler[Any]):
+    """Writes log lines to stderr, and never raises: the program may have closed `sys.stderr`."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Report an error of logging itself."""
+        with contextlib.suppress(ValueError):
+            super().handleError(record)
+
+
+def _print_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an exception that ends the process; a peer may have chosen its text."""
+    if issubclass(kind, Exception | BaseExceptionGroup):
+        _say(format_exception(error))
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # nobody reads stderr any more
+        with contextlib.suppress(OSError, ValueError):  # nobody reads stderr any more, or the program has closed it
             sys.stderr.write(line + "\n")

@@ -146,8 +146,18 @@ class Router:
                 result = handler.call(request)
                 if result is not None:
                     self._sender.reply(request, result)
-            except Exception as exc:  # noqa: BLE001 - every error is answered and logged
-                self.fail(request, exc)
+            except BaseException as exc:  # noqa: BLE001 - every error is answered and logged
+                self._fail_plain(request, exc)
+
+    def _fail_plain(self, request: Request, error: BaseException) -> None:
+        failure, rest = split_failure(error, is_plain=True)
+        try:
+            if failure is not None:
+                self.fail(request, failure)
+            if rest is not None:
+                raise rest
+        finally:
+            del failure, rest, error  # otherwise the exception and this frame would be in a cycle
 
     def _start(self, handler: Handler, request: Request) -> None:
         assert self.spawn is not None  # set, because messages are routed only while the node serves

@@ -5,27 +5,23 @@ its end. The scope then stays on the task. If the task does something else later
 from cancellation. So a task that runs one user function after another checks after each whether something is open, and
 closes it.
 
-This uses private names of Trio. `Task._cancel_status` and `CancelStatus._scope` show the open scopes. If a version of
-Trio lacks them, each enclosure enters a cancel scope; leaving that scope closes everything inside it. This is slower,
-and a task then serves only one handler. A task that ends with an open nursery fails, together with everything around
-it, so the enclosure removes such nurseries from `Task._child_nurseries`.
+This uses private names of Trio, which show the open scopes and nurseries. If a version of Trio lacks them, each
+enclosure enters a cancel scope; leaving that scope closes everything inside it. This is slower, and a task then serves
+only one handler. Nurseries are closed in `_user_code.nurseries`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, final
 
 import trio
 
 from .._protocol.stats import Stats, worth_a_line
+from .nurseries import TELLS, leave_behind
 
 _log = logging.getLogger("trio_messenger")
-
-
-_TELLS: Final = hasattr(trio.lowlevel.Task, "_cancel_status")
-"""True if this version of Trio shows which scopes are open in a task."""
 
 
 @final
@@ -43,7 +39,7 @@ class Enclosure:
 
     def __enter__(self) -> Enclosure:
         self._task = trio.lowlevel.current_task()
-        self._scope = None if _TELLS else trio.CancelScope()
+        self._scope = None if TELLS else trio.CancelScope()
         if self._scope is not None:
             self._scope.__enter__()
         self._status = getattr(self._task, "_cancel_status", None)
@@ -65,7 +61,7 @@ class Enclosure:
 
     def is_intact(self) -> bool:
         """Return True if no cancel scope is open inside, and False if one is open or this Trio does not show it."""
-        return _TELLS and self._task._cancel_status is self._status
+        return TELLS and self._task._cancel_status is self._status
 
     def mend(self) -> None:
         """Close everything that is open inside. Call this after user code, before the next checkpoint."""
@@ -77,10 +73,14 @@ class Enclosure:
         """Close everything that is open inside, the innermost first. Return True if something was open."""
         if self.is_intact():
             return False
+        nurseries = {nursery.cancel_scope: nursery for nursery in self._task.child_nurseries[self._nurseries :]}
         status: Any = self._task._cancel_status
         while status is not None and status is not self._status:
             scope, status = status._scope, status.parent
-            _leave(scope)
+            if scope in nurseries:
+                leave_behind(nurseries[scope], self._whose())
+            else:
+                _leave(scope)
         return True
 
 

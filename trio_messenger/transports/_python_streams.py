@@ -43,7 +43,7 @@ class BorrowedStream:
 
     def flush(self) -> None:
         """Write the text printed so far, if the other side accepts it."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # a handler may have closed or detached the stream
             self._stream.flush()
 
     def give_back(self) -> None:
@@ -72,7 +72,7 @@ def borrow(number: int, elsewhere: io.RawIOBase) -> list[BorrowedStream]:
     found = {
         id(stream): stream
         for stream in (sys.stdin, sys.__stdin__, sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__)
-        if isinstance(stream, io.TextIOWrapper) and not stream.closed and _number_of(stream) == number
+        if isinstance(stream, io.TextIOWrapper) and _number_of(stream) == number
     }
     return [BorrowedStream(stream, elsewhere) for stream in found.values()]
 
@@ -80,7 +80,7 @@ def borrow(number: int, elsewhere: io.RawIOBase) -> list[BorrowedStream]:
 def _number_of(stream: io.TextIOWrapper) -> int | None:
     try:
         return stream.fileno()
-    except OSError:  # the stream is in memory only
+    except (OSError, ValueError):  # the stream is in memory only; or the program has closed or detached it
         return None
 
 

@@ -25,7 +25,7 @@ import trio
 from .._protocol.lines import LINE_LIMIT, LineDecoder
 from .._protocol.messages import Message
 from . import Transport
-from ._descriptors import Descriptor, cut, is_same_channel, redirect
+from ._descriptors import Descriptor, cut, is_open, is_same_channel, redirect
 from ._python_streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 from ._stderr import LogWriter
 
@@ -36,6 +36,20 @@ READ_SIZE: Final = PIPE_SIZE // 2
 """Bytes read at once. A larger size gains nothing (measured up to 1 MiB) and needs more memory."""
 
 _STDIN, _STDOUT, _STDERR = 0, 1, STDERR
+
+
+def check_open() -> None:
+    """Check that this process has a stdin and a stdout. The check may come too late in a run of Trio; see below.
+
+    Raises:
+      trio.BrokenResourceError: if one of them is closed; the text says which.
+    """
+    # The next open file, perhaps one of Trio's, takes the number of a closed descriptor. What Python noted when it
+    # started does not change.
+    if sys.stdin is None or sys.__stdin__ is None or not is_open(_STDIN):
+        raise trio.BrokenResourceError("stdin is closed; give the node its input on descriptor 0, or </dev/null")
+    if sys.__stdout__ is None or not is_open(_STDOUT):
+        raise trio.BrokenResourceError("stdout is closed; give the node a descriptor 1 to write to, or >/dev/null")
 
 
 @final
@@ -54,12 +68,7 @@ class StdioTransport(Transport):
     """
 
     def __init__(self, *, line_limit: int = LINE_LIMIT, logs: LogWriter | None = None) -> None:
-        # The next open file takes the number of a closed descriptor, so only Python's own note from its start is
-        # reliable.
-        if sys.stdin is None or sys.__stdin__ is None:
-            raise trio.BrokenResourceError("stdin is closed; give the node its input on descriptor 0, or </dev/null")
-        if sys.__stdout__ is None:
-            raise trio.BrokenResourceError("stdout is closed; give the node a descriptor 1 to write to, or >/dev/null")
+        check_open()
         self._decoder = LineDecoder(line_limit)
         self._is_drained = False
         self._at_eof = False
