@@ -183,15 +183,44 @@ def slow(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *(session.posargs or [*SLOW, *without(*EXAMPLES)]))
 
 
+SPHINX = ("sphinx-build", "-W", "-n", "-q", "-d", "docs/_build/doctrees")  # builders share the pages that were read
+
+
+def build_pages(session: nox.Session) -> None:
+    """Build the documentation; a warning or a dead reference is an error."""
+    # -E reads every page again: without it, a page that warned in the last run counts as read, and passes.
+    session.run(*SPHINX, "-E", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(requires=["build"])
+def html(session: nox.Session) -> None:
+    """Build the documentation, to be read in a browser, in docs/_build/html."""
+    install(session, "docs")
+    build_pages(session)
+    session.log("open docs/_build/html/index.html")
+
+
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """Build the documentation and run its examples; a warning or a dead reference is an error."""
     install(session, "docs", "tests")
-    strict = ("-W", "-n", "-q", "-d", "docs/_build/doctrees")  # the second builder takes the pages that the first read
-    # -E reads every page again: without it, a page that warned in the last run counts as read, and passes.
-    session.run("sphinx-build", "-E", *strict, "-b", "html", "docs", "docs/_build/html")
-    session.run("sphinx-build", *strict, "-b", "doctest", "docs", "docs/_build/doctest")
+    build_pages(session)
+    session.run(*SPHINX, "-b", "doctest", "docs", "docs/_build/doctest")
     session.run("pytest", *PARALLEL, *(f"tests/{name}.py" for name in EXAMPLES))
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build what is uploaded for a release, in dist/, and check that it is complete; nothing is uploaded."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").iterdir())))
+    session.run("python", "-m", "venv", "--clear", f"{session.create_tmp()}/venv")
+    [wheel] = Path("dist").glob("*.whl")
+    python = f"{session.create_tmp()}/venv/bin/python"
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-P", "-m", "trio_messenger", "--version", external=True)
 
 
 @nox.session(requires=["build"])

@@ -2,27 +2,39 @@
 
 import builtins
 import importlib.metadata
+import inspect
 import re
 import sys
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.pycode import ModuleAnalyzer
 
 import trio_messenger
 import trio_messenger.sim
+import trio_messenger.sim.strategies
+import trio_messenger.transports
 
 project = "trio_messenger"
 copyright = "2026, The trio-messenger contributors"
 release = importlib.metadata.version("trio-messenger")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.napoleon"]
+extensions = [
+    *("myst_parser", "sphinx_copybutton", "sphinx_external_toc"),
+    *("sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.napoleon"),
+]
 exclude_patterns = ["_build"]
+myst_heading_anchors = 3  # as a code host has them
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["pictures.css"]
 napoleon_numpy_docstring = False  # docstrings have Google's sections
+
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True  # of a session, the commands and not what they print
 
 default_role = "py:obj"  # `Node.rpc` in a docstring is a reference, so a misspelt one fails the build
 autodoc_member_order = "bysource"  # the author's order tells more than the alphabet
@@ -91,9 +103,68 @@ def mark_wide_pictures(app: Sphinx, doctree: nodes.document) -> None:
             box += image
 
 
+EMPHASIS = re.compile(r"<!-- emphasize-lines: ([\d, -]+) -->")
+
+
+def emphasize_lines(_app: Sphinx, doctree: nodes.document) -> None:
+    """Set off the lines of a block of code that a comment above it names; a code host shows them as all others."""
+    for comment in list(doctree.findall(nodes.raw)):
+        if found := EMPHASIS.fullmatch(comment.astext().strip()):
+            block = comment.next_node(siblings=True, descend=False)
+            if not isinstance(block, nodes.literal_block):
+                raise ExtensionError(f"{comment.source}:{comment.line}: there is no code below the comment")
+            ranges = [part.partition("-") for part in found[1].split(",")]
+            lines = [line for first, _, last in ranges for line in range(int(first), int(last or first) + 1)]
+            block["highlight_args"] = {"hl_lines": lines}
+            comment.parent.remove(comment)
+
+
+def public_names() -> dict[str, str]:
+    """Return the full names of the public classes and functions, by the names that pages write in code."""
+    found = {}
+    for package in (trio_messenger.sim, trio_messenger.sim.strategies, trio_messenger.transports, trio_messenger):
+        for name, value in vars(package).items():
+            if name.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
+                continue
+            found[name] = full = f"{package.__name__}.{name}"
+            if inspect.isclass(value):
+                found |= {f"{name}.{each}": f"{full}.{each}" for each in dir(value) if not each.startswith("_")}
+    return found
+
+
+def link_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Make a public name that a page writes in code a link to its description, the first time on each page.
+
+    A page then reads on a code host as it is, without a role around each name.
+    """
+    names, linked = public_names(), set[str]()
+    for literal in list(doctree.findall(nodes.literal)):
+        target = names.get(literal.astext().removesuffix("()"))
+        if target is None or target in linked or not is_prose(literal):
+            continue
+        linked.add(target)
+        link = addnodes.pending_xref(
+            "", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refdoc=app.env.docname
+        )
+        literal.parent.replace(literal, link)
+        link += literal
+
+
+def is_prose(node: nodes.Node) -> bool:
+    """Tell whether *node* is in the text of a page, outside of links, headings and the descriptions of the API."""
+    kinds = (nodes.reference, nodes.title, addnodes.desc, addnodes.pending_xref, addnodes.download_reference)
+    while node is not None:
+        if isinstance(node, kinds):
+            return False
+        node = node.parent
+    return True
+
+
 def setup(app: Sphinx) -> None:
     """Connect the above."""
     keep_docstrings_of_data()
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
     app.connect("autodoc-process-signature", drop_constructor)
     app.connect("doctree-read", mark_wide_pictures)
+    app.connect("doctree-read", emphasize_lines)
+    app.connect("doctree-read", link_names)

@@ -5,23 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.page_runner import NOT_THE_READERS, Command, TypedFile, difference, follow, included, is_shown_by, steps
+from support.page_runner import NOT_THE_READERS, Command, TypedFile, difference, files_shown, follow, is_shown_by, steps
 
 FOLDER = Path("/docs")
 
 PAGE = """
-```{literalinclude} 01/echo.py
-:caption: echo.py
-:emphasize-lines: 2
+[`echo.py`](01/echo.py):
+
+<!-- emphasize-lines: 2 -->
+```python
+import sys
+
+print(sys.argv)
 ```
 
-```{literalinclude} 01/echo.py
-:lines: 1-3
+```python
+print("only looked at")
 ```
 
-```{code-block} console
+<!-- not run -->
+```console
 $ java
 ```
+
+A link to [`other.py`](02/other.py) in a sentence: no file to type.
 
 ```console
 $ echo one; echo two >&2
@@ -33,17 +40,18 @@ $ true
 
 
 def test_steps_are_read_from_a_page() -> None:
-    """Files with a caption and commands are steps, each with its line on the page; what is only looked at is none."""
+    """Files below their name and commands are steps, each with its line on the page; what is only looked at is none."""
     assert steps(PAGE, FOLDER) == [
-        TypedFile(2, "echo.py", FOLDER / "01" / "echo.py"),
-        Command(16, "echo one; echo two >&2", "one\ntwo\n"),
-        Command(19, "true", ""),
+        TypedFile(5, "echo.py", FOLDER / "01" / "echo.py", "import sys\n\nprint(sys.argv)\n"),
+        Command(23, "echo one; echo two >&2", "one\ntwo\n"),
+        Command(26, "true", ""),
     ]
 
 
-def test_included_files_are_read_from_a_page() -> None:
-    """What a page includes is known with the options of the last time."""
-    assert included(PAGE) == {"01/echo.py": {"lines": "1-3"}}
+def test_files_are_read_from_a_page() -> None:
+    """What a page shows of the files beside it is known by their paths."""
+    [(path, block)] = files_shown(PAGE).items()
+    assert (path, block.name, block.kind, block.comment) == ("01/echo.py", "echo.py", "python", "emphasize-lines: 2")
 
 
 @pytest.mark.parametrize(
@@ -77,15 +85,15 @@ def test_difference_names_the_line_of_the_page() -> None:
 
 
 async def test_page_is_followed_in_its_order(tmp_path: Path) -> None:
-    """Files are there when the command below them runs, under the name of the caption, and later ones replace them."""
+    """Files are there, by their names on the page, when the command below them runs; later ones replace them."""
     reader = tmp_path / "reader"
     reader.mkdir()
     for name in ("a", "b"):
         (tmp_path / name).write_text(f"{name}\n")
     page = tmp_path / "page.md"
     page.write_text(
-        "```{literalinclude} a\n:caption: it\n```\n```console\n$ cat it; pwd\na\n/home/you/board\n```\n"
-        "```{literalinclude} b\n:caption: it\n```\n```console\n$ printf %s $COLUMNS; cat it\n80b\n```\n"
+        "[`it`](a):\n\n```text\na\n```\n```console\n$ cat it; pwd\na\n/home/you/board\n```\n"
+        "[`it`](b):\n\n```text\nb\n```\n```console\n$ printf %s $COLUMNS; cat it\n80b\n```\n"
     )
     assert await follow(page, reader) == 2
 
@@ -120,4 +128,13 @@ async def test_page_that_shows_something_else_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```console\n$ echo a\nb\n```\n")
     with pytest.raises(pytest.fail.Exception, match=r"^page\.md, line 2: \$ echo a\n(.*\n)*-b\n\+a\n$"):
+        await follow(page, tmp_path)
+
+
+async def test_file_that_is_not_what_the_page_shows_fails(tmp_path: Path) -> None:
+    """The page shows the file beside it, to the letter."""
+    (tmp_path / "a").write_text("a\n")
+    page = tmp_path / "page.md"
+    page.write_text("[`it`](a):\n\n```text\nb\n```\n")
+    with pytest.raises(AssertionError, match=r"^page\.md, line 3: a is different"):
         await follow(page, tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import DOCS, ROOT
+from support.table_of_contents import pages
 
 PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 
@@ -41,6 +42,21 @@ def files_of(page: str, pattern: str) -> list[Path]:
 def test_a_page_has_400_lines_at_the_most(page: str) -> None:
     """Nobody reads a page that does not end."""
     assert len(text_of(page).splitlines()) <= 400
+
+
+WRITTEN_BY_AUTODOC = {f"docs/reference/{name}.md" for name in ("api", "simulator", "testing")}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WRITTEN_BY_AUTODOC])
+def test_a_page_reads_on_a_code_host_as_it_is(page: str) -> None:
+    """It uses no directive, role or label of a documentation tool, which would show up as text there."""
+    text = re.sub(r"^(```+)\w*\n.*?^\1$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^(?:```+|:::+) *\{.*|\{[\w:]+\}`|^\([\w-]+\)=$|^:\w+:", text, re.MULTILINE) == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    """Once, and there is no other."""
+    assert sorted(f"docs/{page}.md" for page in pages()) == PAGES
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -88,3 +88,14 @@ def test_demo_files_are_requests_that_the_shown_output_answers() -> None:
     assert [(reply["type"], reply["in_reply_to"]) for reply in replies] == [
         (message.body["type"] + "_ok", message.body["msg_id"]) for message in requests
     ]
+
+
+def test_the_workflow_runs_the_readmes_command_on_each_supported_python() -> None:
+    """The code host's checks run the same command as a reader, with every Python that the package names."""
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    [matrix] = re.findall(r"^ +python: (\[.*\])$", workflow, re.MULTILINE)
+    assert msgspec.json.decode(matrix) == supported
+    assert re.findall(r"^ +- run: (.*)$", workflow, re.MULTILINE) == [".ci/run"]
+    assert "<!-- ci runs this command -->\n```sh\n" in README

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.page_runner import TypedFile, fences, follow, included, steps
+from support.page_runner import files_shown, follow
 from support.paths import DOCS
+from support.table_of_contents import pages_of
 
 FOLDER: Final = DOCS / "tutorial"
 PAGES: Final = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]-*.md"))
@@ -42,11 +43,11 @@ def test_page_uses_every_file_in_its_folder(page: str) -> None:
     """A program or an input that no page shows is one that nobody reads; one of another chapter may be shown again."""
     text = text_of(page)
     folder = folder_of(page)
-    own = {name for name in included(text) if name.startswith(f"{folder.name}/")}
+    shown = files_shown(text)
+    own = {path for path in shown if path.startswith(f"{folder.name}/")}
     assert own == {f"{folder.name}/{path.name}" for path in folder.iterdir() if path.is_file()}
-    for step in steps(text, FOLDER):
-        if isinstance(step, TypedFile):
-            assert step.name == Path(step.name).name, f"line {step.line}: the caption is the name of a file"
+    for block in shown.values():
+        assert block.name == Path(str(block.name)).name, f"line {block.line}: the reader saves it in one directory"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -74,6 +75,5 @@ def test_index_names_every_chapter() -> None:
     listed = re.findall(r"^(\d+)\. \[.*\]\((.*)\.md\)", text, re.M)
     assert [stem for _, stem in listed] == PAGES
     assert [number for number, _ in listed] == [str(number) for number in range(1, len(PAGES) + 1)]
-    [toctree] = [lines for _, kind, lines in fences(text) if kind == "{toctree}"]
-    assert [line for line in toctree if line] == [":hidden:", *PAGES]
+    assert pages_of("tutorial") == PAGES
     assert sorted(path.name for path in FOLDER.iterdir() if path.is_dir()) == [folder_of(page).name for page in PAGES]

@@ -2,12 +2,13 @@
 
 A page is read by these conventions:
 
-- A ``literalinclude`` with a caption is a file that the reader types, under the name that is the caption; one without
-  a caption is only looked at.
+- A line with a link, as in ``[`board.py`](02/board.py):``, and the block of code below it are a file that the reader
+  types. The link leads to the same file in the documentation; its text is the name under which the reader saves it.
 - In a ``console`` block, a line that begins with ``$ `` is a command for bash, and what follows, up to the next or the
   end of the block, is its complete output, stdout and stderr together. A line ``...`` stands for any number of lines,
   and `HOME` for the reader's directory. How long pytest took is never the same, so any time may stand there.
-- A ``{code-block} console`` is not run.
+- A ``console`` block below a comment ``<!-- not run -->`` is not run.
+- A comment ``<!-- emphasize-lines: 3,5-7 -->`` above a block sets off these lines when the page is built.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +33,6 @@ HOME: Final = "/home/you/board"
 COMMANDS: Final = TESTS / "support" / "page_commands"
 """Commands that replace the system's while a page is followed."""
 
-TYPED_WHOLE: Final = {"caption", "emphasize-lines", "language"}
-"""Options of a file to type; others would show a part of it, or something else."""
-
 NOT_THE_READERS: Final = {
     "BUILD_NUMBER",  # like CI
     "CI",  # has pytest write its summary's lines whole, however wide the terminal
@@ -48,12 +45,38 @@ _TIME_TAKEN: Final = re.compile(r"\bin \d+\.\d\ds\b")
 
 
 @attrs.frozen
+class Block:
+    """A fenced block of a page."""
+
+    line: int
+    """The number of the line with its fence."""
+    kind: str
+    """What the fence says, such as ``python``."""
+    text: str
+    name: str | None = None
+    """The name of the file that the block shows, if it shows one."""
+    path: str | None = None
+    """Where that file is, relative to the page."""
+    comment: str | None = None
+    """What the comment above the block says."""
+
+
+_BLOCK: Final = re.compile(
+    r"""(?:^\[`(?P<name>[^`\n]+)`\]\((?P<path>[^)\n]+)\):\n\n)?
+    (?:^<!--\ (?P<comment>.+)\ -->\n)?
+    ^(?P<fence>```+)(?P<kind>\w*)\n(?P<text>(?:.*\n)*?)(?P=fence)$""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+@attrs.frozen
 class TypedFile:
     """A file for the reader to type."""
 
     line: int
     name: str
     source: Path
+    text: str
 
 
 @attrs.frozen
@@ -68,39 +91,27 @@ class Command:
 Step: TypeAlias = TypedFile | Command
 
 
-def fences(text: str) -> list[tuple[int, str, list[str]]]:
-    """Return the fenced blocks of a page: the number of their first line, what their fence says, their lines."""
+def blocks(text: str) -> list[Block]:
+    """Return the fenced blocks of a page."""
     return [
-        (text.count("\n", 0, match.start()) + 1, match[1], match[2].splitlines())
-        for match in re.finditer(r"^```(.+)\n((?:.*\n)*?)```$", text, re.M)
+        Block(text.count("\n", 0, it.start("fence")) + 1, it["kind"], it["text"], it["name"], it["path"], it["comment"])
+        for it in _BLOCK.finditer(text)
     ]
 
 
-def options(lines: list[str]) -> dict[str, str]:
-    """Return the options of a directive."""
-    return dict(re.findall(r"^:([a-z-]+): ?(.*)$", "\n".join(lines), re.M))
-
-
-def included(text: str) -> dict[str, dict[str, str]]:
-    """Return the files that a page includes, with the options of the last time."""
-    files = {}
-    for _, kind, lines in fences(text):
-        if kind.startswith("{literalinclude} "):
-            files[kind.split(maxsplit=1)[1]] = options(lines)
-    return files
+def files_shown(text: str) -> dict[str, Block]:
+    """Return the blocks with files, by their paths relative to the page; of those shown twice, the last."""
+    return {block.path: block for block in blocks(text) if block.path is not None}
 
 
 def steps(text: str, folder: Path) -> list[Step]:
     """Return what a page, which is in *folder*, has its reader do, in this order."""
     found: list[Step] = []
-    for line, kind, lines in fences(text):
-        if kind.startswith("{literalinclude} "):
-            given = options(lines)
-            if "caption" in given:
-                assert given.keys() <= TYPED_WHOLE, f"line {line}: a file to type is shown whole"
-                found.append(TypedFile(line, given["caption"], folder / kind.split(maxsplit=1)[1]))
-        elif kind == "console":
-            found += commands(line, lines)
+    for block in blocks(text):
+        if block.name is not None and block.path is not None:
+            found.append(TypedFile(block.line, block.name, folder / block.path, block.text))
+        elif block.kind == "console" and block.comment != "not run":
+            found += commands(block)
     return found
 
 
@@ -109,12 +120,13 @@ def steps_of(page: Path) -> list[Step]:
     return steps(page.read_text(), page.parent)
 
 
-def commands(fence: int, lines: list[str]) -> list[Command]:
-    """Return the commands of the console block whose fence is on line *fence*."""
+def commands(block: Block) -> list[Command]:
+    """Return the commands of a console block."""
+    lines = block.text.splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("$ ")]
-    assert starts[:1] == [0], f"line {fence}: a console block begins with a command"
+    assert starts[:1] == [0], f"line {block.line}: a console block begins with a command"
     return [
-        Command(fence + 1 + start, lines[start][2:], "".join(f"{line}\n" for line in lines[start + 1 : end]))
+        Command(block.line + 1 + start, lines[start][2:], "".join(f"{line}\n" for line in lines[start + 1 : end]))
         for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)
     ]
 
@@ -155,12 +167,14 @@ def environment(columns: int) -> dict[str, str]:
 async def follow(page: Path, directory: Path, columns: int = 80) -> int:
     """Type the files of *page* and run its commands in an empty *directory*; return how many commands that were.
 
-    Fails the test at the first command that does not print what the page shows.
+    Fails the test at the first file that is not what the page shows, and at the first command that does not print it.
     """
     ran = 0
     for step in steps_of(page):
         if isinstance(step, TypedFile):
-            shutil.copyfile(step.source, directory / step.name)
+            is_same = step.text == step.source.read_text()
+            assert is_same, f"{page.name}, line {step.line}: {step.source.name} is different"
+            (directory / step.name).write_text(step.text)
             continue
         output = await output_of(step.text, directory, columns)
         if not is_shown_by(step.shown, output):
