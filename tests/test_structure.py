@@ -53,6 +53,7 @@ SIM_LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("its judgement, its report, its files", ("_judging",)),
     ("many runs", ("_campaigns",)),
     ("the public face", ("",)),
+    ("what the command line uses besides it", ("_for_cli",)),
 )
 
 OUTSIDE_WORLD = {
@@ -174,15 +175,11 @@ def is_private(module: str) -> bool:
 def allowed_to(module: str) -> set[str]:
     """Return the private modules that *module* may import all the same.
 
-    One module of the command line hands it the simulator, its root catches signals before a node is imported, and the
-    simulator names its public classes as the root does.
+    One module of the simulator is there for the command line, whose root catches signals before a node is imported, and
+    the simulator names its public classes as the root does.
     """
-    exceptions = {
-        "_cli.simulator": {name for name in ALL if unit(name) == "sim"},
-        "_cli": {"_serving.process"},
-        "sim": {"_protocol.public_names"},
-    }
-    return exceptions.get(module, set())
+    exceptions = {"_cli": {"_serving.process"}, "sim": {"_protocol.public_names"}}
+    return exceptions.get(module, set()) | ({"sim._for_cli"} if unit(module) == "_cli" else set())
 
 
 FOREIGN = {"_cancel_status", "_parent", "_scope", "_current_frames", "_getframe", "_ArgumentGroup"}
@@ -211,9 +208,18 @@ def test_a_module_uses_no_private_attribute_of_another(module: str) -> None:
 
 
 def test_the_command_line_uses_the_simulator_through_one_module() -> None:
-    """What commands use of the simulator is listed in one place."""
-    users = {name for name in in_units("_cli") if any(unit(used) == "sim" for used in own_imports(name))}
-    assert users == {"_cli.simulator"}
+    """What commands use of the simulator is listed in one place, in the simulator, and nobody else uses the list."""
+    used = {used for name in in_units("_cli") for used in own_imports(name) if unit(used) == "sim"}
+    assert used == {"sim._for_cli"}
+    assert {unit(name) for name in ALL if "sim._for_cli" in own_imports(name)} == {"_cli"}
+
+
+def test_each_name_for_the_command_line_is_used() -> None:
+    """The list of names is what commands import, no longer and no shorter."""
+    listed = {name.rpartition(".")[2] for name in imports("sim._for_cli")} - {"annotations"}
+    prefix = "trio_messenger.sim._for_cli."
+    used = {name.removeprefix(prefix) for each in in_units("_cli") for name in imports(each) if name.startswith(prefix)}
+    assert listed == used
 
 
 def test_the_simulator_has_three_public_modules() -> None:

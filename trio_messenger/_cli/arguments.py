@@ -11,6 +11,21 @@ from typing import Any, Final
 
 import attrs
 
+from ..sim._for_cli import (
+    MOST_COUNTED_NODES,
+    OPTIONS,
+    WORKLOADS,
+    Argument,
+    Fault,
+    Group,
+    OneOf,
+    Option,
+    Options,
+    SomeOf,
+    ValueKind,
+    as_typed,
+    fault_from_json,
+)
 from .parsing import (
     Parser,
     UsageError,
@@ -25,21 +40,6 @@ from .parsing import (
     some_of,
     whole,
     workers,
-)
-from .simulator import (
-    MOST_COUNTED_NODES,
-    OPTIONS,
-    WORKLOADS,
-    Argument,
-    Fault,
-    Group,
-    OneOf,
-    Option,
-    Options,
-    SomeOf,
-    ValueKind,
-    as_typed,
-    fault_from_json,
 )
 
 _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in attrs.fields(Options)}

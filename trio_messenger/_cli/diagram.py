@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from ..sim._for_cli import LIMIT, folder_command, headline, load, load_journal, space_time
 from .ending import concluding
 from .output import Console
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment
-from .simulator import LIMIT, folder_command, headline, load, load_journal, space_time
 
 _DESCRIPTION: Final = """\
 Draw the messages of a saved run: the same diagram as its messages.svg, or another part of the run. The picture is an

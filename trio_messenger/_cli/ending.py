@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
+from ..sim._for_cli import EndedBySignal, SetUpError, Valid
 from .parsing import Parser, UsageError
 from .results_stream import results_apart
-from .simulator import EndedBySignal, SetUpError, Valid
 
 STATUSES: Final[dict[Valid, int]] = {True: 0, False: 1, "unknown": 2}
 """The exit status of each verdict."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ..sim._for_cli import VERDICTS, Report, Valid, folder_command, save
 from .ending import Crash
 from .output import coloured, put, results
 from .parsing import UsageError
-from .simulator import VERDICTS, Report, Valid, folder_command, save
 
 _COLOURS: Final[dict[Valid, str]] = {True: "green", False: "red", "unknown": "yellow"}
 

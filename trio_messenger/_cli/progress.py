@@ -8,8 +8,8 @@ from collections import Counter
 from typing import Final, final
 
 from .. import printable
+from ..sim._for_cli import Entry, Options, Report, Run
 from .output import REDRAWN_EVERY, Console, Ticker
-from .simulator import Entry, Options, Report, Run
 from .subject import Subject
 
 

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from ..sim._for_cli import Report, first_difference, load_journal
 from .arguments import add_logs
 from .ending import STATUSES, concluding
 from .outcome import put_json, report_as_json, tell_and_keep
 from .output import Console, put
 from .parsing import Parser
 from .progress import run_and_tell
-from .simulator import Report, first_difference, load_journal
 from .stored import load_run
 
 _DESCRIPTION: Final = """\

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from ..sim._for_cli import Forgiving, fill_standard_descriptors, take_descriptor_1
 from .output import ResultsStream, results_to
-from .simulator import Forgiving, fill_standard_descriptors, take_descriptor_1
 
 
 @contextlib.contextmanager

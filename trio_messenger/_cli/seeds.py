@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from ..sim._for_cli import NOT_THE_SEED, VERDICTS, CampaignReport, Options, Report, SeedResult, run_campaign, with_seed
 from .ending import CRASH, STATUSES
 from .outcome import keep, put_json, report_as_json, tell_and_keep, time_name
 from .output import Console, Ticker, put
-from .simulator import NOT_THE_SEED, VERDICTS, CampaignReport, Options, Report, SeedResult, run_campaign, with_seed
 from .subject import Subject, find_subject
 
 _NO_VERDICT: Final = "without a verdict"

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import attrs
 
+from ..sim._for_cli import SHRINK_BUDGET, DoesNotFail, Fault, Shrunk, describe, fault_to_json, shrink, when
 from .ending import STATUSES, concluding
 from .outcome import check_store, keep, report_as_json, tell_and_keep
 from .output import Console, Ticker, put
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, folder
-from .simulator import SHRINK_BUDGET, DoesNotFail, Fault, Shrunk, describe, fault_to_json, shrink, when
 from .stored import load_run, store_of
 
 _DESCRIPTION: Final = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..sim._for_cli import Stored, load
 from .arguments import STORE
 from .parsing import UsageError
-from .simulator import Stored, load
 from .subject import Subject, find_subject
 
 

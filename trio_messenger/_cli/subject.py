@@ -10,10 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
-from .ending import Crash
-from .finding import NoSuchNodeError, find_build
-from .parsing import UsageError
-from .simulator import (
+from ..sim._for_cli import (
     SPREAD,
     MakeHost,
     Options,
@@ -25,6 +22,9 @@ from .simulator import (
     run_executables,
     run_simulation,
 )
+from .ending import Crash
+from .finding import NoSuchNodeError, find_build
+from .parsing import UsageError
 
 Watch: TypeAlias = Callable[[Run], object]
 """Observes a run in progress; see `Run`."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from ..sim._for_cli import NEMESES, WORKLOADS, Options, RunFailedError, check_determinism
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
 from .outcome import check_store, keep, put_json, report_as_json, tell_and_keep, time_name
@@ -15,7 +16,6 @@ from .output import Console, put
 from .parsing import Parser, UsageError
 from .progress import run_and_tell
 from .seeds import make_run, run_seeds
-from .simulator import NEMESES, WORKLOADS, Options, RunFailedError, check_determinism
 from .subject import Subject, find_subject, name_of_subject
 
 _DESCRIPTION: Final = """\
