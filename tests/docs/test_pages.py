@@ -78,9 +78,17 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
 
 
 def test_the_questions_of_contributing_are_answered() -> None:
-    """Each file that is given as an answer defines the name beside it."""
-    rows = re.findall(r"^\| (.+\?) \| (.+) \| `(\w+)` \|$", text_of("docs/contributing.md"), re.MULTILINE)
+    """Each file that is given as an answer defines one of the names beside it, and each name is defined in one."""
+    rows = re.findall(r"^\| (.+\?) \| (.+) \| (.+) \|$", text_of("docs/contributing.md"), re.MULTILINE)
     assert len(rows) == 12
-    for question, files, name in rows:
-        texts = [(ROOT / file).read_text(encoding="utf-8") for file in re.findall(r"`([\w/.]+\.py)`", files)]
-        assert any(re.search(rf"^ *(?:async )?(?:def|class) {name}\b", text, re.MULTILINE) for text in texts), question
+    for question, places, answers in rows:
+        files, names = re.findall(r"`([\w/.]+\.py)`", places), set(re.findall(r"`(\w+)`", answers))
+        assert names, question
+        assert names <= {name for file in files for name in defined_in(file)}, question
+        assert all(names & defined_in(file) for file in files), question
+
+
+def defined_in(file: str) -> set[str]:
+    """Return the names of all functions and classes in *file*."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return set(re.findall(r"^ *(?:async )?(?:def|class) (\w+)", text, re.MULTILINE))

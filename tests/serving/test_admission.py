@@ -8,7 +8,7 @@ from support.lines import INIT, line
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message, Node
-from trio_messenger._serving.admission import BURST, MAX_HANDLERS, OUTBOX_LIMIT, PATIENCE, Admission
+from trio_messenger._serving.admission import BURST, HANDLER_PATIENCE, MAX_HANDLERS, OUTBOX_LIMIT, Admission
 from trio_messenger.transports import Transport
 from trio_messenger.transports.memory import memory_transport_pair
 
@@ -86,7 +86,7 @@ async def test_it_sheds_when_patience_is_over_and_is_patient_with_the_next_batch
         while left := admission.route_until_pause(left, routed.route):
             await admission.pause()
             passes += 1
-        assert (passes, routed.started, routed.shed) == (PATIENCE, 2, shed)
+        assert (passes, routed.started, routed.shed) == (HANDLER_PATIENCE, 2, shed)
 
 
 async def test_a_handler_that_ends_makes_room() -> None:
@@ -117,7 +117,7 @@ async def test_patience_that_is_over_stays_over_for_the_batch() -> None:
             await admission.outbox.take()
         await admission.pause()
         passes += 1
-    assert (routed.started, routed.shed, passes) == (1, 19, PATIENCE + 18)
+    assert (routed.started, routed.shed, passes) == (1, 19, HANDLER_PATIENCE + 18)
 
 
 class SendsNow(Transport):

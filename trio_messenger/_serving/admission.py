@@ -9,7 +9,7 @@ each limit the router pauses; beyond the limit, calls wait or requests are refus
 | bytes in the outbox | a quarter of `OUTBOX_LIMIT` | the router pauses until the writer has taken everything |
 | | `OUTBOX_LIMIT` | async sends wait; the ``_nowait`` methods and callback RPCs raise `trio.WouldBlock` |
 | handlers started in a row | `BURST` | the router pauses for one pass of the scheduler, so that they run |
-| handlers that run | `MAX_HANDLERS` | the router pauses for up to `PATIENCE` passes in each batch |
+| handlers that run | `MAX_HANDLERS` | the router pauses for up to `HANDLER_PATIENCE` passes in each batch |
 | | and no patience left | the router sheds load: it refuses requests for async handlers with error 11 |
 
 While the router pauses, the reader waits, the pipe fills, and the senders of messages wait in turn. The router must not
@@ -40,7 +40,7 @@ BURST: Final = 128
 """The most async handlers that start in a row. If more start, the later ones push the earlier ones out of the
 processor's cache before these run. This costs 20 % of the time of a handler that waits once."""
 
-PATIENCE: Final = 8
+HANDLER_PATIENCE: Final = 8
 """Passes of the scheduler, in each batch of messages, in which handlers may end before requests are refused. This is
 enough for handlers that wait only inside the node. The router must not wait longer for handlers that wait for a reply,
 since it has to route that reply."""
@@ -62,7 +62,7 @@ class Admission:
         """The number of running async handlers."""
         self._max_handlers = max_handlers
         self._in_a_row = 0  # how many handlers have started since the router began or paused
-        self._patience = PATIENCE  # the remaining passes in this batch
+        self._patience = HANDLER_PATIENCE  # the remaining passes in this batch
         self._must_pause = False  # True if handlers must run before the next message
 
     def route_until_pause(self, messages: list[Message], route: Callable[[Message], object]) -> list[Message]:
@@ -79,7 +79,7 @@ class Admission:
             if outbox.is_busy or self._must_pause:
                 return [message, *waiting]
             route(message)
-        self._patience = PATIENCE
+        self._patience = HANDLER_PATIENCE
         return []
 
     async def pause(self) -> None:
