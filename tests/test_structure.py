@@ -9,11 +9,12 @@ import importlib
 import importlib.metadata
 import inspect
 import re
+import statistics
 import subprocess
 import sys
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -286,14 +287,76 @@ def named_types(module: str) -> Iterator[str]:
             yield name
 
 
-def test_a_name_means_one_thing() -> None:
-    """No two modules have a class or a type alias of the same name, so a name says which one is meant."""
+# Constants that are the same thing wherever they are: the texts of each command for its help; figures of the ready-made
+# nodes that gossip, each of which can be read alone; how many examples each explanation gives; the descriptors of the
+# standard streams, which transports and the simulator each need.
+SHARED_CONSTANTS = {"DESCRIPTION", "EXAMPLES", "GAP", "LAP", "DETAILS", "STDIN", "STDOUT", "STDERR"}
+
+# A workload, its checker, its explanation and its ready-made node are called the same; a command is called by its word.
+SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "unique_ids", "node"}
+
+
+def constants(module: str) -> Iterator[str]:
+    """Yield the name of each constant of *module* without its leading underscore, which says nothing of the meaning."""
+    for node in modules()[module].body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+            yield from (name.removeprefix("_") for name in names if re.fullmatch("_?[A-Z][A-Z0-9_]+", name))
+
+
+def file_name(module: str) -> Iterator[str]:
+    """Yield the name of the file of *module*, unless it is a folder's ``__init__``."""
+    if not (PACKAGE / Path(*module.split("."))).is_dir():
+        yield module.rpartition(".")[2].removeprefix("_")
+
+
+@pytest.mark.parametrize(
+    ("names_of", "known", "shared"),
+    [
+        (named_types, "Node", SHARED_NAMES),
+        (constants, "OUTBOX_LIMIT", SHARED_CONSTANTS),
+        (file_name, "router", SHARED_FILES),
+    ],
+)
+def test_a_name_means_one_thing(names_of: Callable[[str], Iterator[str]], known: str, shared: set[str]) -> None:
+    """No two modules share the name of a class, type alias, constant or file, so a name says which one is meant."""
     places: dict[str, list[str]] = {}
     for module in ALL:
-        for name in named_types(module):
+        for name in set(names_of(module)):
             places.setdefault(name, []).append(module)
-    assert "Node" in places
-    assert {name: found for name, found in places.items() if len(found) > 1 and name not in SHARED_NAMES} == {}
+    assert known in places
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in several.items() if name not in shared} == {}
+    assert shared <= several.keys(), "an exception that is none"
+
+
+def test_values_in_errors_are_cut_at_one_length() -> None:
+    """An f-string that cuts the text of a value keeps 80 characters: enough in a sentence that says what to give.
+
+    What is quoted from peers goes through `excerpt`, and what is quoted from a run through `cut_text`.
+    """
+    lengths = {
+        spec.value
+        for tree in modules().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr)
+        for spec in node.format_spec.values
+        if isinstance(spec, ast.Constant) and re.fullmatch(r"\.\d+", str(spec.value))
+    }
+    assert lengths == {".80"}
+
+
+def test_the_median_function_is_short() -> None:
+    """Half of all functions have fewer than 10 lines, docstring and signature included."""
+    lengths = [
+        node.end_lineno - node.lineno + 1
+        for tree in modules().values()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None
+    ]
+    assert len(lengths) > 1000
+    assert statistics.median(lengths) < 10
 
 
 # What the package exports

@@ -119,14 +119,14 @@ async def test_what_has_no_room_is_written_as_soon_as_there_is_some(pipes: Pipes
 def test_lines_beyond_the_limit_are_counted_and_told_once_there_is_room(writer: LogWriter, pipes: Pipes) -> None:
     """The oldest lines are kept, up to the limit; the first line after them says how many are missing."""
     full = pipes.fill_output()
-    kept = _stderr.LIMIT // 100
+    kept = _stderr.STDERR_LIMIT // 100
     lines = numbered(range(2 * kept))
     for text in lines:
         writer.write(text)
     output = drain(writer, pipes)[full:]
     [count] = LEFT_OUT.findall(output)
     assert output.startswith(b"".join(lines[:kept]))
-    assert len(output) < _stderr.LIMIT + 100
+    assert len(output) < _stderr.STDERR_LIMIT + 100
     assert lines_told(output) == len(lines)
     assert int(count) > 0
     writer.write(b"again\n")
@@ -137,7 +137,7 @@ def test_one_line_left_out_is_told_in_the_singular(
     writer: LogWriter, pipes: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that is longer than all that may wait is counted, and those after it are not."""
-    monkeypatch.setattr(_stderr, "LIMIT", 10_000)
+    monkeypatch.setattr(_stderr, "STDERR_LIMIT", 10_000)
     writer.write(b"x" * 20_000 + b"\n")
     writer.write(b"after\n")
     assert pipes.output() == b"WARNING: 1 line was left out here, because stderr was not read\nafter\n"
@@ -147,7 +147,7 @@ def test_a_long_text_loses_only_the_lines_that_do_not_fit(
     writer: LogWriter, pipes: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A traceback that is longer than all that may wait is cut at the end of a line."""
-    monkeypatch.setattr(_stderr, "LIMIT", 10_000)
+    monkeypatch.setattr(_stderr, "STDERR_LIMIT", 10_000)
     full = pipes.fill_output()
     writer.write(b"".join(numbered(range(300))))
     output = drain(writer, pipes)[full:]
@@ -362,7 +362,7 @@ def test_a_line_without_end_does_not_wait_for_it(
     writer: LogWriter, pipes: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a line that goes on beyond the limit, what there is is counted."""
-    monkeypatch.setattr(_stderr, "LIMIT", 1000)
+    monkeypatch.setattr(_stderr, "STDERR_LIMIT", 1000)
     writer.is_shared_with(pipes.output_write)
     for _ in range(21):
         writer.write(b"x" * 50)

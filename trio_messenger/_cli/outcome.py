@@ -14,7 +14,7 @@ from .ending import Crash
 from .output import coloured, put, results
 from .parsing import UsageError
 
-_COLOURS: Final[dict[Valid, str]] = {True: "green", False: "red", "unknown": "yellow"}
+_VERDICT_COLOURS: Final[dict[Valid, str]] = {True: "green", False: "red", "unknown": "yellow"}
 
 
 def check_store(store: Path) -> None:
@@ -82,7 +82,7 @@ def tell_verdict(report: Report) -> None:
     word = VERDICTS[report.valid]
     first, *rest = f"{report}".split("\n")
     head, found, tail = first.rpartition(word)
-    verdict = coloured(found, _COLOURS[report.valid], is_terminal=results().is_terminal)
+    verdict = coloured(found, _VERDICT_COLOURS[report.valid], is_terminal=results().is_terminal)
     put("\n".join([head + verdict + tail, *rest]))
 
 

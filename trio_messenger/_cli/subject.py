@@ -11,7 +11,7 @@ from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
 from ..sim._for_cli import (
-    SPREAD,
+    REAL_TIME_INIT_SPREAD,
     MakeHost,
     Options,
     Report,
@@ -107,7 +107,7 @@ class Executables(Subject):
         """See `Subject.run`. When this returns or raises, no process and no temporary folder is left."""
 
         def make_run(make_host: MakeHost) -> Run:
-            return Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
+            return Run(options, make_host, watch=watch, echo_log=echo_log, spread=REAL_TIME_INIT_SPREAD)
 
         return make_report(run_executables(self._command, make_run, options.busy_limit), self.name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
-_STEPS: Final = 51
+_BUCKETS: Final = 51
 """Buckets per factor of e: each is a little less than 2 % wide, so a quantile is at most 1 % off."""
 
 _LEAST: Final = 1e-9
@@ -30,7 +30,7 @@ class Latencies:
         """Add one duration in seconds. A duration below a nanosecond counts as a nanosecond."""
         self.count += 1
         self.total += seconds
-        bucket = round(math.log(seconds if seconds > _LEAST else _LEAST) * _STEPS)  # max() is slower
+        bucket = round(math.log(seconds if seconds > _LEAST else _LEAST) * _BUCKETS)  # max() is slower
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def mean(self) -> float:
@@ -51,5 +51,5 @@ class Latencies:
         for bucket in sorted(self._buckets):
             rest -= self._buckets[bucket]
             if rest <= 0:
-                return math.exp(bucket / _STEPS)
+                return math.exp(bucket / _BUCKETS)
         return 0.0

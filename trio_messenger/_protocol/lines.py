@@ -19,7 +19,7 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from .errors import LocalProtocolError
-from .excerpts import EXCERPT
+from .excerpts import excerpt_of_line
 from .messages import Body, MalformedMessage, Message, reply_parts
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
@@ -225,14 +225,13 @@ class LineDecoder:
         reserved = (
             {key: body[key] for key in ("msg_id", "in_reply_to") if key in body} if isinstance(body, dict) else {}
         )
-        excerpt = ascii(line[:EXCERPT])[2:-1]
         return [
             MalformedMessage(
                 src if _is_text(src) else "",
                 dest if _is_text(dest) else "",
                 reserved,
                 reason,
-                excerpt,
+                excerpt_of_line(line),
             )
         ]
 

@@ -36,7 +36,7 @@ _log = logging.getLogger("trio_messenger")
 RPC_TIMEOUT: Final = 2.0
 """The default timeout of an RPC, in seconds."""
 
-_LONGEST: Final = sys.float_info.max
+_LONGEST_TIMEOUT: Final = sys.float_info.max
 """The longest finite timeout: a larger integer cannot be added to a time."""
 
 SLICE: Final = 512
@@ -48,7 +48,7 @@ REMEMBERED: Final = 1 << 16
 
 def check_timeout(timeout: float) -> None:
     """Raise ValueError unless *timeout* is a number of seconds that an RPC can wait."""
-    if not isinstance(timeout, (int, float)) or not (0 <= timeout <= _LONGEST or timeout == math.inf):
+    if not isinstance(timeout, (int, float)) or not (0 <= timeout <= _LONGEST_TIMEOUT or timeout == math.inf):
         raise ValueError(f"the timeout of an RPC is {timeout!r} s; give 0 or more, or math.inf to wait forever")
 
 

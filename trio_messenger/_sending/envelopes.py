@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, final
 import attrs
 import trio
 
-_LONGEST: Final = 256
+_NAME_LIMIT: Final = 256
 """Characters kept of a name or type, since peers may choose very long ones."""
 
 Direction: TypeAlias = Literal["RECV", "SENT"]
@@ -56,7 +56,7 @@ class EnvelopeLog:
 
     def note(self, at: float, direction: Direction, src: str, dest: str, msg_type: str) -> None:
         """Add a message that was received or sent at *at*, on Trio's clock."""
-        self._ring.append((at, direction, src[:_LONGEST], dest[:_LONGEST], msg_type[:_LONGEST]))
+        self._ring.append((at, direction, src[:_NAME_LIMIT], dest[:_NAME_LIMIT], msg_type[:_NAME_LIMIT]))
 
     def latest(self, count: int) -> list[Envelope]:
         """Return the last *count* envelopes (or all, if there are fewer), the oldest first."""

@@ -115,7 +115,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
 }
 """The phase that an event leads to, by the phase in which it comes."""
 
-_CLOSING: Final = (Phase.CLOSING, Phase.CUT_OFF, Phase.CLOSED, Phase.ENDED)
+_CLOSING_PHASES: Final = (Phase.CLOSING, Phase.CUT_OFF, Phase.CLOSED, Phase.ENDED)
 
 
 def next_phase(phase: Phase, event: Event) -> Phase:
@@ -213,7 +213,7 @@ class Life:
 
     def _pass(self, event: Event) -> None:
         self.phase = next_phase(self.phase, event)
-        self.is_closing = self.phase in _CLOSING
+        self.is_closing = self.phase in _CLOSING_PHASES
 
 
 @final

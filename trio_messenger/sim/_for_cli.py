@@ -54,7 +54,11 @@ from ._runs.declaration import (
     as_typed as as_typed,
 )
 from ._runs.options import OPTIONS as OPTIONS, Options as Options
-from ._runs.real_time import SPREAD as SPREAD, check_faults as check_faults, run_executables as run_executables
+from ._runs.real_time import (
+    REAL_TIME_INIT_SPREAD as REAL_TIME_INIT_SPREAD,
+    check_faults as check_faults,
+    run_executables as run_executables,
+)
 from ._runs.run import MakeHost as MakeHost, Run as Run
 from ._system.ending_signals import EndedBySignal as EndedBySignal
 from ._system.executables import check_executable as check_executable

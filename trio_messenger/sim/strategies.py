@@ -33,6 +33,7 @@ from ._faults.faults import (
     Reordering,
     SlowLinks,
 )
+from ._faults.schedules import LONGEST_SKEW
 
 MAX_SIZE: Final = 5
 """Default limit of faults in a schedule. Larger schedules rarely find more failures, but take longer to reduce."""
@@ -43,8 +44,8 @@ _QUARTERS: Final = 4
 _EIGHTHS: Final = 8
 """Probabilities are multiples of an eighth, for the same reason."""
 
-_LONGEST: Final = 8 * _QUARTERS  # the longest delay of a message
-_LONGEST_SKEW: Final = 60 * _QUARTERS
+_LONGEST_DELAY: Final = 8 * _QUARTERS  # the longest delay of a message
+_SKEW_IN_QUARTERS: Final = round(LONGEST_SKEW) * _QUARTERS
 
 
 class _Times(TypedDict):
@@ -135,7 +136,7 @@ def _link_faults(
     times: st.SearchStrategy[_Times], links: st.SearchStrategy[Links]
 ) -> dict[str, st.SearchStrategy[Fault]]:
     rates = st.integers(1, _EIGHTHS).map(lambda rate: rate / _EIGHTHS)
-    delays = st.integers(1, _LONGEST).map(lambda delay: delay / _QUARTERS)
+    delays = st.integers(1, _LONGEST_DELAY).map(lambda delay: delay / _QUARTERS)
     factors = st.integers(1, 10).map(float)
     return {
         "partition": _build(lambda when, where: Partition(**when, links=where), times, links),
@@ -155,7 +156,7 @@ def _link_faults(
 def _node_faults(
     times: st.SearchStrategy[_Times], nodes: st.SearchStrategy[tuple[str, ...]]
 ) -> dict[str, st.SearchStrategy[Fault]]:
-    ahead = st.integers(1, _LONGEST_SKEW).map(lambda skew: skew / _QUARTERS)
+    ahead = st.integers(1, _SKEW_IN_QUARTERS).map(lambda skew: skew / _QUARTERS)
     skews = st.one_of(ahead, ahead.map(lambda skew: -skew))
     return {
         "kill": _build(lambda when, who: Kill(**when, nodes=who), times, nodes),

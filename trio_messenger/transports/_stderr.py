@@ -22,7 +22,7 @@ import trio
 
 from ._descriptors import Descriptor, cut, is_same_channel
 
-LIMIT: Final = 1024 * 1024
+STDERR_LIMIT: Final = 1024 * 1024
 """Bytes that may wait for the reader: about 10,000 log lines, so that a slow reader loses none."""
 
 READER_PATIENCE: Final = 0.5
@@ -146,13 +146,13 @@ class LogWriter:
         data, self._tail = self._tail + data, b""
         if self._whole_lines:
             end = data.rfind(b"\n") + 1
-            if len(data) - end <= LIMIT:  # a longer line is taken to have no end
+            if len(data) - end <= STDERR_LIMIT:  # a longer line is taken to have no end
                 data, self._tail = data[:end], data[end:]
         if self._lost and not self._waiting:
             self._tell_of_lost()  # the reader was gone; there may be a new one now
         for part in cut(data):
             lines = part.count(b"\n") or 1
-            if self._lost or self._size + len(part) > LIMIT:
+            if self._lost or self._size + len(part) > STDERR_LIMIT:
                 self._lost += lines
             else:
                 self._put(part, lines)

@@ -28,8 +28,8 @@ from trio_messenger.sim._checkers import Results, Valid, worst
 from trio_messenger.sim._checkers.audit import audit
 from trio_messenger.sim._checkers.availability import Availability, availability
 from trio_messenger.sim._checkers.operation_latencies import latencies
+from trio_messenger.sim._checkers.operation_stats import stats
 from trio_messenger.sim._checkers.quantiles import quantiles
-from trio_messenger.sim._checkers.stats import stats
 from trio_messenger.sim._records.history import History
 
 NONE = {"count": 0, "ok-count": 0, "fail-count": 0, "info-count": 0}

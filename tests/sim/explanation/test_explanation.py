@@ -21,8 +21,8 @@ from trio_messenger.sim._explanation import Finding, generic
 from trio_messenger.sim._explanation.counters import explain as explain_counters
 from trio_messenger.sim._explanation.echo import explain as explain_echo
 from trio_messenger.sim._explanation.scene import Scene
-from trio_messenger.sim._explanation.services import explain as explain_services
 from trio_messenger.sim._explanation.sets import explain as explain_sets
+from trio_messenger.sim._explanation.stale_answers import explain as explain_services
 from trio_messenger.sim._explanation.unique_ids import explain as explain_unique_ids
 from trio_messenger.sim._explanation.words import listed, quantity, seconds
 from trio_messenger.sim._records.history import History

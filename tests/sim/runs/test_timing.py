@@ -15,7 +15,7 @@ from support.paths import EXECUTABLES
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Loss, Options, Report, simulate
-from trio_messenger.sim._campaigns.simulation import SPREAD
+from trio_messenger.sim._campaigns.simulation import INIT_SPREAD
 from trio_messenger.sim._cluster.durable import Build
 from trio_messenger.sim._cluster.in_process import EPOCH, InProcessHost
 from trio_messenger.sim._records.journal import Entry
@@ -116,7 +116,7 @@ def test_init_is_spread_by_the_seed() -> None:
     inits = {message["dest"]: entry.t for entry, message in of_type(report, "init")}
     assert min(inits.values()) == starts[0]
     assert len(set(inits.values())) == 9
-    assert 1 < (max(inits.values()) - min(inits.values())) / 1e9 < SPREAD
+    assert 1 < (max(inits.values()) - min(inits.values())) / 1e9 < INIT_SPREAD
     assert max(inits.values()) == 0
     again = simulate("echo", ticking, nodes=9, time_limit=5, seed=3)
     assert again.digest == report.digest
@@ -157,7 +157,7 @@ def test_times_count_from_the_main_phase() -> None:
     ]
     times = [entry.t for entry in report.journal]
     assert times == sorted(times)
-    assert -SPREAD * 1e9 < times[0] < -(10**9)
+    assert -INIT_SPREAD * 1e9 < times[0] < -(10**9)
 
 
 def test_clocks_of_the_day_do_not_jump_when_the_main_phase_begins() -> None:

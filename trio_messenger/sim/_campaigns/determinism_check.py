@@ -20,7 +20,7 @@ from typing import Any, Final, final
 import attrs
 import trio
 
-from .._records.excerpts import cut_text
+from .._records.cut_texts import cut_text
 from .._records.journal import Entry, Journal
 from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
@@ -35,12 +35,12 @@ however long each process takes to start."""
 BEFORE: Final = 3
 """The number of entries shown that come before the first difference."""
 
-ENTRY_EXCERPT: Final = 400
+ENTRY_CUT_AT: Final = 400
 """The number of characters shown of an entry."""
 
 _A_DAY: Final = 86_400
 
-_UNITS: Final = (1, 1e3, 1e6, 1e9)
+_TIME_OF_DAY_UNITS: Final = (1, 1e3, 1e6, 1e9)
 """Units in which programs express the time of day: seconds, milliseconds, microseconds and nanoseconds."""
 
 _LARGE: Final = 1 << 40
@@ -178,7 +178,7 @@ class _Describer:
         words += [entry.text] if entry.text is not None else []
         words += [f"message {entry.id}: {self._messages.get(entry.id, '')}"] if entry.id is not None else []
         text = " ".join(words)
-        return cut_text(text, ENTRY_EXCERPT)
+        return cut_text(text, ENTRY_CUT_AT)
 
 
 # Likely causes
@@ -236,5 +236,5 @@ def _has_time_of_day(value: Any) -> bool:
     text = str(value)
     numbers = map(float, re.findall(r"\d+(?:\.\d+)?", text))
     return bool(re.search(r"\d{4}-\d\d-\d\d", text)) or any(
-        abs(number / unit - time.time()) < _A_DAY for number in numbers for unit in _UNITS
+        abs(number / unit - time.time()) < _A_DAY for number in numbers for unit in _TIME_OF_DAY_UNITS
     )

@@ -25,7 +25,7 @@ from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
 
-SPREAD: Final = 4.0
+INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
 
 So periodic work with an interval of up to 4 s has a random phase on each node. Maelstrom takes 3.9 s for 25 nodes. With
@@ -161,7 +161,7 @@ def conduct(
     ) -> Host:
         return InProcessHost(node_id, network, log, build, nursery, streams, guard)
 
-    run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=SPREAD)
+    run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=INIT_SPREAD)
     guard = StuckGuard(options.busy_limit, run.journal, run.network.now, run.give_up)
     with watching(guard, options.seed):
         run_virtual(run.conduct, seed=options.seed, instruments=[guard])

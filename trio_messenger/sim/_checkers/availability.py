@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from .._records.history import History
 from . import Results
-from .stats import outcomes
+from .operation_stats import outcomes
 
 Availability: TypeAlias = Literal["total"] | float | None
 """The requirement: every operation is ok (``total``), at least this fraction is ok, or no requirement (None)."""

@@ -215,7 +215,7 @@ def _has_ended(operation: Operation, end: Op) -> bool:
     return operation.outcome == "ok" and _end(operation).index < end.index
 
 
-_HEAD: Final = 0
+_LIST_HEAD: Final = 0
 
 _Configuration: TypeAlias = tuple[int, int, int, State]
 """The operations that have taken effect, and the state, as four parts: how many ok operations have taken effect without
@@ -278,7 +278,7 @@ class _Search:
                 places.append((_end(operation).index, True, index))
         places.sort()
         count = len(places) + 1
-        self._next: list[int] = [*range(1, count), _HEAD]
+        self._next: list[int] = [*range(1, count), _LIST_HEAD]
         self._previous: list[int] = [count - 1, *range(count - 1)]
         self._operation_of: list[int] = [-1, *(index for _, _, index in places)]
         self._is_end = [False, *(is_end for _, is_end, _ in places)]
@@ -299,9 +299,9 @@ class _Search:
 
     def _settle(self) -> int:
         """Let all possible reads take effect; return where to continue: at the head, or after a choice taken back."""
-        entry = self._next[_HEAD]
+        entry = self._next[_LIST_HEAD]
         state = self._configuration[3]
-        while entry != _HEAD and not self._is_end[entry]:
+        while entry != _LIST_HEAD and not self._is_end[entry]:
             index = self._operation_of[entry]
             if self._is_read[index] and self._model.step(state, self._operations[index]) is not IMPOSSIBLE:
                 self._apply(index, state, is_choice=False)
@@ -311,7 +311,7 @@ class _Search:
             assert taken_back is not None  # a configuration seen before was left by taking back a choice
             return self._next[self._begin_of[taken_back]]
         self._seen.add(self._configuration)
-        return self._next[_HEAD]
+        return self._next[_LIST_HEAD]
 
     def _apply(self, index: int, state: State, *, is_choice: bool) -> None:
         self._stack.append((index, self._configuration, is_choice))

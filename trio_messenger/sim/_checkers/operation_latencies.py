@@ -7,10 +7,10 @@ from typing import Final
 
 from .._records.history import History, Operation
 from . import Results
+from .operation_stats import grouped, outcomes
 from .quantiles import quantiles
-from .stats import grouped, outcomes
 
-POINTS: Final = (0.5, 0.95, 0.99, 1)
+LATENCY_POINTS: Final = (0.5, 0.95, 0.99, 1)
 """The quantiles in the results, the same as in Jepsen's graph."""
 
 
@@ -20,7 +20,7 @@ def latencies(history: History) -> Results:
     Only operations that are ok count: for the others, we know how long the client waited, not how long they took.
 
     Returns:
-      ``quantiles``, a map from `POINTS` to milliseconds (floats), empty if no operation was ok; ``count``,
+      ``quantiles``, a map from `LATENCY_POINTS` to milliseconds (floats), empty if no operation was ok; ``count``,
       ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function.
     """
     by_f = {f: _told(operations) for f, operations in grouped(history).items()}
@@ -37,4 +37,4 @@ def milliseconds(operations: Iterable[Operation]) -> list[float]:
 
 
 def _told(operations: list[Operation]) -> Results:
-    return {"quantiles": quantiles(milliseconds(operations), POINTS), **outcomes(operations)}
+    return {"quantiles": quantiles(milliseconds(operations), LATENCY_POINTS), **outcomes(operations)}

@@ -38,10 +38,10 @@ from . import Results, Valid
 from .quantiles import quantiles
 from .values import ValueKey, in_order, mention, original, value_key, value_keys
 
-POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
+VISIBILITY_POINTS: Final = (0, 0.5, 0.95, 0.99, 1)
 """The quantiles of latencies in the results."""
 
-WORST: Final = 8
+DESCRIBED: Final = 8
 """The number of stale elements that are described, with the greatest latencies first; and of lost ones, the first that
 were added."""
 
@@ -62,15 +62,16 @@ def set_full(history: History, *, add: str = "add", read: str = "read") -> Resul
       ``attempt-count``: the number of elements added, successfully or not. ``stable-count``, ``lost-count``,
       ``never-read-count`` and ``stale-count``: the number of elements with this outcome. ``lost``, ``never-read`` and
       ``stale``: these elements. An element is stale if it is stable, but a read that began a millisecond or more after
-      it was known did not see it. ``worst-stale`` describes up to `WORST` stale elements.
+      it was known did not see it. ``worst-stale`` describes up to `DESCRIBED` stale elements.
 
       Jepsen does not have the next three. ``missing``: for each node, the known elements that its last final read
       lacks. ``late``: for each node, those that an earlier final read lacks, but not the last one. ``worst-lost``
-      describes up to `WORST` lost elements, with the nodes that they are ``missing-from``. Empty ones are left out;
+      describes up to `DESCRIBED` lost elements, with the nodes that they are ``missing-from``. Empty ones are left out;
       ``missing`` and ``late`` also if the history does not name the nodes.
 
-      ``stable-latencies`` and ``lost-latencies``: quantiles (`POINTS`) of the milliseconds from the time when an
-      element was known to the last read that did not see it (stable) or that did (lost); left out if there are none.
+      ``stable-latencies`` and ``lost-latencies``: quantiles (`VISIBILITY_POINTS`) of the milliseconds from the time
+      when an element was known to the last read that did not see it (stable) or that did (lost); left out if there are
+      none.
 
       ``duplicated-count`` and ``duplicated``: elements that occur more than once in a read, each in a pair with its
       greatest number of occurrences. ``unexpected-count`` and ``unexpected``: elements in reads that ended before the
@@ -214,12 +215,12 @@ def _results(walk: _Walk) -> Results:
     stable, lost, never_read = groups.values()
     stale = [element for element in stable if element.latency_to(element.last_absent) > 0]
     latencies = {
-        "stable-latencies": quantiles((each.latency_to(each.last_absent) for each in stable), POINTS),
-        "lost-latencies": quantiles((each.latency_to(each.last_present) for each in lost), POINTS),
+        "stable-latencies": quantiles((each.latency_to(each.last_absent) for each in stable), VISIBILITY_POINTS),
+        "lost-latencies": quantiles((each.latency_to(each.last_present) for each in lost), VISIBILITY_POINTS),
     }
     evidence = {
         "worst-lost": [
-            {**_described(each, "lost-latency"), "missing-from": each.missing_from} for each in lost[:WORST]
+            {**_described(each, "lost-latency"), "missing-from": each.missing_from} for each in lost[:DESCRIBED]
         ],
         "missing": _by_node(walk.missing),
         "late": _by_node(walk.late),
@@ -254,7 +255,7 @@ def _by_node(elements: dict[str, set[ValueKey]]) -> Results:
 
 
 def _worst(stale: list[_Element]) -> list[_Element]:
-    return sorted(stale, key=lambda element: -element.latency_to(element.last_absent))[:WORST]
+    return sorted(stale, key=lambda element: -element.latency_to(element.last_absent))[:DESCRIBED]
 
 
 def _described(element: _Element, latency: str) -> Results:

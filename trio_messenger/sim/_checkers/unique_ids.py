@@ -10,7 +10,7 @@ from .._records.history import History
 from . import Results
 from .values import original, value_keys
 
-WORST: Final = 48
+MOST_FREQUENT: Final = 48
 """The number of duplicated ids that are listed, the most frequent ones; the same as in Jepsen."""
 
 
@@ -22,9 +22,9 @@ def unique_ids(history: History) -> Results:
 
     Returns:
       ``attempted-count`` and ``acknowledged-count``: how many ids were requested, and how many were returned;
-      ``duplicated-count``: how many were returned more than once; ``duplicated``: up to `WORST` of these, in pairs with
-      the number of times (Jepsen uses a map, but JSON allows only strings as names); ``range``: the least and the
-      greatest id, or null if they are neither all numbers nor all strings.
+      ``duplicated-count``: how many were returned more than once; ``duplicated``: up to `MOST_FREQUENT` of these, in
+      pairs with the number of times (Jepsen uses a map, but JSON allows only strings as names); ``range``: the
+      least and the greatest id, or null if they are neither all numbers nor all strings.
     """
     operations = history.operations("generate")
     ids = [each.completion.value for each in operations if each.completion is not None and each.outcome == "ok"]
@@ -35,7 +35,7 @@ def unique_ids(history: History) -> Results:
         "attempted-count": len(operations),
         "acknowledged-count": len(ids),
         "duplicated-count": len(duplicated),
-        "duplicated": [[original(each), times] for each, times in duplicated[:WORST]],
+        "duplicated": [[original(each), times] for each, times in duplicated[:MOST_FREQUENT]],
         "range": _range(ids),
     }
 

@@ -16,19 +16,19 @@ from .._records.history import Op
 ValueKey: TypeAlias = int | str | bytes
 """Represents a value in sets and dicts: an integer or string represents itself, any other value is its JSON text."""
 
-_PLAIN: Final[set[type]] = {int, str}
+_PLAIN_TYPES: Final[set[type]] = {int, str}
 
 
 def value_key(value: Any) -> ValueKey:
     """Return the key of *value*."""
-    if type(value) in _PLAIN:  # not isinstance: True is an int
+    if type(value) in _PLAIN_TYPES:  # not isinstance: True is an int
         return value  # type: ignore[no-any-return]
     return canonical(as_json(value))
 
 
 def value_keys(values: Sequence[Any]) -> Sequence[ValueKey]:
     """Return the key of each of *values*; without a copy if all are integers and strings, which is usual."""
-    return values if _PLAIN.issuperset(map(type, values)) else [value_key(value) for value in values]
+    return values if _PLAIN_TYPES.issuperset(map(type, values)) else [value_key(value) for value in values]
 
 
 def original(of: ValueKey) -> Any:

@@ -11,6 +11,7 @@ import trio
 from trio_messenger import Body, RpcError, RpcTimeout
 
 from .._network.network import SimulatedNetwork
+from .._records.cut_texts import cut_text
 from .clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
 from .diagnosis import what_came
 from .hosts import Host
@@ -19,7 +20,7 @@ LINGER: Final = 1.0
 """Seconds to wait for the reply of a node that printed a bad line before. The node has failed in any case, but it helps
 to know whether it works otherwise."""
 
-LAST_LINES: Final = 20
+START_LOG_LINES: Final = 20
 """The number of lines that are shown of a node's log if the node does not come up."""
 
 
@@ -150,7 +151,7 @@ class Cluster:
             raise self._failure(host, f"did not answer {body['type']!r}: it {host.trouble}")
         wanted = body["type"] + "_ok"
         if reply.get("type") != wanted:
-            raise self._failure(host, f"answered {body['type']!r} with {reply!r:.200} instead of {wanted!r}")
+            raise self._failure(host, f"answered {body['type']!r} with {cut_text(repr(reply))} instead of {wanted!r}")
         return True
 
     def _unanswered(self, host: Host, client_id: str, request: Body, before: int, timeout: RpcTimeout) -> str:
@@ -162,6 +163,6 @@ class Cluster:
         return f"did not answer {request['type']!r}: {timeout}; {told or host.advice}".rstrip("; ")
 
     def _failure(self, host: Host, what: str) -> SetUpError:
-        lines = host.log.last(LAST_LINES)
+        lines = host.log.last(START_LOG_LINES)
         log = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
         return SetUpError(f"node {host.node_id!r} {what}\nits last lines on stderr:{log}")

@@ -14,7 +14,7 @@ import msgspec
 
 from trio_messenger import Body, Message
 
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 from .._records.journal import Entry
 
 _decode = msgspec.json.Decoder(Message).decode
@@ -35,7 +35,7 @@ class _Sent(msgspec.Struct, gc=False):
 
 _decode_head = msgspec.json.Decoder(_Sent).decode
 
-_KINDS: Final = {str: "a string", float: "a float", bool: "a boolean", list: "a list", dict: "an object"}
+_TYPE_NAMES: Final = {str: "a string", float: "a float", bool: "a boolean", list: "a list", dict: "an object"}
 """Names for the types of values that should be integers. Other values explain themselves."""
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -114,5 +114,5 @@ def _why_no_reply(message: Message, client_id: str, msg_id: int) -> str:
     if "in_reply_to" not in message.body:
         return f"without in_reply_to: {remedy}"
     value = message.body["in_reply_to"]
-    kind = f" ({_KINDS[type(value)]})" if type(value) in _KINDS else ""
+    kind = f" ({_TYPE_NAMES[type(value)]})" if type(value) in _TYPE_NAMES else ""
     return f"with the in_reply_to {cut_json(value)}{kind}: {remedy}"

@@ -19,7 +19,7 @@ from trio_messenger.transports import Transport
 from .._determinism.random_streams import Streams
 from .._determinism.scheduler import end_by_force, place_of_error, unshield
 from .._network.network import Delivery, SimulatedNetwork
-from .._records.excerpts import cut_text
+from .._records.cut_texts import cut_text
 from .._runaways.guard import Owner, StuckGuard, current_owner
 from .durable import Build, DurableStore
 from .hosts import Host, NodeLog, current_log

@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from .._network.network import Delivery, SimulatedNetwork
-from .._records.excerpts import cut_line, cut_text
+from .._records.cut_texts import cut_line, cut_text
 from .._runaways.guard import kinds_of_messages, remedy
 from .._runaways.traffic import Traffic
 from .._system.children import KILL_TIMEOUT, PIPE_GRACE, Child, LineSplitter
@@ -26,13 +26,13 @@ from .._system.guardian import Guardian
 from .diagnosis import why_no_json
 from .hosts import Host, NodeLog
 
-LINE_LIMIT: Final = 16 * 1024 * 1024
+PRINTED_LINE_LIMIT: Final = 16 * 1024 * 1024
 """The longest line that a node may print, in bytes."""
 
 LOG_LINE_LIMIT: Final = 4096
 """The number of bytes that are kept of each line of stderr."""
 
-LAST_LINES: Final = 5
+EXIT_LOG_LINES: Final = 5
 """The number of lines of stderr that are shown for a node that ended by itself."""
 
 STALE: Final = 1.0
@@ -100,7 +100,7 @@ class ProcessHost(Host):
         self._guardian = guardian
         self._child: Child | None = None  # the process of the current life
         self._last: Child | None = None  # the process of the current or the last life
-        self._stdout = LineSplitter(LINE_LIMIT)  # splits the stdout of that process
+        self._stdout = LineSplitter(PRINTED_LINE_LIMIT)  # splits the stdout of that process
         self._printed_at = 0.0  # the time of its last output
         self._starting = trio.Lock()
         self._is_closed = False
@@ -221,7 +221,7 @@ class ProcessHost(Host):
         await self._expect_end(child, "closed its stdin, although it still runs")
 
     async def _read_stdout(self, child: Child) -> None:
-        self._stdout = LineSplitter(LINE_LIMIT)
+        self._stdout = LineSplitter(PRINTED_LINE_LIMIT)
 
         def take(lines: list[bytes], size: int) -> None:
             self._printed_at = trio.current_time()
@@ -258,7 +258,7 @@ class ProcessHost(Host):
 
     def _take(self, line: bytes) -> None:
         """Handle a line of the node's stdout."""
-        if len(line) > LINE_LIMIT:
+        if len(line) > PRINTED_LINE_LIMIT:
             self._refuse("printed a line on stdout that is longer than 16 MiB", line)
             return
         line = line.strip()
@@ -306,7 +306,7 @@ class ProcessHost(Host):
         return f"; it runs in its own folder: give the absolute path of {names[0]!r}" if names else ""
 
     def _last_words(self) -> str:
-        lines = self.log.last(LAST_LINES)
+        lines = self.log.last(EXIT_LOG_LINES)
         return "".join(f"\n  {line}" for line in ["its last lines on stderr:", *lines]) if lines else ""
 
 

@@ -211,8 +211,8 @@ def unshield(task: trio.lowlevel.Task) -> None:
 
 
 _LIBRARIES: Final = frozenset({"trio", "trio_messenger", "outcome", "sniffio", *sys.stdlib_module_names})
-_NODES: Final = "trio_messenger.nodes"
-_LOOP: Final = "trio._core._run"
+_READY_MADE_NODES: Final = "trio_messenger.nodes"
+_EVENT_LOOP: Final = "trio._core._run"
 
 
 def place_of(task: trio.lowlevel.Task) -> str:
@@ -233,7 +233,7 @@ def place_in_thread(thread: int) -> str:
     """
     frames: list[tuple[FrameType, int]] = []
     for frame, line in traceback.walk_stack(sys._current_frames().get(thread)):
-        if frame.f_globals.get("__name__") == _LOOP:
+        if frame.f_globals.get("__name__") == _EVENT_LOOP:
             return "" if all(map(_is_trios, frames)) else _place(frames)
         frames.append((frame, line))
     return ""
@@ -253,4 +253,4 @@ def _is_trios(place: tuple[FrameType, int]) -> bool:
 
 def _is_theirs(frame: FrameType) -> bool:
     module = frame.f_globals.get("__name__", "")
-    return module.startswith(_NODES) or module.partition(".")[0] not in _LIBRARIES
+    return module.startswith(_READY_MADE_NODES) or module.partition(".")[0] not in _LIBRARIES

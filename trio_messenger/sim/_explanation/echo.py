@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .._checkers import Results
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 from . import Finding
 from .scene import Scene
 from .words import quantity, seconds

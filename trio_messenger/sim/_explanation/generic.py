@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .._checkers import Results
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 from . import Finding
-
-_SHOWN: Final = 8
-"""The number of values shown of a list."""
+from .words import LISTED
 
 _PLACE: Final = ("index", "time", "process", "type")
 """Fields that locate a checker's record in the history. The sentence leaves them out; ``results.json`` has them."""
@@ -30,6 +28,6 @@ def _brief(value: Any) -> str:
     if isinstance(value, list) and isinstance(value[0], dict):
         fields = [f"{name} {cut_json(field)}" for name, field in value[0].items() if name not in _PLACE]
         return f"{len(value)}, the first: {', '.join(fields)}"
-    if isinstance(value, list) and len(value) > _SHOWN:
-        return f"{cut_json(value[:_SHOWN])} and {len(value) - _SHOWN} more"
+    if isinstance(value, list) and len(value) > LISTED:
+        return f"{cut_json(value[:LISTED])} and {len(value) - LISTED} more"
     return cut_json(value)

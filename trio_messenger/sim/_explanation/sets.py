@@ -7,14 +7,14 @@ from typing import Any, Final, final
 
 from .._checkers import Results
 from .._checkers.values import ValueKey, value_key, value_keys
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 from .._records.history import Op
 from .._records.journal import Entry
 from . import Finding
 from .scene import Scene, Sent
 from .words import in_words, listed, quantity, seconds
 
-_GROUPS: Final = 5
+_NODE_GROUPS: Final = 5
 """The number of groups that get a sentence each; the nodes of a group lack the same values."""
 
 _DETAILS: Final = 2
@@ -49,7 +49,7 @@ class _Sets:
         groups: dict[str, tuple[list[str], list[Any]]] = {}  # nodes that lack the same values, and these values
         for node, values in self._results.get("missing", {}).items():
             groups.setdefault(f"{values}", ([], values))[0].append(node)
-        for unsorted, values in list(groups.values())[:_GROUPS]:
+        for unsorted, values in list(groups.values())[:_NODE_GROUPS]:
             nodes = sorted(unsorted, key=lambda node: (len(node), node))  # n2 before n10
             lack = "lacks" if len(nodes) == 1 else "lack"
             total = quantity(self._results["attempt-count"], "value")
@@ -58,7 +58,7 @@ class _Sets:
             yield Finding(text, tuple(number for op in reads for number in self._scene.messages_of(op)))
             for value in values[:_DETAILS]:
                 yield self._absence(value, reads[0])
-        rest = sum(len(nodes) for nodes, _ in list(groups.values())[_GROUPS:])
+        rest = sum(len(nodes) for nodes, _ in list(groups.values())[_NODE_GROUPS:])
         if rest:
             yield Finding(f"{quantity(rest, 'more node')} lack values at the end; results.json says which")
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from .._checkers import Results
 from .._checkers.values import ValueKey, value_key
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 from .._records.history import Op
 from . import Finding
 from .scene import Scene

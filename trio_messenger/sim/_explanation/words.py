@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .._records.excerpts import cut_json
+from .._records.cut_texts import cut_json
 
 LISTED: Final = 8
 """The number of items of a list that are named; the rest are only counted."""
 
-_NS: Final = 1_000_000_000
-
 
 def seconds(nanoseconds: int) -> str:
     """Return a time of the run, such as ``13.72 s``: rounded to milliseconds, without trailing zeros."""
-    return f"{nanoseconds / _NS:.3f}".rstrip("0").rstrip(".") + " s"
+    return f"{nanoseconds / 1e9:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ LONGEST: Final = 64.0
 SMALLEST: Final = 0.01
 """The smallest distance of a figure from its value without effect. Applies to probabilities, factors and seconds."""
 
-_STEPS: Final = tuple(SHORTEST * 2**k for k in range(int(math.log2(LONGEST / SHORTEST)) + 1))
+_DURATIONS: Final = tuple(SHORTEST * 2**k for k in range(int(math.log2(LONGEST / SHORTEST)) + 1))
 
 _NO_FIGURES: Final = ("at", "until", "links", "nodes")
 
@@ -213,12 +213,12 @@ def _shorten(fault: Fault, fails_with: _FailsWith) -> None:
                 fault = shorter
 
     attempt(math.ceil(fault.at / SHORTEST) * SHORTEST, fault.until)
-    for step in _STEPS:
+    for step in _DURATIONS:
         if math.isinf(fault.until):
             attempt(fault.at, _after(fault.at, step))
     if not math.isinf(fault.until):
         attempt(fault.at, math.floor(fault.until / SHORTEST) * SHORTEST)
-    for step in reversed(_STEPS):
+    for step in reversed(_DURATIONS):
         at = _after(fault.at, step)
         if at < LONGEST or not math.isinf(fault.until):
             attempt(at, fault.until)

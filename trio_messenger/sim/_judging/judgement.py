@@ -11,19 +11,19 @@ from .._checkers.availability import availability
 from .._checkers.late_replies import late_replies
 from .._checkers.net import net
 from .._checkers.operation_latencies import latencies
-from .._checkers.stats import stats
+from .._checkers.operation_stats import stats
 from .._cluster.diagnosis import unmatched_replies
-from .._explanation import Finding, generic, services
+from .._explanation import Finding, generic, stale_answers
 from .._explanation.scene import Scene
 from .._explanation.words import in_words
 from .._faults.faults import describe, fault_to_json
-from .._records.excerpts import cut_text
+from .._records.cut_texts import cut_text
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
 from .._workloads import Workload
 
-_SHOWN: Final = 8
+_PROBLEMS_LISTED: Final = 8
 """The number of problems of one kind that are listed one by one."""
 
 
@@ -71,7 +71,7 @@ def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]
         of_workload = [*generic.explain(results["workload"]), *of_workload]
     stuck = results["nodes"]["stuck"]
     first = [] if stuck is None else [Finding(stuck)]  # everything else usually follows from that
-    return [*first, *of_workload, *map(Finding, _other_reasons(results)), *services.explain(scene)]
+    return [*first, *of_workload, *map(Finding, _other_reasons(results)), *stale_answers.explain(scene)]
 
 
 def _other_reasons(results: Results) -> list[str]:
@@ -202,8 +202,8 @@ def _counted(lines: list[str]) -> list[str]:
 
 
 def _shortened(problems: list[str], more: str) -> list[str]:
-    rest = len(problems) - _SHOWN
-    return problems if rest <= 0 else [*problems[:_SHOWN], f"{rest} {more}"]
+    rest = len(problems) - _PROBLEMS_LISTED
+    return problems if rest <= 0 else [*problems[:_PROBLEMS_LISTED], f"{rest} {more}"]
 
 
 def _faults(options: Options, bites: Counter[int]) -> Results:

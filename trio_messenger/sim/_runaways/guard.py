@@ -44,7 +44,7 @@ SAMPLES: Final = 500
 WINDOW: Final = 1.0
 """The length of the window that the limit applies to, in seconds of virtual time."""
 
-_SHOWN: Final = 3
+_MOST_NAMED: Final = 3
 """The number of kinds of messages, or of functions, in a report."""
 
 _decode = msgspec.json.Decoder(Message).decode
@@ -161,7 +161,7 @@ class StuckGuard(trio.abc.Instrument):
     def _turns_in_words(self, seen: list[tuple[trio.lowlevel.Task, str]]) -> str:
         turns = self._limit + TURNS_PER_MESSAGE * self._messages
         who = Counter(f"{owner_in_words(task)} in {place}" for task, place in seen)
-        most = _listed(f"{text} ({count / len(seen):.0%} of the turns)" for text, count in who.most_common(_SHOWN))
+        most = _listed(f"{text} ({count / len(seen):.0%} of the turns)" for text, count in who.most_common(_MOST_NAMED))
         return f"{self._within(turns, 'turns of tasks')}, the last of them by {most}; {self._remedy()}"
 
     def _within(self, count: int, what: str) -> str:
@@ -189,7 +189,7 @@ def kinds_of_messages(entries: Iterable[Entry], src: str | None = None) -> str:
             message = _decode(entry.message)
             if src in (None, message.src):
                 kinds[f"{message.body.get('type')!r:.80} {message.src} -> {message.dest}"] += 1
-    most = _listed(f"{kind} ({count:,})" for kind, count in kinds.most_common(_SHOWN))
+    most = _listed(f"{kind} ({count:,})" for kind, count in kinds.most_common(_MOST_NAMED))
     return f", most often {most}" if most else ""
 
 

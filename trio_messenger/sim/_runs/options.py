@@ -49,7 +49,7 @@ _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
 
 _WORKLOAD: Final = OneOf("workload", WORKLOADS)
 _TOPOLOGY: Final = OneOf("topology", TOPOLOGIES)
-_LWW_KV: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
+_LWW_KV_VARIANT: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
 _NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
 
 
@@ -191,13 +191,13 @@ class Options:
     """Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`."""
     lww_kv: str = attrs.field(
         default="separate",
-        validator=_LWW_KV,
+        validator=_LWW_KV_VARIANT,
         metadata=option(
             Group.CLUSTER,
             Argument(
                 "--lww-kv",
                 "VARIANT",
-                _LWW_KV,
+                _LWW_KV_VARIANT,
                 "the behaviour of the two replicas of the service lww-kv",
                 default="separate, as in Maelstrom",
             ),

@@ -21,7 +21,7 @@ from .._system.ending_signals import HeldSignals, held_signals
 from .._system.guardian import Guardian, guarded
 from .run import MakeHost, Run
 
-SPREAD: Final = 1.0
+REAL_TIME_INIT_SPREAD: Final = 1.0
 """Seconds over which ``init`` reaches the nodes; see `Run`. Shorter than in virtual time: people wait for it."""
 
 

@@ -19,7 +19,7 @@ import msgspec
 from trio_messenger import Body, ErrorCode, RpcError
 
 from .._records.canonical import Json, as_json, canonical, from_json
-from .._records.excerpts import cut_text
+from .._records.cut_texts import cut_text
 
 
 class Answer(NamedTuple):
@@ -75,7 +75,7 @@ class Cas(msgspec.Struct, frozen=True, gc=False):
         if held is None and not self.create:
             return _missing(self.key)
         if held is not None and not same(held, self.expected):
-            text = f"current value {_excerpt(held)} is not {_excerpt(self.expected)}"
+            text = f"current value {_cut(held)} is not {_cut(self.expected)}"
             return Answer(_error(ErrorCode.PRECONDITION_FAILED, text))
         return Answer({"type": "cas_ok"}, self.value)
 
@@ -168,12 +168,12 @@ def _malformed(body: Body, reason: str) -> RpcError:
 
 
 def _missing(key: Json) -> Answer:
-    return Answer(_error(ErrorCode.KEY_DOES_NOT_EXIST, f"key does not exist: {_excerpt(key)}"))
+    return Answer(_error(ErrorCode.KEY_DOES_NOT_EXIST, f"key does not exist: {_cut(key)}"))
 
 
 def _error(code: ErrorCode, text: str) -> Body:
     return {"type": "error", "code": int(code), "text": text}
 
 
-def _excerpt(value: Json) -> str:
+def _cut(value: Json) -> str:
     return cut_text(value.decode())

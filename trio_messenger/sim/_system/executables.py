@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-_HEAD: Final = 256
+_HEAD_SIZE: Final = 256
 """The number of bytes at the beginning of a file that are checked; the same as Linux reads."""
 
 _WHITE_SPACE: Final = b"\t\n\f\r"
@@ -59,7 +59,7 @@ def _check_head(name: str, path: Path) -> None:
     """Raise `ValueError` if the kernel cannot know how to run the file."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD_SIZE)
     except PermissionError:
         return  # the file is executable but not readable, so it cannot be checked further
     if head.startswith(b"#!"):

@@ -29,7 +29,7 @@ _LOOP: Final = 30
 _BASELINES: Final[dict[Side, int]] = {"above": -4, "below": 11}
 """Pixels from an arrow down to the baseline of its label."""
 
-_HEADS: Final = ("client", "node", "service", "error")
+_MARKED_KINDS: Final = ("client", "node", "service", "error")
 
 MARKERS: Final = (
     "<defs>"
@@ -38,7 +38,7 @@ MARKERS: Final = (
         ' markerUnits="userSpaceOnUse" orient="auto"><path d="M0 1L10 5L0 9z"/></marker>'
         f'<marker id="back-{name}" class="open {name}" viewBox="0 0 10 10" refX="9.4" refY="5" markerWidth="8"'
         ' markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path d="M1 1L9 5L1 9"/></marker>'
-        for name in _HEADS
+        for name in _MARKED_KINDS
     )
     + "</defs>"
 )

@@ -13,14 +13,14 @@ from ._flow import FaultSpan, faults
 from ._scales import Times
 from ._svg import NS, document, element, escape, shorten, text_width
 
-WIDTH: Final = 720
+CHART_WIDTH: Final = 720
 LEFT: Final = 62
-RIGHT: Final = WIDTH - 74
+RIGHT: Final = CHART_WIDTH - 74
 
 OUTCOMES: Final[tuple[OpType, ...]] = ("ok", "info", "fail")
 """In drawing order: failures come last, so they are on top."""
 
-_TOP: Final = 40
+_CHART_TOP: Final = 40
 """Pixels for the legend."""
 _PANEL: Final = 150
 _BETWEEN: Final = 34
@@ -94,7 +94,7 @@ def chart(
     times = Times(max(end / NS, 1e-3), LEFT, RIGHT)
     spans = faults(journal)
     lanes = _lanes(spans)
-    top = _TOP + (18 if title else 0) + _LANE * len(lanes)
+    top = _CHART_TOP + (18 if title else 0) + _LANE * len(lanes)
     content = [element("text", escape(title), class_="title", x=16, y=24), *legend(top - 20 - _LANE * len(lanes))]
     for number, lane in enumerate(lanes):
         content += (_bar(span, times, top - _LANE * (len(lanes) - number) - 4) for span in lane)
@@ -109,7 +109,7 @@ def chart(
         top += _UNIT
     else:
         content.append(element("text", "There were no operations.", x=16, y=top + 10))
-    return document("chart", WIDTH, top + 28, label, content)
+    return document("chart", CHART_WIDTH, top + 28, label, content)
 
 
 def windows(count: int) -> int:

@@ -13,8 +13,9 @@ from typing import Final
 import attrs
 import msgspec
 
-from .._checkers.operation_latencies import POINTS
+from .._checkers.operation_latencies import LATENCY_POINTS
 from .._checkers.quantiles import quantiles
+from .._records.cut_texts import cut_text
 from .._records.history import History, Operation, OpType
 from .._records.journal import Entry
 from ._charts import OUTCOMES, RIGHT, Panel, Scale, chart, steps, window_of, windows
@@ -80,7 +81,7 @@ def _legend(y: float) -> Iterator[str]:
         yield _sign(outcome, x, y - 4)
         yield element("text", outcome, x=x + 9, y=y)
         x += 26 + text_width(outcome)
-    for number, point in enumerate(POINTS):
+    for number, point in enumerate(LATENCY_POINTS):
         yield element("path", class_=f"line q{number}", d=f"M{x:g} {y - 4:g}h18")
         yield element("text", _name(point), x=x + 23, y=y)
         x += 40 + text_width(_name(point))
@@ -124,7 +125,7 @@ def _tooltip(points: list[_Point]) -> str:
     value = msgspec.json.encode(begin.value if end is None else end.value).decode()
     took = duration(points[0].nanoseconds)
     lines = [
-        f"{begin.f} {value:.200}",
+        f"{begin.f} {cut_text(value)}",
         f"process {begin.process}, from {Clock(6).text(begin.time)} s, {took}: {operation.outcome}",
         "no end" if end is None else end.error or "",
         f"and {len(points) - 1:,} more here" if len(points) > 1 else "",
@@ -138,9 +139,9 @@ def _lines(points: Sequence[_Point], times: Times, scale: Scale) -> Iterator[str
     in_windows: list[list[int]] = [[] for _ in range(windows(len(good)))]
     for point in good:
         in_windows[window_of(point.operation.invocation.time, times, len(in_windows))].append(point.nanoseconds)
-    found = [quantiles(values, POINTS) for values in in_windows]
+    found = [quantiles(values, LATENCY_POINTS) for values in in_windows]
     labels: list[tuple[float, str]] = []
-    for number, quantile in enumerate(POINTS):
+    for number, quantile in enumerate(LATENCY_POINTS):
         values = [in_window.get(f"{quantile:g}") for in_window in found]
         ys = [None if value is None else scale.y(value) for value in values]
         yield element("path", class_=f"line q{number}", d=steps(ys), data_quantile=f"{quantile:g}")

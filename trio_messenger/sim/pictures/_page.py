@@ -18,7 +18,7 @@ from .._explanation import Finding
 from ._space_time import LIMIT
 from ._svg import DARK, LIGHT, NS, asset, element, escape
 
-_VERDICTS: Final[dict[Valid, tuple[str, str]]] = {
+_VERDICT_MARKS: Final[dict[Valid, tuple[str, str]]] = {
     True: ("valid", "valid"),
     False: ("invalid", "INVALID"),
     "unknown": ("unknown", "unknown"),
@@ -36,7 +36,7 @@ _FILES: Final = {
 }
 """The description of each file."""
 
-_MESSAGES, _LATENCY, _RATE, _RESULTS = "messages.svg", "latency.svg", "rate.svg", "results.json"
+_MESSAGES, _LATENCY_CHART, _RATE_CHART, _RESULTS = "messages.svg", "latency.svg", "rate.svg", "results.json"
 
 _LOGS: Final = "node-logs/"
 
@@ -83,15 +83,15 @@ def page(summary: PageSummary) -> str:
     It must be saved in the run's folder, as ``index.html``: links are relative, and the page embeds the pictures that
     are among the run's files.
     """
-    verdict_class, verdict = _VERDICTS[summary.verdict]
+    verdict_class, verdict = _VERDICT_MARKS[summary.verdict]
     sections = [
         ("Run it again", _commands(summary)),
         ("Figures", _figures(summary.figures)),
         ("Faults", _faults(summary.faults)),
         ("Results of the checker", _results(summary.results, summary.files)),
         ("Messages", _messages(summary.files)),
-        ("Latencies", _chart(_LATENCY, "Latencies", summary.files)),
-        ("Rates", _chart(_RATE, "Rates", summary.files)),
+        ("Latencies", _chart(_LATENCY_CHART, "Latencies", summary.files)),
+        ("Rates", _chart(_RATE_CHART, "Rates", summary.files)),
         ("Files", _files(summary.files)),
     ]
     body = [

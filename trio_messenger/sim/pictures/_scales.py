@@ -12,7 +12,7 @@ _TICKS: Final = 8
 """The approximate number of ticks on an axis of times."""
 _RATE_TICKS: Final = 4
 """The approximate number of ticks on an axis of rates."""
-_STEPS: Final = (1, 2, 5, 10)
+_ROUND_STEPS: Final = (1, 2, 5, 10)
 _BELOW: Final = 16
 """Pixels between the least duration of a logarithmic scale and 0 below it, if the scale has a 0."""
 
@@ -40,7 +40,7 @@ def _round_values(end: float, about: int) -> Iterator[float]:
     """Yield at most *about* round values above 0 at equal distances, and 0, up to *end*."""
     rough = end / about
     size = 10 ** math.floor(math.log10(rough))
-    step = next(size * step for step in _STEPS if size * step >= rough)
+    step = next(size * step for step in _ROUND_STEPS if size * step >= rough)
     for number in range(int(end / step) + 1):
         yield number * step
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-_PLAIN: Final = re.compile(r"[\w .:+/-]*", re.ASCII)
+_PLAIN_TEXT: Final = re.compile(r"[\w .:+/-]*", re.ASCII)
 
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML 1.0 does not allow, even escaped, and other control characters, which are unreadable."""
@@ -63,7 +63,7 @@ DARK: Final = {
 
 def escape(text: str) -> str:
     """Return *text* escaped for an element or an attribute; characters that XML does not allow become U+FFFD."""
-    if _PLAIN.fullmatch(text):  # true of most ids and types
+    if _PLAIN_TEXT.fullmatch(text):  # true of most ids and types
         return text
     return html.escape(_NOT_XML.sub("\ufffd", text))
 
