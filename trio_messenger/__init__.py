@@ -4,7 +4,7 @@ A `Node` speaks the Maelstrom protocol. Each RPC that it sends is a record with 
 reply arrives before the deadline, the reaper ends the RPC with a `RpcTimeout`.
 """
 
-from ._node import Node as Node
+from ._node.node import Node as Node
 from ._protocol.errors import (
     FIRST_USER_CODE as FIRST_USER_CODE,
     ErrorCode as ErrorCode,

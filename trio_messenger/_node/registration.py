@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from .._serving.at_most_once import AtMostOnce
+from .._serving.handlers import HandlerFunction
+from .._serving.init import InitHook
+from .._serving.periodic import check_period
 from .._user_code.callables import check_no_arguments, is_async_callable
-from .at_most_once import AtMostOnce
-from .handlers import HandlerFunction
-from .init import InitHook
-from .periodic import check_period
-from .service import Service
+from .parts import NodeParts
 
 _F = TypeVar("_F", bound=HandlerFunction)
 _H = TypeVar("_H", bound=InitHook)
 _B = TypeVar("_B", bound=Callable[[], Awaitable[object]])
 
 
-class Registration:
-    """The part of `Node` that registers the author's functions.
-
-    Args:
-      seed: Seed of `random`.
-    """
-
-    _service: Service
-    # Keeps the registered functions. `Node` sets it: a parameter would make Service a part of the typed public API.
-
-    def __init__(self, seed: int | None) -> None:
-        self.random: Final[random.Random] = random.Random(seed)
-        """The node's own source of random numbers. If a node uses it, a simulated run can be repeated."""
+class Registration(NodeParts):
+    """The part of `Node` that registers the author's functions."""
 
     def on(self, message_type: str, *, at_most_once: AtMostOnce | None = None) -> Callable[[_F], _F]:
         """Register the decorated function as the handler of requests of *message_type*.

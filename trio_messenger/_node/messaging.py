@@ -1,0 +1,197 @@
+"""Make RPCs, send messages, and answer requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .._protocol.errors import RpcError
+from .._protocol.messages import Body, Request
+from .._rpc.backoff import Backoff
+from .._rpc.gather import Gathered, gather, gather_quorum
+from .._rpc.retry import ATTEMPTS, Retried, Retry
+from .parts import NodeParts
+
+
+class Messaging(NodeParts):
+    """The part of `Node` that sends messages, and waits for replies."""
+
+    async def rpc(self, dest: str, body: object, *, timeout: float | None = None) -> Body:
+        """Send *body* to node *dest* and wait for its reply.
+
+        Args:
+          dest: The id of a node or service. The node does not check that it exists.
+          body: A dict or an attrs record with a ``type``. The node does not change it, and ignores reserved keys in it.
+          timeout: Seconds on Trio's clock from sending until the reaper gives up. The default is the node's
+            ``rpc_timeout``; ``math.inf`` waits forever. The reaper may be up to 1/128 s late, never early.
+
+        Returns:
+          The whole body of the reply.
+
+        Raises:
+          RpcTimeout: if no reply came in time. Indefinite: *dest* may have acted on the request.
+          RpcError: if the reply was an ``error`` body; see `RpcError.definite`.
+          LocalProtocolError: if JSON cannot carry *body*; nothing was sent.
+          trio.ClosedResourceError: if the node is closed, before or during the call.
+          RuntimeError: if ``init`` has not come yet.
+          ValueError: if *timeout* is negative or not a number.
+
+        Always a checkpoint; waits for room in the outbox first. If cancelled, the request may already be on the
+        wire, so treat it as indefinite. The node drops its record at once, and counts and discards a late reply.
+        """
+        return await self._service.calls.call(dest, body, timeout)
+
+    def rpc_callback(
+        self,
+        dest: str,
+        body: object,
+        callback: Callable[[Body | Exception], object],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Send *body* to node *dest*; the node calls *callback* with the outcome, exactly once.
+
+        The outcome is the body of the reply, or the exception that `rpc` would raise: a `RpcError`, a
+        `RpcTimeout`, or a `trio.ClosedResourceError` if the node closed first. Callbacks run one after
+        another in a task of the node and must not block. If a callback raises, the node logs and counts it.
+
+        Args:
+          dest, body, timeout: As for `rpc`.
+          callback: A plain function of one argument.
+
+        Raises:
+          trio.WouldBlock: if the outbox is full; nothing was sent.
+          TypeError: if *callback* is async.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+        """
+        self._service.calls.call_back(dest, body, callback, timeout)
+
+    async def rpc_retry(
+        self,
+        dest: str,
+        body: object,
+        *,
+        attempts: int = ATTEMPTS,
+        backoff: Backoff | None = None,
+        timeout: float | None = None,
+    ) -> Retried:
+        """Send *body* to node *dest* until a reply comes: again after a timeout or error 11, never after another error.
+
+        Each attempt has a new ``msg_id``, so *dest* cannot tell a second attempt from a second request. The request
+        must therefore be idempotent, or its body must carry an id that *dest* recognises. While the call lasts, even
+        between attempts, it also accepts a late reply to an earlier attempt.
+
+        Args:
+          dest, body: As for `rpc`.
+          attempts: The largest number of attempts, 1 or more. To limit the whole call, put a cancel scope around it.
+          backoff: How long to wait between attempts. The default is `Backoff()`, with jitter from `random`.
+          timeout: Seconds for each attempt, as for `rpc`.
+
+        Returns:
+          The reply, the number of attempts it took, and the time spent between them.
+
+        Raises:
+          RetriesExhausted: if no attempt succeeded; it carries their number and the last error.
+          RpcError: if the peer answered with an error other than a timeout or error 11.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, treat every attempt so far as indefinite; no record stays behind.
+        """
+        delays = iter((backoff or Backoff()).with_random(self.random))
+        return await Retry(self._service.calls, attempts).run(dest, body, timeout, delays)
+
+    async def rpc_all(self, dests: Iterable[str], body: object, *, timeout: float | None = None) -> Gathered:
+        """Send *body* to every node of *dests* at once, and wait until each has answered or failed.
+
+        Args:
+          dests: Ids of nodes, each once; `peers`, for example.
+          body: A dict or an attrs record with a ``type``, the same for all.
+          timeout: Seconds for each, as for `rpc`.
+
+        Returns:
+          Replies and errors (`RpcTimeout` included) by node. The call does not raise the errors of single nodes.
+
+        Raises:
+          ValueError: if *dests* contains a node twice.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
+        """
+        return await gather(self._service.calls, dests, body, timeout)
+
+    async def rpc_quorum(
+        self, dests: Iterable[str], body: object, *, need: int, timeout: float | None = None
+    ) -> Gathered:
+        """Send *body* to every node of *dests* at once, and return as soon as *need* of them have replied.
+
+        The node then drops the records of the others at once, and counts their replies as late.
+
+        Args:
+          dests, body, timeout: As for `rpc_all`.
+          need: How many replies are needed. An error does not count as a reply.
+
+        Returns:
+          *need* replies, and the errors that came before the last of them, by node.
+
+        Raises:
+          QuorumNotReached: as soon as too many have failed; it carries the replies and errors so far. Indefinite.
+          ValueError: if *dests* contains a node twice, or *need* is larger than their number.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+
+        Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
+        """
+        return await gather_quorum(self._service.calls, dests, body, timeout, need)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox has room. Use it before a burst of ``_nowait`` calls or callback RPCs.
+
+        Always a checkpoint. A cancelled call leaves nothing behind.
+        """
+        await self._service.sender.wait_for_room()
+
+    async def send(self, dest: str, body: object) -> None:
+        """Send *body* to node *dest* and expect no reply.
+
+        Always a checkpoint; waits for room in the outbox. If cancelled, nothing was sent.
+
+        Raises:
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+        """
+        await self._service.sender.wait_for_room()
+        self._service.sender.send(dest, body)
+
+    def send_nowait(self, dest: str, body: object) -> None:
+        """Send *body* to node *dest* and expect no reply; for plain handlers.
+
+        Raises:
+          trio.WouldBlock: if the outbox is full; nothing was sent.
+          LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+        """
+        self._service.sender.require_room()
+        self._service.sender.send(dest, body)
+
+    async def reply(self, request: Request, body: object) -> None:
+        """Answer *request* now; for handlers that return None, because they answer later or from elsewhere.
+
+        A request without ``msg_id`` wants no answer, and the call then sends nothing. Two calls send two replies.
+        Always a checkpoint; waits for room in the outbox. If cancelled, nothing was sent.
+
+        Args:
+          request: The request to answer.
+          body: A dict or an attrs record, or a `RpcError` to answer with.
+
+        Raises:
+          LocalProtocolError: if JSON cannot carry *body*.
+          trio.ClosedResourceError: if the node is closed.
+        """
+        await self._service.sender.wait_for_room()
+        self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
+
+    def reply_nowait(self, request: Request, body: object) -> None:
+        """Answer *request* now, without waiting; otherwise as `reply`.
+
+        Raises:
+          trio.WouldBlock: if the outbox is full; nothing was sent.
+          LocalProtocolError, trio.ClosedResourceError: as for `reply`.
+        """
+        self._service.sender.require_room()
+        self._service.sender.reply(request, body.to_body() if isinstance(body, RpcError) else body)
