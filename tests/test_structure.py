@@ -270,6 +270,13 @@ def test_a_module_is_documented_and_small(module: str) -> None:
     assert lines <= 400, f"{path.name} has {lines} lines; make it a folder"
 
 
+@pytest.mark.parametrize("path", [*PACKAGE.rglob("*.js"), *PACKAGE.rglob("*.css")], ids=lambda path: path.name)
+def test_a_file_of_a_picture_is_small(path: Path) -> None:
+    """The limit also holds for scripts and styles."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 400, f"{path.name} has {len(lines)} lines; split it"
+
+
 # Messages and state of the ready-made nodes, each of which can be read alone, and what workloads are called after.
 SHARED_NAMES = {"Add", "Broadcast", "Gossip", "Topology"}
 

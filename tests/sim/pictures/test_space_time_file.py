@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import msgspec
 import pytest
-from support.pictures import NASTY, Events, messages, parse
+from support.pictures import NASTY, Events, having, messages, parse
 from support.space_time import busy, drawn, footer, many, types
 
 from trio_messenger.sim._records.journal import Journal
 from trio_messenger.sim.pictures import _arrows, _grid, _labels, _space_time, space_time
+from trio_messenger.sim.pictures._space_time import SCRIPTS
 from trio_messenger.sim.pictures._svg import asset
 
 # The diagram: as a file
@@ -49,16 +54,58 @@ def test_the_script_is_in_the_picture_whole() -> None:
     """What the script is, is what a browser gets, and all that it looks for is there."""
     root = drawn(busy())
     [script] = root.iter("script")
-    assert script.text == f"\n{asset('search.js')}{asset('space_time.js')}"
+    assert script.text == "\n" + "".join(asset(name) for name in SCRIPTS)
     classes = {name for each in root.iter() for name in (each.get("class") or "").split()}
     for name in sorted(re.findall(r'svg\.querySelector\("\.(\w+)"\)|all\("\.(\w+)', script.text)):
         wanted = name[0] or name[1]
         assert wanted in classes | {"picked", "time", "fold"}
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js reads the script")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_file_of_the_script_is_whole(name: str) -> None:
+    """Each file can be read, and checked, by itself."""
+    with as_file(files("trio_messenger.sim.pictures") / name) as path:
+        subprocess.run(["node", "--check", path], check=True)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the script")
+def test_the_script_finds_the_same_room_for_labels() -> None:
+    """As long as nothing is filtered, the layout of the script gives labels the places that they have in the file."""
+    events = Events()
+    for number in range(100):  # several at once, some too long for their arrow, half of them replies
+        fields = {"in_reply_to": 1} if number % 2 else {}
+        sent = [events.send(number, "n1", f"n{n}", "echo" * (1 + (number + n) % 9), **fields) for n in (2, 3, 4)]
+        for each in reversed(sent):
+            events.note(number + 0.5, "deliver", id=each)
+    root = drawn(events)
+    arrows, places = [], []
+    for message in messages(root):
+        [line] = message.findall("line")
+        ends = {name: float(line.get(name, "")) for name in ("x1", "y1", "x2", "y2")}
+        names = {name: message.get(f"data-{name}") for name in ("type", "from", "to")}
+        arrows.append({**names, "now": ends, "isLoop": False, "isReply": "reply" in (message.get("class") or "")})
+        places.append("".join(label.get("transform", "") for label in having(message, "type")))
+    lanes = {head.get("data-name"): int(head.get("data-lane", "")) for head in having(root, "head")}
+    columns = sorted(float(head.findall("text")[0].get("x", "")) for head in having(root, "head"))
+    code = asset("space_time_layout.js") + (
+        "const [arrows, columns, lanes] = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "const findRoom = makeLabels([], columns, new Map(Object.entries(lanes)));"
+        "console.log(JSON.stringify(arrows.map((arrow) => findRoom(arrow) ?? '')));"
+    )
+    done = subprocess.run(
+        ["node", "-e", code], input=json.dumps([arrows, columns, lanes]), capture_output=True, text=True, check=True
+    )
+    assert any(places)
+    assert not all(places)
+    for found, place in zip(json.loads(done.stdout), places, strict=True):
+        numbers = [[float(number) for number in re.findall(r"-?[0-9.]+", each)] for each in (found, place)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.51)  # the file has whole pixels
+
+
 def test_the_script_draws_with_the_same_figures() -> None:
     """When filters have moved the arrows, they look as they did."""
-    script = asset("space_time.js")
+    script = asset("space_time_layout.js")
     figures = {name: float(value) for name, value in re.findall(r"\b([A-Z_]+) = (-?[0-9.]+)[,;]", script)}
     expected = {
         "LEAST_WIDTH": _space_time._LEAST_WIDTH,

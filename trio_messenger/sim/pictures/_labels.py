@@ -45,7 +45,7 @@ class Label:
 class Labels:
     """Finds room for labels, and remembers the occupied places.
 
-    ``space_time.js`` does the same, with the same numbers, after filters have moved the arrows.
+    ``space_time_layout.js`` does the same, with the same numbers, after filters have moved the arrows.
     """
 
     def __init__(self) -> None:

@@ -20,6 +20,9 @@ from ._svg import asset, document, element, escape, plural, shorten, text_width
 LIMIT: Final = 10_000
 """The default maximum number of messages in a diagram: with more, browsers take seconds to open it."""
 
+SCRIPTS: Final = ("search.js", "space_time_controls.js", "space_time_layout.js", "space_time.js")
+"""The files of the script, in this order: each uses what those before it define."""
+
 _TOP: Final = 34
 """Pixels above the names, for the legend."""
 _LINE: Final = 18
@@ -75,7 +78,7 @@ def space_time(
       limit: The maximum number of messages: the first ones are drawn. The picture says if others are left out.
       title: The title above the picture; empty for none.
       command: The command that draws this journal. If messages are left out, the picture shows how to continue with it.
-      scripted: Whether the picture contains the script that filters and zooms, about 20 kB.
+      scripted: Whether the picture contains the script that filters and zooms, less than 30 kB.
 
     Returns:
       An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
@@ -111,7 +114,7 @@ def space_time(
         ),
     ]
     if scripted:
-        content.append(f"<script><![CDATA[\n{asset('search.js')}{asset('space_time.js')}]]></script>")
+        content.append(f"<script><![CDATA[\n{''.join(map(asset, SCRIPTS))}]]></script>")
     height = grid.bottom + _LINE * len(footer) + 12
     return document("space_time", width, height, f"Space-time diagram of {shown}", content)
 

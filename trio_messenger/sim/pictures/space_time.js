@@ -1,18 +1,11 @@
 // In a browser tab of its own, the diagram gets filters, a window of time, zoom, names that stay in view, and an
-// overview. Filtered messages take no room: rows move together, and the axis shows the times of the remaining rows.
+// overview. space_time_controls.js has the filters, and space_time_layout.js decides where the remaining messages go.
 (() => {
   "use strict";
   const svg = document.documentElement;
   if (svg.localName !== "svg") return; // part of a page: stay a plain picture
 
-  const XHTML = "http://www.w3.org/1999/xhtml";
-  const KINDS = { client: "clients", node: "between nodes", service: "services" };
-  const HIDDEN_GAP = 40; // the maximum number of pixels between rows with hidden rows between them
-  const LATE_GAP = 41; // the minimum number of pixels above the first row of a client with its name there
   const OVERVIEW = 22; // pixels
-  // These are the same as in _space_time.py, _arrows.py and _labels.py.
-  const LEAST_WIDTH = 420, TIMES = 13, LOOP = 30, TIP = 2, NAME_ABOVE = 32, EARLIER = 20;
-  const SIZE = 10.5, LETTER = 0.56 * SIZE, STEEPEST = 50, HEAD = 12, BAND = 60, ABOVE = -8, BELOW = 7;
 
   const all = (selector, root = svg) => [...root.querySelectorAll(selector)];
   const number = (element, name) => +element.getAttribute(name);
@@ -38,7 +31,8 @@
     const [y1, y2] = isLoop ? arrow.dataset.y.split(" ").map(Number) : [number(arrow, "y1"), number(arrow, "y2")];
     const [x1, x2] = isLoop ? [+arrow.dataset.x, 0] : [number(arrow, "x1"), number(arrow, "x2")];
     return {
-      ...group.dataset, group, arrow, hit, isLoop, x1, x2, y1, y2, classes: group.classList,
+      ...group.dataset, group, arrow, hit, isLoop, x1, x2, y1, y2,
+      classes: group.classList, isReply: group.classList.contains("reply"), isLost: group.classList.contains("lost"),
       label: group.querySelector(".type"), cross: group.querySelector(".end"),
     };
   });
@@ -68,23 +62,7 @@
 
   const kinds = Object.keys(KINDS).filter((kind) => messages.some(({ classes }) => classes.contains(kind)));
   const controls = make("foreignObject", { class: "controls" }, svg);
-  const box = (kind) =>
-    `<label class="${kind}"><input type="checkbox" name="${kind}" checked="checked"/><b>${KINDS[kind]}</b></label>`;
-  controls.innerHTML = `<form xmlns="${XHTML}">
-    ${kinds.map(box).join("")}
-    <select name="show" aria-label="which messages">
-      <option value="">all</option><option value="error">errors</option>
-      <option value="lost">lost</option><option value="copy">duplicates</option>
-    </select>
-    <span><input type="search" name="search" placeholder="search" list="words"
-      title="all words must be in the type, the node ids, or the body: read n1 message:17. Press / to search, Enter for the next match"
-      aria-label="search for types, nodes, and text in bodies"/><datalist id="words"/>
-      <label><input type="checkbox" name="dim"/>dim others</label></span>
-    <span><input type="number" name="from" step="any" placeholder="from" aria-label="from, in seconds"/>
-      to <input type="number" name="to" step="any" placeholder="end" aria-label="to, in seconds"/> s</span>
-    <span><button type="button" name="smaller">−</button><button type="button" name="larger">+</button>
-      <button type="reset">reset</button></span>
-    <output/></form>`;
+  controls.innerHTML = formOf(kinds);
   const form = controls.firstChild;
   const field = (name) => form.querySelector(`[name="${name}"]`);
   const members = heads.filter(({ isClient }) => !isClient).map(({ name }) => name);
@@ -100,10 +78,7 @@
   // messages.svg#messages=12,45 shows only these until the form is reset; the page has such links
   const named = new Set((new URLSearchParams(location.hash.slice(1)).get("messages") ?? "").split(",").filter(Boolean));
 
-  const isInWindow = (...times) => {
-    const from = field("from").value, to = field("to").value;
-    return (from === "" || times.some((time) => +time >= +from)) && (to === "" || +times[0] <= +to);
-  };
+  const isInWindow = (...times) => isBetween(field("from").value, field("to").value, times);
   const isWanted = ({ id, classes, from, to, at, end }) => {
     const only = field("show").value;
     return kinds.every((kind) => field(kind).checked || !classes.contains(kind))
@@ -119,7 +94,6 @@
     body: squeezed(message.group.querySelector("title").textContent.split("\n").slice(2).join("\n")),
   };
   const run = svg.querySelector(".messages").dataset; // how many messages there are, drawn or not
-  const NOUNS = { "": "messages", error: "errors", lost: "lost messages", copy: "duplicates" };
   const format = (number) => number.toLocaleString("en");
 
   const isEarlier = ({ y1, begin }) => y1 <= top || +begin < +field("from").value; // began before the visible part
@@ -140,93 +114,16 @@
     return new Map([...rows].sort(([a], [b]) => a - b));
   };
 
-  // Return the current x of each column: columns with nothing to show take no room.
-  const pushTogether = () => {
-    const isShown = columns.map((_, lane) => heads.some((head) => head.lane === lane && head.isShown));
-    let x = columns[0], hasAny = false;
-    return columns.map((column, lane) => {
-      if (isShown[lane] && hasAny) x += column - columns[lane - 1];
-      hasAny ||= isShown[lane];
-      return x;
-    });
-  };
-
-  // Return the function from an original y to the current one.
-  const squeeze = (rows, late, earlier) => {
-    const before = [top], after = [top];
-    for (const y of rows.keys()) {
-      const gap = y - before.at(-1), isFirst = before.length === 1;
-      const isNext = isFirst || places.get(y) === places.get(before.at(-1)) + 1;
-      const kept = isFirst ? firstGap + EARLIER * earlier : isNext ? gap : Math.min(gap, HIDDEN_GAP);
-      before.push(y);
-      after.push(after.at(-1) + (late.has(y) ? Math.max(kept, LATE_GAP) : kept));
-    }
-    before.push(Math.max(bottom, before.at(-1) + 1));
-    after.push(after.at(-1) + 16);
-    return (y) => {
-      if (y <= top) return y;
-      if (y >= bottom) return after.at(-1) + y - bottom;
-      let low = 0, high = before.length - 1;
-      while (high - low > 1) {
-        const middle = (low + high) >> 1;
-        if (before[middle] <= y) low = middle;
-        else high = middle;
-      }
-      return after[low] + (y - before[low]) * (after[high] - after[low]) / (before[high] - before[low]);
-    };
-  };
-
-  // Return a function that finds room for the label of an arrow, and remembers occupied places.
-  const makeLabels = () => {
-    const taken = new Map(), none = [];
-    const take = (x, y, w, h) => { // x and y of a box's middle, half its width, half its height
-      const band = Math.floor(y / BAND);
-      for (const near of [band - 1, band, band + 1]) {
-        for (const other of taken.get(near) ?? none) {
-          if (Math.abs(x - other.x) < w + other.w && Math.abs(y - other.y) < h + other.h) return false;
-        }
-      }
-      if (!taken.has(band)) taken.set(band, []);
-      taken.get(band).push({ x, y, w, h });
-      return true;
-    };
-    for (const { cross, now, x2, isLoop } of shown) {
-      if (!cross || isLoop) continue;
-      const text = cross.querySelector("text"), half = text.textContent.length * LETTER / 2;
-      const x = number(text, "x") + (text.hasAttribute("text-anchor") ? -half : half);
-      take(x + now.x2 - x2, now.y2, half, SIZE / 2);
-    }
-    return ({ isLoop, type, from, to, now: { x1, y1, x2, y2 }, classes }) => {
-      const half = type.length * LETTER / 2;
-      if (isLoop) {
-        const x = x1 + LOOP + 4 + half, y = (y1 + y2) / 2;
-        return take(x, y, half, SIZE / 2) ? `translate(${x} ${y + 6})` : null;
-      }
-      const margin = (half + HEAD) / Math.hypot(x2 - x1, y2 - y1);
-      if (margin > 0.5) return null;
-      let slope = Math.atan((y2 - y1) / (x2 - x1)), angle = Math.round(slope * 180 / Math.PI);
-      if (Math.abs(angle) > STEEPEST) slope = angle = 0;
-      const w = half * Math.cos(slope), h = SIZE / 2 + half * Math.abs(Math.sin(slope));
-      const passed = nowX.slice(...[lanes.get(from), lanes.get(to)].sort((a, b) => a - b));
-      const gaps = new Set(passed).size;
-      for (let gap = 0; gap < gaps; gap++) {
-        const part = Math.min(Math.max((gap + 0.5) / gaps, margin), 1 - margin);
-        const x = x1 + (x2 - x1) * part, y = y1 + (y2 - y1) * part;
-        if (take(x, y + (classes.contains("reply") ? BELOW : ABOVE), w, h)) return `translate(${x} ${y}) rotate(${angle})`;
-      }
-      return null;
-    };
-  };
+  const boxesOfCrosses = () => shown.filter(({ cross, isLoop }) => cross && !isLoop).map(({ cross, now, x2 }) => {
+    const text = cross.querySelector("text"), half = text.textContent.length * LETTER / 2;
+    const x = number(text, "x") + (text.hasAttribute("text-anchor") ? -half : half);
+    return { x: x + now.x2 - x2, y: now.y2, w: half, h: SIZE / 2 };
+  });
 
   const moveMessage = (message) => {
-    const { arrow, hit, isLoop, from, to, x1, x2, cross, end } = message;
-    const first = lanes.get(from), last = lanes.get(to), y1 = nowY(message.y1);
-    const part = (x2 - x1) / (columns[last] - columns[first]); // less than 1 for a lost message
-    const now = message.now = {
-      x1: nowX[first], x2: isLoop ? x2 : nowX[first] + part * (nowX[last] - nowX[first]),
-      y1, y2: end === undefined ? y1 + message.y2 - message.y1 : nowY(message.y2),
-    };
-    const values = isLoop ? { d: `M${now.x1} ${y1}h${LOOP}V${now.y2}H${now.x1 + TIP}` } : now;
+    const { arrow, hit, isLoop, x1, x2, cross } = message;
+    const now = message.now = placeArrow(message, { lanes, columns, nowX, nowY });
+    const values = isLoop ? { d: `M${now.x1} ${now.y1}h${LOOP}V${now.y2}H${now.x1 + TIP}` } : now;
     set(arrow, values);
     set(hit, values);
     const crossX = isLoop ? now.x1 - x1 : now.x2 - x2;
@@ -234,9 +131,9 @@
   };
 
   const labelMessage = (message, findRoom) => {
-    const { group, classes, isLoop, type } = message, room = findRoom(message);
+    const { group, isReply, isLoop, type } = message, room = findRoom(message);
     if (room && !message.label) {
-      message.label = make("text", { class: "type", y: classes.contains("reply") && !isLoop ? 11 : -4 }, group);
+      message.label = make("text", { class: "type", y: isReply && !isLoop ? 11 : -4 }, group);
       message.label.textContent = type;
     }
     if (message.label) show(message.label, room);
@@ -310,9 +207,12 @@
     }
     for (const head of heads) head.isShown = seen.has(head.name) || !head.isClient;
     const late = heads.filter(({ name, y }) => y > top - 20 && seen.has(name)).map(({ name }) => seen.get(name)[0]);
-    nowX = pushTogether();
+    nowX = pushTogether(columns, columns.map((_, lane) => heads.some((head) => head.lane === lane && head.isShown)));
     for (const band of bands) band.isShown = isInWindow(band.begin, band.end ?? Infinity);
-    nowY = squeeze(rows, new Set(late), bands.filter((band) => band.isShown && isEarlier(band)).length);
+    nowY = squeeze([...rows.keys()], {
+      top, bottom, firstGap, places,
+      earlier: bands.filter((band) => band.isShown && isEarlier(band)).length, late: new Set(late),
+    });
     width = Math.max(LEAST_WIDTH, firstWidth + nowX.at(-1) - columns.at(-1));
     height = firstHeight + nowY(bottom) - bottom;
     const wanted = new Set(shown);
@@ -322,7 +222,7 @@
       message.classes.toggle("dim", !bright.has(message));
     }
     shown.forEach(moveMessage);
-    const findRoom = makeLabels();
+    const findRoom = makeLabels(boxesOfCrosses(), nowX, lanes);
     for (const message of shown) labelMessage(message, findRoom);
     drawLives(seen);
     drawAxis(rows);
@@ -397,16 +297,9 @@
     for (const { y1, y2 } of bands.filter(({ isShown }) => isShown)) {
       make("rect", { class: "fault", width: OVERVIEW, y: to(nowY(y1)), height: Math.max(2, to(nowY(y2) - nowY(y1))) }, overview);
     }
-    const counts = new Map(), lost = new Set();
-    for (const { now, classes } of shown) {
-      const y = Math.round(to(now.y1));
-      counts.set(y, (counts.get(y) ?? 0) + 1);
-      if (classes.contains("lost")) lost.add(Math.round(to(now.y2)));
-    }
-    const most = Math.max(...counts.values(), 1);
-    const bars = [...counts].map(([y, count]) => `M0 ${y}h${OVERVIEW * 0.8 * count / most}`).join("");
-    make("path", { class: "count", d: bars }, overview);
-    make("path", { class: "lost", d: [...lost].map((y) => `M${OVERVIEW - 6} ${y}h6`).join("") }, overview);
+    const { count, lost } = pathsOfOverview(shown, to, OVERVIEW);
+    make("path", { class: "count", d: count }, overview);
+    make("path", { class: "lost", d: lost }, overview);
     overview.appendChild(frame);
   };
   const jump = (event) => {
