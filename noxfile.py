@@ -31,13 +31,22 @@ nox.options.error_on_missing_interpreters = False
 # `-n 0` runs all in one, for a debugger.
 PARALLEL = ("-n", "3")
 
+
+def existing(*names: str) -> tuple[str, ...]:
+    """Return the paths of the test files and of the folders of tests that have these names; each must be there."""
+    paths = [f"tests/{name}" if Path("tests", name).is_dir() else f"tests/{name}.py" for name in names]
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise FileNotFoundError(f"noxfile.py names tests that are not there: {', '.join(missing)}")
+    return tuple(paths)
+
+
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.
-EXAMPLES = tuple(f"docs/test_{name}" for name in ("tutorial", "how_to", "explanation", "pictures"))
+EXAMPLES = existing(*(f"docs/test_{name}" for name in ("tutorial", "how_to", "explanation", "pictures")))
 
 # Tests of the simulator that every Python runs: those of its processes, and `test_determinism_check`, whose pinned
 # digests hold that a seed gives the same run on each.
-ON_EACH = (
+ON_EACH = existing(
     *("sim/campaigns/test_campaign", "sim/campaigns/test_determinism_check"),
     *(f"sim/cluster/test_process{name}" for name in ("es", "_start", "_failures", "_lives", "_end")),
     *("sim/determinism/test_scheduler", "sim/judging/test_store"),
@@ -47,12 +56,11 @@ ON_EACH = (
 # Run on one Python only, by `cover` and `slow`: what is the same on every other, since a seed gives the same run
 # everywhere. The commands among them are those of the simulator.
 ONCE = (
-    *("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure", "test_structure_of_tests"),
-    *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test")),
-    *sorted(
-        {path.relative_to("tests").with_suffix("").as_posix() for path in Path("tests/sim").rglob("test_*.py")}
-        - {*ON_EACH}
+    *existing("bench/test_soak", "docs/test_pages", "docs/test_reference", "test_structure", "test_structure_of_tests"),
+    *existing(
+        *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test"))
     ),
+    *sorted({path.as_posix() for path in Path("tests/sim").rglob("test_*.py")} - {*ON_EACH}),
 )
 
 # A test that repeats the same work many times takes three times as long under coverage: `slow` runs all of these, and
@@ -62,9 +70,9 @@ ON_OTHER_PYTHONS = ("-m", "not slow or every_python")
 
 # Left out on a Python between the oldest and the newest, which both run them. The rest is what a new Python breaks most
 # easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
-AT_THE_ENDS = (
+AT_THE_ENDS = existing(
     *("cli", "docs", "nodes", "protocol", "rpc", "sending", "serving", "testing"),
-    *("sim/cluster", "sim/judging", "sim/system", "sim/campaigns/test_campaign.py"),
+    *("sim/cluster", "sim/judging", "sim/system", "sim/campaigns/test_campaign"),
 )
 
 WHICH_PACKAGE = """
@@ -116,11 +124,8 @@ def lowest_allowed(*groups: str) -> list[str]:
     return [f"{bound['name']}=={bound['version']}" for bound in bounds if bound is not None]
 
 
-def without(*names: str) -> list[str]:
-    """Return what keeps pytest from running the test files of these names, each of which must be there."""
-    paths = [f"tests/{name}.py" for name in names]
-    if missing := [path for path in paths if not Path(path).is_file()]:
-        raise FileNotFoundError(f"noxfile.py leaves out tests that are not there: {', '.join(missing)}")
+def without(*paths: str) -> list[str]:
+    """Return what keeps pytest from running the tests in *paths*."""
     return [f"--ignore={path}" for path in paths]
 
 
@@ -153,8 +158,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
     is_between = session.python not in {PYTHONS[0], PYTHONS[-1], OWN}
-    folders = [f"--ignore=tests/{folder}" for folder in AT_THE_ENDS if is_between]
-    chosen = [*ON_OTHER_PYTHONS, *folders, *without(*EXAMPLES, *ONCE)]
+    chosen = [*ON_OTHER_PYTHONS, *without(*EXAMPLES, *ONCE, *(AT_THE_ENDS if is_between else ()))]
     session.run("pytest", *PARALLEL, *(session.posargs or chosen))
 
 
@@ -206,7 +210,7 @@ def docs(session: nox.Session) -> None:
     install(session, "docs", "tests")
     build_pages(session)
     session.run(*SPHINX, "-b", "doctest", "docs", "docs/_build/doctest")
-    session.run("pytest", *PARALLEL, *(f"tests/{name}.py" for name in EXAMPLES))
+    session.run("pytest", *PARALLEL, *EXAMPLES)
 
 
 @nox.session
