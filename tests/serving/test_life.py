@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support.lines import INIT, line
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_messenger
-from trio_messenger import Identity, Node, PendingRpc, Stats
+from trio_messenger import Identity, Message, Node, PendingRpc, Stats
 from trio_messenger._rpc.reaper import Reaper
 from trio_messenger._rpc.table import PendingTable
 from trio_messenger._sending.envelopes import EnvelopeLog
@@ -158,6 +159,74 @@ async def test_a_life_that_is_cut_off() -> None:
         assert (stage.life.phase, stage.life.is_initialised) == (Phase.CUT_OFF, True)
         stage.life.end_input()
         assert (stage.life.phase, stage.is_open()) == (Phase.CLOSED, (False, False))
+
+
+CLOSINGS: list[list[Callable[[Life], None]]] = [
+    [Life.end_input],
+    [Life.end_output],
+    [Life.end_input, Life.end_output],
+]
+
+
+@pytest.mark.parametrize("endings", CLOSINGS)
+@pytest.mark.parametrize("finish", [Life.finish_init, Life.take_back_init])
+async def test_hooks_end_only_if_they_run_while_a_node_closes(
+    endings: list[Callable[[Life], None]], finish: Callable[[Life], None]
+) -> None:
+    """The phases of closing do not show whether hooks run; the life knows, and refuses what cannot be."""
+    stage = Stage()
+    life = stage.life
+    there, here = memory_transport_pair()
+    async with here, life.on(there, None):
+        for end in endings:
+            end(life)
+        phase = life.phase
+        with pytest.raises(RuntimeError, match=rf"^not possible in phase '{phase.value}': .*; this comes once after"):
+            finish(life)
+        life.begin_init(N1)
+        with pytest.raises(RuntimeError, match=rf"^not possible in phase '{phase.value}': .*; this comes only once$"):
+            life.begin_init(N1)
+        finish(life)
+        with pytest.raises(RuntimeError, match=r"this comes once after each init$"):
+            finish(life)
+        assert (life.phase, life.is_initialised) == (phase, finish is Life.finish_init)
+
+
+class Connecting(Transport):
+    """A transport that connects when it is entered. Its ``__aenter__`` returns nothing, which is easily forgotten."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.steps: list[str] = []
+
+    async def __aenter__(self) -> None:  # type: ignore[override]
+        await trio.lowlevel.checkpoint()
+        self.steps.append("connected")
+
+    async def receive(self) -> list[Message]:
+        return await self._inner.receive()
+
+    async def send(self, value: list[bytes]) -> None:
+        self.steps.append("sent")
+        await self._inner.send(value)
+
+    async def aclose(self) -> None:
+        self.steps.append("closed")
+        await self._inner.aclose()
+
+
+@pytest.mark.parametrize("is_wrapping", [False, True])
+async def test_a_transport_is_used_whatever_entering_it_returns(is_wrapping: bool, autojump_clock: MockClock) -> None:
+    """The node serves the transport that it was given, or that wraps this one, and closes it."""
+    there, here = memory_transport_pair()
+    transport = Connecting(there)
+    node = Node(wrap_transport=lambda _: transport) if is_wrapping else Node()
+    async with here, trio.open_nursery() as nursery:
+        nursery.start_soon(node.serve, there if is_wrapping else transport)
+        await here.send_bytes(INIT)
+        here.send_eof()
+        assert [message.body["type"] for message in await here.receive()] == ["init_ok"]
+    assert transport.steps == ["connected", "sent", "closed"]
 
 
 async def test_an_error_in_a_life_ends_it() -> None:

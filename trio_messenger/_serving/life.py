@@ -90,6 +90,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
         Event.END: Phase.ENDED,
     },
     # From here on `init` leads to no other phase, but goes on: its hooks have as much time to end as handlers have.
+    # These phases do not show whether hooks run, so `Life` also checks that `init` comes before the end of its hooks.
     Phase.CLOSING: {
         Event.INIT: Phase.CLOSING,
         Event.INIT_DONE: Phase.CLOSING,
@@ -114,6 +115,8 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
     Phase.ENDED: {},
 }
 """The phase that an event leads to, by the phase in which it comes."""
+
+_ENDS_OF_HOOKS: Final = (Event.INIT_DONE, Event.INIT_FAILED)
 
 _CLOSING_PHASES: Final = (Phase.CLOSING, Phase.CUT_OFF, Phase.CLOSED, Phase.ENDED)
 
@@ -163,7 +166,7 @@ class Life:
     ) -> AbstractAsyncContextManager[Transport]:
         """Open *transport*, in the wrapping of *wrap*, for the block. Close it after everything else.
 
-        Entering returns the transport to use.
+        Entering returns the transport to use: the outermost one itself, whatever its ``__aenter__`` returns.
         """
         return _On(self, transport, wrap)
 
@@ -212,7 +215,14 @@ class Life:
         self.node_id = self._sender.src = "" if identity is None else identity.node_id
 
     def _pass(self, event: Event) -> None:
-        self.phase = next_phase(self.phase, event)
+        following = next_phase(self.phase, event)
+        hooks_run = self.identity is not None and not self.is_initialised
+        if (event is Event.INIT and self.identity is not None) or (event in _ENDS_OF_HOOKS and not hooks_run):
+            raise RuntimeError(
+                f"not possible in phase {self.phase.value!r}: {event.value}; this comes"
+                f" {'only once' if event is Event.INIT else 'once after each init'}"
+            )
+        self.phase = following
         self.is_closing = self.phase in _CLOSING_PHASES
 
 
