@@ -33,7 +33,8 @@ html_static_path = ["_static"]
 html_css_files = ["pictures.css"]
 napoleon_numpy_docstring = False  # docstrings have Google's sections
 
-copybutton_prompt_text = "$ "
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True  # of a session, the commands and not what they print
 
 default_role = "py:obj"  # `Node.rpc` in a docstring is a reference, so a misspelt one fails the build

@@ -35,7 +35,24 @@ _T = TypeVar("_T")
 
 
 class Caller(Protocol):
-    """An object that can make an RPC: a `Node`, or a stand-in in a test."""
+    """An object that can make an RPC: a `Node`, or a stand-in in a test.
+
+    Example:
+      A stand-in for a node and a key-value service, for a test:
+
+      >>> class Stub:
+      ...     async def rpc(self, dest, body, *, timeout=None):
+      ...         return {"type": "read_ok", "value": f"{body['key']} in {dest}"}
+      >>> trio.run(KeyValue(Stub(), LWW_KV).read, "x")
+      'x in lww-kv'
+      >>> async def main():
+      ...     try:
+      ...         await KeyValue(Stub()).read("x", as_=int)
+      ...     except RemoteProtocolError as error:
+      ...         print(error)
+      >>> trio.run(main)
+      the value of 'x' in 'lin-kv' does not fit: Expected `int`, got `str`
+    """
 
     async def rpc(self, dest: str, body: object, *, timeout: float | None = None) -> Body:
         """Send *body* to *dest*, wait for the reply and return it; a checkpoint. Raises the errors of `Node.rpc`."""
@@ -64,6 +81,24 @@ class KeyValue:
       backoff: How long `update` waits between attempts. The default delays are a twentieth of those of `Backoff()`,
         each with up to 100 % of jitter. If the backoff has no generator, jitter comes from the caller's ``random``,
         if the caller has one.
+
+    Example:
+      >>> def build():
+      ...     node = Node()
+      ...     kv = KeyValue(node, LIN_KV)
+      ...
+      ...     @node.on_init
+      ...     async def use():
+      ...         await kv.write("x", 1)
+      ...         await kv.cas("x", 1, 2)
+      ...         print(await kv.update("x", lambda value: value + 1))
+      ...         print(await kv.read("y", default="no such key"))
+      ...         print(await kv.read("x", as_=int))
+      ...
+      ...     return node
+      >>> report = simulate("echo", build, nodes=["n1"], time_limit=0)
+      >>> report.logs["n1"]  # what the node printed
+      ['3', 'no such key', '3']
     """
 
     def __init__(
@@ -201,6 +236,20 @@ class TimestampOracle:
       caller: Makes the RPCs; a `Node`.
       service: The id of the service.
       timeout: Seconds for each RPC; by default the caller's own.
+
+    Example:
+      >>> def build():
+      ...     node = Node()
+      ...     oracle = TimestampOracle(node)
+      ...
+      ...     @node.on_init
+      ...     async def use():
+      ...         first, second = await oracle.ts(), await oracle.ts()
+      ...         print(first < second)
+      ...
+      ...     return node
+      >>> simulate("echo", build, nodes=["n1"], time_limit=0).logs["n1"]
+      ['True']
     """
 
     def __init__(self, caller: Caller, service: str = LIN_TSO, *, timeout: float | None = None) -> None:

@@ -43,6 +43,17 @@ class Node(Registration, Messaging):
       strict: For tests and simulations. If a handler, a callback or a background task raises an exception (other than
         `RpcError`), it leaves `serve` in an exception group. Otherwise the node logs it, and answers a request whose
         handler raised it with error 13.
+
+    Example:
+      >>> node = Node()
+      >>> @node.on("echo")
+      ... def echo(request):
+      ...     return {"echo": request.body["echo"]}
+      >>> async def main():
+      ...     async with running(node) as network:  # plays a client
+      ...         print(await network.request("echo", echo="hi"))
+      >>> trio.run(main)
+      {'type': 'echo_ok', 'echo': 'hi', 'in_reply_to': 1, 'msg_id': 1}
     """
 
     def __init__(

@@ -40,6 +40,23 @@ class Registration(NodeParts):
         Raises:
           ValueError: if the type has a handler already, or the node handles it itself.
           TypeError: if the type is not a string, or the function cannot be a handler; the text says why.
+
+        Example:
+          >>> @attrs.frozen
+          ... class Add:
+          ...     delta: int
+          >>> node, values = Node(), []
+          >>> @node.on("add")
+          ... def add(body: Add):
+          ...     values.append(body.delta)
+          ...     return {"sum": sum(values)}
+          >>> async def main():
+          ...     async with running(node) as network:
+          ...         print((await network.request("add", delta=2))["sum"])
+          ...         print((await network.request("add", delta="two"))["text"])
+          >>> trio.run(main)
+          2
+          malformed 'add' request: Expected `int`, got `str` - at `body.delta`
         """
         self._service.router.check_free(message_type)
         local_names = sys._getframe(1).f_locals  # contains the names of classes that are local to the caller
@@ -56,6 +73,17 @@ class Registration(NodeParts):
         The hook may use `id`, `peers` and RPCs. Hooks run one after another, in the order of registration. When all
         have ended, the node sends ``init_ok``; it answers earlier requests with error 11. If a hook raises, the node
         answers ``init`` with that error.
+
+        Example:
+          >>> node = Node()
+          >>> @node.on_init
+          ... def begin():
+          ...     print(f"{node.id} has the peers {', '.join(node.peers)}")
+          >>> async def main():
+          ...     async with running(node):
+          ...         pass
+          >>> trio.run(main)
+          n1 has the peers n2, n3
         """
         check_no_arguments(hook, "on_init")
         self._service.init.hooks.append(hook)
@@ -69,6 +97,17 @@ class Registration(NodeParts):
         Raises:
           TypeError: if it is not an async function without arguments.
           trio.ClosedResourceError: if the last message has come in.
+
+        Example:
+          >>> node = Node()
+          >>> @node.background
+          ... async def greet():
+          ...     await node.send("n2", {"type": "hello"})
+          >>> async def main():
+          ...     async with running(node) as network:
+          ...         print(await network.receive())
+          >>> trio.run(main)
+          Message(src='n1', dest='n2', body={'type': 'hello', 'msg_id': 1})
         """
         check_no_arguments(async_fn, "background")
         if not is_async_callable(async_fn):
@@ -90,6 +129,16 @@ class Registration(NodeParts):
         Raises:
           ValueError: if the period or the jitter is out of range; the text says what to give.
           trio.ClosedResourceError: if the last message has come in.
+
+        Example:
+          >>> node = Node()
+          >>> node.every(0.5, lambda: print(trio.current_time()))
+          >>> async def main():
+          ...     async with running(node):
+          ...         await trio.sleep(1.25)
+          >>> trio.run(main, clock=MockClock(autojump_threshold=0))  # in virtual time
+          0.5
+          1.0
         """
         check_period(seconds, jitter)
         check_no_arguments(function, "every")

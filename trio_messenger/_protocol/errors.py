@@ -16,7 +16,14 @@ from .excerpts import excerpt
 
 
 class ErrorCode(enum.IntEnum):
-    """Maelstrom's error codes. Codes from `FIRST_USER_CODE` up are free for applications."""
+    """Maelstrom's error codes. Codes from `FIRST_USER_CODE` up are free for applications.
+
+    Example:
+      >>> ErrorCode(22), ErrorCode(22).label, ErrorCode(22).definite
+      (<ErrorCode.PRECONDITION_FAILED: 22>, 'precondition-failed', True)
+      >>> [code.label for code in ErrorCode if not code.definite]
+      ['timeout', 'crash']
+    """
 
     TIMEOUT = 0
     """The operation took too long; it may or may not happen."""
@@ -65,6 +72,17 @@ class LocalProtocolError(MessengerError):
     """This program tried to send something that the protocol cannot carry, such as NaN in a body.
 
     Nothing was sent, and the message did not use a ``msg_id``.
+
+    Example:
+      >>> async def main():
+      ...     node = Node()
+      ...     async with running(node):
+      ...         try:
+      ...             await node.send("n2", {"type": "load", "value": float("nan")})
+      ...         except MessengerError as error:
+      ...             print(type(error).__name__, error, sep=": ")
+      >>> trio.run(main)
+      LocalProtocolError: JSON has no number nan, found at body.value; send null or a string instead
     """
 
 
@@ -85,6 +103,18 @@ class RpcError(MessengerError):
     Raises:
       TypeError: if *code* is not an integer.
       ValueError: if *definite* contradicts Maelstrom's definition of *code*.
+
+    Example:
+      >>> error = RpcError(ErrorCode.PRECONDITION_FAILED, "the value is 3")
+      >>> str(error), error.definite
+      ('precondition-failed (22): the value is 3', True)
+      >>> error.to_body()
+      {'type': 'error', 'code': 22, 'text': 'the value is 3'}
+      >>> print(RpcError.from_exception(KeyError("x")))
+      crash (13): KeyError: 'x'
+      >>> reply = {"type": "error", "code": 1001, "text": "sold out"}
+      >>> RpcError.from_body(reply).definite, RpcError.from_body(reply, definite_codes=[1001]).definite
+      (False, True)
     """
 
     code: int
@@ -233,6 +263,17 @@ class RpcTimeout(RpcError):
     """No reply arrived before the deadline; the peer may or may not have acted.
 
     If a handler does not catch it, the node answers the request with error 0, which means the same.
+
+    Example:
+      >>> async def main():
+      ...     node = Node(rpc_timeout=2)
+      ...     async with running(node):
+      ...         try:
+      ...             await node.rpc("n2", {"type": "ping"})
+      ...         except RpcTimeout as error:
+      ...             print(error, error.dest, error.definite, sep="; ")
+      >>> trio.run(main, clock=MockClock(autojump_threshold=0))  # in virtual time
+      no reply from 'n2' to msg_id 1 within 2 s; n2; False
     """
 
     dest: str

@@ -17,6 +17,15 @@ class Latencies:
     """A histogram of durations with logarithmic buckets (as in G. Tene's HdrHistogram, but by logarithm).
 
     For durations from a microsecond to a day, it holds at most 1300 integers.
+
+    Example:
+      >>> latencies = Latencies()
+      >>> for milliseconds in range(1, 101):
+      ...     latencies.record(milliseconds / 1000)
+      >>> latencies.count, round(latencies.mean(), 4)
+      (100, 0.0505)
+      >>> round(latencies.quantile(0.5), 3), round(latencies.quantile(0.99), 3)
+      (0.05, 0.099)
     """
 
     def __init__(self) -> None:

@@ -19,6 +19,10 @@ class Message(msgspec.Struct, gc=False):
 
     Like `Request`, this is a msgspec struct that the garbage collector does not track. One is made for each message,
     at half the cost of an attrs record. Its contents come from JSON, so they have no cycles.
+
+    Example:
+      >>> Message(src="c1", dest="n1", body={"type": "ping", "msg_id": 1})
+      Message(src='c1', dest='n1', body={'type': 'ping', 'msg_id': 1})
     """
 
     src: str
@@ -31,10 +35,19 @@ class Message(msgspec.Struct, gc=False):
 
 @final
 class MalformedMessage(Message, gc=False):
-    """A line that is not a message.
+    r"""A line that is not a message.
 
     ``src`` and ``dest`` are empty if they could not be read. The body contains only reserved keys, as far as they could
     be read. This is enough to answer the sender, and never enough to look like a request.
+
+    Example:
+      >>> async def main():
+      ...     here, there = memory_transport_pair()
+      ...     await here.send_bytes(b'{"src": "c1", "dest": 5}\n')
+      ...     [message] = await there.receive()
+      ...     print(message.reason, message.excerpt, sep=": ")
+      >>> trio.run(main)
+      Expected `str`, got `int` - at `$.dest`: {"src": "c1", "dest": 5}
     """
 
     reason: str
@@ -45,7 +58,21 @@ class MalformedMessage(Message, gc=False):
 
 @final
 class Request(msgspec.Struct, gc=False, eq=False):
-    """A message for a handler."""
+    """A message for a handler.
+
+    Example:
+      >>> node = Node()
+      >>> @node.on("greet")
+      ... def greet(request):
+      ...     return {"text": f"hello {request.require('name')}, you are {request.src}"}
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         print((await network.request("greet", name="Ada"))["text"])
+      ...         print((await network.request("greet"))["text"])
+      >>> trio.run(main)
+      hello Ada, you are c1
+      malformed 'greet' request: Object missing required field `name`
+    """
 
     src: str
     """The id of the node or client that sent it."""
@@ -76,7 +103,19 @@ class Request(msgspec.Struct, gc=False, eq=False):
 @final
 @attrs.frozen
 class Identity:
-    """The ids of a node and its cluster, from the ``init`` message."""
+    """The ids of a node and its cluster, from the ``init`` message.
+
+    Example:
+      >>> node = Node()
+      >>> @node.on_init
+      ... def show():
+      ...     print(node.identity)
+      >>> async def main():
+      ...     async with running(node, node_id="n2", node_ids=["n1", "n2"]):
+      ...         pass
+      >>> trio.run(main)
+      Identity(node_id='n2', node_ids=('n1', 'n2'))
+    """
 
     node_id: str
     """The node's own id."""
@@ -119,6 +158,17 @@ def can_be_sent(_: object, field: attrs.Attribute[Any], value: Any) -> None:
 
     Raises:
       ValueError: if it does not. In the body class of a handler, this becomes an answer with error 12.
+
+    Example:
+      >>> @attrs.frozen
+      ... class Forward:
+      ...     inner: dict = attrs.field(validator=can_be_sent)
+      >>> Forward({"type": "ping"})
+      Forward(inner={'type': 'ping'})
+      >>> Forward({"x": 1})
+      Traceback (most recent call last):
+        ...
+      ValueError: Expected a `type` that is a string in `$.inner`, got {'x': 1}
     """
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ValueError(f"Expected a `type` that is a string in `$.{field.name}`, got {value!r:.80}")

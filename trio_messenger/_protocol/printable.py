@@ -21,6 +21,10 @@ def printable(text: str) -> str:
 
     This includes newlines, terminal escapes, invisible and bidirectional formatting, and lone surrogates. Spaces and
     letters of any language stay. Use it to print text that a peer has sent.
+
+    Example:
+      >>> print(printable("two\nlines, \x1b[31mred"))
+      two\nlines, \x1b[31mred
     """
     if text.isprintable():
         return text

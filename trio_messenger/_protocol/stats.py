@@ -12,7 +12,23 @@ from .histogram import Latencies
 @final
 @attrs.define(eq=False)
 class Stats:
-    """Counters of one node since it was made. They count everything that the node dropped, refused or reaped."""
+    """Counters of one node since it was made. They count everything that the node dropped, refused or reaped.
+
+    Example:
+      >>> node = Node()
+      >>> @node.on("ping")
+      ... def ping():
+      ...     return {}
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         await network.request("ping")
+      ...         await network.send("c1", {"type": "ping"}, dest="n2")
+      >>> trio.run(main)
+      >>> node.stats.counters()
+      {'received': 3, 'sent': 2, 'misdirected': 1}
+      >>> node.stats.line()
+      'statistics: received=3 sent=2 misdirected=1'
+    """
 
     received: int = 0
     """Lines received, including malformed lines, without blank lines."""

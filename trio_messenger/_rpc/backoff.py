@@ -36,6 +36,14 @@ class Backoff:
 
     Raises:
       ValueError: if a number is out of range; the text names the number and the limit.
+
+    Example:
+      >>> backoff = Backoff(base=0.5, factor=2, cap=3, random=Random(1))
+      >>> backoff.schedule(4)
+      [0.5, 1.0, 2.0, 3.0]
+      >>> delays = iter(backoff)
+      >>> [round(next(delays), 3) for _ in range(4)]
+      [0.507, 1.085, 2.153, 3.0]
     """
 
     base: float = attrs.field(default=0.1, converter=float, validator=at_least(0))

@@ -44,6 +44,22 @@ class EnvelopeLog:
     Args:
       capacity: The number of envelopes to keep; 0 keeps none, and costs nothing.
       wall_time: Returns the time of day, in seconds since the epoch; called when the log is read.
+
+    Example:
+      >>> node = Node(envelope_log=100)
+      >>> @node.on("ping")
+      ... def ping():
+      ...     return {}
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         await network.request("ping")
+      ...         for envelope in node.envelopes.latest(2):
+      ...             print(envelope.dir, envelope.src, envelope.dest, envelope.msg_type)
+      ...         print(len(node.envelopes), node.envelopes.is_on)
+      >>> trio.run(main)
+      RECV c1 n1 ping
+      SENT n1 c1 ping_ok
+      4 True
     """
 
     def __init__(self, capacity: int, wall_time: Callable[[], float] = time.time) -> None:

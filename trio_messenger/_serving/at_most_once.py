@@ -81,6 +81,24 @@ class AtMostOnce:
       max_bytes: The most bytes of memory for all answers, 1 or more. Bodies (as JSON), the texts of errors and the
         names of senders count.
       mark: The name of a field to add to each reply: true if the request was a duplicate. The default adds none.
+
+    Example:
+      >>> memory = AtMostOnce(mark="duplicate")
+      >>> node, sold = Node(), []
+      >>> @node.on("buy", at_most_once=memory)
+      ... def buy(request):
+      ...     sold.append(request.src)
+      ...     return {"ticket": len(sold)}
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         for _ in range(2):
+      ...             await network.send("c1", {"type": "buy", "msg_id": 7})
+      ...             print((await network.receive()).body)
+      >>> trio.run(main)
+      {'type': 'buy_ok', 'ticket': 1, 'duplicate': False, 'in_reply_to': 7, 'msg_id': 1}
+      {'type': 'buy_ok', 'ticket': 1, 'duplicate': True, 'in_reply_to': 7, 'msg_id': 2}
+      >>> sold, memory.total, memory.duplicates, len(memory)
+      (['c1'], 2, 1, 1)
     """
 
     def __init__(

@@ -72,7 +72,19 @@ class Link:
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
-    """Return a broadcast node that keeps its messages and neighbours in *store*."""
+    """Return a broadcast node that keeps its messages and neighbours in *store*.
+
+    Example:
+      >>> from trio_messenger.nodes import broadcast
+      >>> async def main():
+      ...     store = {}
+      ...     async with running(broadcast.build(store), node_ids=["n1"]) as network:
+      ...         await network.request("broadcast", message=7)
+      ...     async with running(broadcast.build(store), node_ids=["n1"]) as network:  # restarted
+      ...         print((await network.request("read"))["messages"])
+      >>> trio.run(main)
+      [7]
+    """
     kept: MutableMapping[str, Any] = {} if store is None else store
     messages = dict.fromkeys(value for key, value in kept.items() if key.startswith("message "))
     links: dict[str, Link] = {}  # by neighbour

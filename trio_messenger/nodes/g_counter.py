@@ -42,7 +42,20 @@ class Gossip:
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
-    """Return a g-counter node that keeps its own count in *store*."""
+    """Return a g-counter node that keeps its own count in *store*.
+
+    Example:
+      >>> from trio_messenger.nodes import g_counter
+      >>> async def main():
+      ...     store = {}
+      ...     async with running(g_counter.build(store), node_ids=["n1"]) as network:
+      ...         await network.request("add", delta=3)
+      ...     async with running(g_counter.build(store), node_ids=["n1"]) as network:  # restarted
+      ...         await network.request("add", delta=4)
+      ...         print((await network.request("read"))["value"])
+      >>> trio.run(main)
+      7
+    """
     kept: MutableMapping[str, Any] = {} if store is None else store
     counts: dict[str, int] = {}
     own = ""  # the name of this node's count

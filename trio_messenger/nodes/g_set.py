@@ -45,7 +45,19 @@ class Ask:
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
-    """Return a g-set node that keeps its log in *store*."""
+    """Return a g-set node that keeps its log in *store*.
+
+    Example:
+      >>> from trio_messenger.nodes import g_set
+      >>> async def main():
+      ...     store = {}
+      ...     async with running(g_set.build(store), node_ids=["n1"]) as network:
+      ...         await network.request("add", element=7)
+      ...     async with running(g_set.build(store), node_ids=["n1"]) as network:  # restarted
+      ...         print((await network.request("read"))["value"])
+      >>> trio.run(main)
+      [7]
+    """
     kept: MutableMapping[str, Any] = {} if store is None else store
     own = [kept[f"element {number}"] for number in range(kept.get("length", 0))]
     elements = dict.fromkeys(own)

@@ -80,7 +80,17 @@ class ChaosOn:
 
 
 def build() -> Node:
-    """Return a messenger node."""
+    """Return a messenger node.
+
+    Example:
+      >>> from trio_messenger.nodes import messenger
+      >>> async def main():
+      ...     async with running(messenger.build()) as network:
+      ...         reply = await network.request("echo", echo="hi")
+      ...         print(reply["echo"], (await network.request("pending_count"))["count"])
+      >>> trio.run(main)
+      hi 0
+    """
     chaos = MessageLoss(exempt=("init_ok", "chaos_on_ok", "chaos_off_ok", "chaos_stats_ok"))
     node = Node(envelope_log=100, wrap_transport=chaos.wrap)
     add_echoes(node)

@@ -37,7 +37,20 @@ class Gossip:
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
-    """Return a pn-counter node that keeps its own counts in *store*."""
+    """Return a pn-counter node that keeps its own counts in *store*.
+
+    Example:
+      >>> from trio_messenger.nodes import pn_counter
+      >>> async def main():
+      ...     store = {}
+      ...     async with running(pn_counter.build(store), node_ids=["n1"]) as network:
+      ...         await network.request("add", delta=3)
+      ...     async with running(pn_counter.build(store), node_ids=["n1"]) as network:  # restarted
+      ...         await network.request("add", delta=-4)
+      ...         print((await network.request("read"))["value"])
+      >>> trio.run(main)
+      -1
+    """
     kept: MutableMapping[str, Any] = {} if store is None else store
     counts: dict[str, tuple[int, int]] = {}
     own = ""  # the name of this node's counts

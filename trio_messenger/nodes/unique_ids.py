@@ -12,7 +12,17 @@ from trio_messenger import Body, Node
 
 
 def build() -> Node:
-    """Return a node that makes unique ids."""
+    """Return a node that makes unique ids.
+
+    Example:
+      >>> from trio_messenger.nodes import unique_ids
+      >>> async def main():
+      ...     async with running(unique_ids.build()) as network:
+      ...         first, second = await network.request("generate"), await network.request("generate")
+      ...         print(first["id"].startswith("n1-"), first["id"] != second["id"])
+      >>> trio.run(main)
+      True True
+    """
     node = Node()
     numbers = itertools.count()
     life = ""

@@ -26,6 +26,28 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
     ``receive`` raises `trio.EndOfChannel` when no message can ever come again, and `trio.BrokenResourceError` when
     the input is broken. ``send`` raises `trio.BrokenResourceError` when nobody receives any more. The text of a
     `trio.BrokenResourceError` says what broke.
+
+    Example:
+      A transport that prints each line that a node sends, around another transport:
+
+      >>> class Printing(Transport):
+      ...     def __init__(self, inner):
+      ...         self.inner = inner
+      ...
+      ...     async def receive(self):
+      ...         return await self.inner.receive()
+      ...
+      ...     async def send(self, value):
+      ...         print(*value)
+      ...         await self.inner.send(value)
+      ...
+      ...     async def aclose(self):
+      ...         await self.inner.aclose()
+      >>> async def main():
+      ...     async with running(Node(wrap_transport=Printing)):
+      ...         pass
+      >>> trio.run(main)
+      b'{"src": "n1", "dest": "c0", "body": {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}}'
     """
 
     admits: Admits | None = None

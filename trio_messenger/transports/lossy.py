@@ -19,6 +19,24 @@ class MessageLoss:
 
     Args:
       exempt: Types of messages that are never lost and not counted.
+
+    Example:
+      >>> loss = MessageLoss(exempt=["init_ok"])
+      >>> node = Node(wrap_transport=loss.wrap)
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         loss.turn_on(0.5, Random(1))
+      ...         for number in range(4):
+      ...             await node.send("n2", {"type": "count", "number": number})
+      ...         loss.turn_off()
+      ...         await node.send("n2", {"type": "end"})
+      ...         while (body := (await network.receive()).body)["type"] != "end":
+      ...             print(body["number"])
+      >>> trio.run(main)
+      1
+      2
+      >>> loss.total_sent, loss.total_dropped
+      (5, 2)
     """
 
     def __init__(self, exempt: Collection[str] = ()) -> None:

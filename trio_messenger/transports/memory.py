@@ -17,13 +17,26 @@ BATCHES: Final = 16
 def memory_transport_pair(
     *, batches: float = BATCHES, line_limit: int = LINE_LIMIT
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Return two transports that are connected: each receives what the other one sends.
+    r"""Return two transports that are connected: each receives what the other one sends.
 
     Messages are encoded and decoded as on a pipe, so the two sides never share an object.
 
     Args:
       batches: How many batches each direction holds before ``send`` waits; ``math.inf`` for no limit.
       line_limit: Bytes of the longest accepted line.
+
+    Example:
+      >>> async def main():
+      ...     here, there = memory_transport_pair()
+      ...     async with here, there:
+      ...         await here.send([b'{"src": "c1", "dest": "n1", "body": {"type": "ping"}}'])
+      ...         await here.send_bytes(b"garbage\n")
+      ...         here.send_eof()
+      ...         async for messages in there:
+      ...             print([type(message).__name__ for message in messages])
+      >>> trio.run(main)
+      ['Message']
+      ['MalformedMessage']
     """
     there_send, there_receive = trio.open_memory_channel[bytes](batches)
     back_send, back_receive = trio.open_memory_channel[bytes](batches)
