@@ -413,6 +413,15 @@ def echo(request):
     assert "\x1b" not in errors
 
 
+async def test_an_interrupt_after_the_node_is_told_as_python_tells_it(tmp_path: Path) -> None:
+    """What ends the process prints a safe text of errors, and leaves Ctrl-C to Python."""
+    program = "import trio_messenger; trio_messenger.Node().run(); raise KeyboardInterrupt"
+    status, _, errors = await run(sys.executable, "-c", program, input=b"", cwd=tmp_path)
+    assert status == -signal.SIGINT
+    assert errors.startswith("Traceback (most recent call last):\n")
+    assert errors.endswith("\nKeyboardInterrupt\n")
+
+
 async def test_descriptors_are_given_back_when_the_node_has_ended(tmp_path: Path) -> None:
     """After `Node.run`, stdin and stdout are the program's again: what the node left unread, too."""
     program = """

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import trio
 from support.echo_node import ASK, INIT_BODY, INIT_OK, echo_node, error
+from support.lines import INIT
 from trio.testing import MockClock
 
 from trio_messenger import Body, Node, RpcError
 from trio_messenger.testing import running
+from trio_messenger.transports.memory import memory_transport_pair
 
 
 async def test_init_ok_waits_for_async_hooks_to_end() -> None:
@@ -222,6 +224,23 @@ async def test_hook_that_crashes_is_logged_once(is_async: bool, caplog: pytest.L
         assert (await network.receive()).body == error(13, "ValueError: no disk", 1, 0)
     assert caplog.messages == ["the handler of 'init' failed"]
     assert node.stats.handler_failures == 1
+
+
+async def test_plain_hook_that_is_interrupted_ends_the_node() -> None:
+    """KeyboardInterrupt in a hook is no failure of ``init``: it leaves serve(), and nothing is answered."""
+    node = Node()
+
+    @node.on_init
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    there, here = memory_transport_pair()
+    async with here:
+        await here.send_bytes(INIT)
+        with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
+            await node.serve(there)
+        with pytest.raises(trio.EndOfChannel):
+            await here.receive()
 
 
 async def test_init_for_another_id_is_answered_by_the_node() -> None:
