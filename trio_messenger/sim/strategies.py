@@ -71,6 +71,15 @@ def fault_schedules(
     Raises:
       ValueError: if a kind does not exist, *nodes* is empty, or *time_limit* is less than a quarter of a second or
         infinite.
+
+    Example:
+      >>> from hypothesis import given, settings
+      >>> @settings(max_examples=3, deadline=None, derandomize=True, database=None)
+      ... @given(fault_schedules(["n1", "n2"], time_limit=2, kinds=["loss", "kill"], max_size=2))
+      ... def test_nothing_is_lost(faults):
+      ...     report = simulate("broadcast", broadcast.build, nodes=["n1", "n2"], time_limit=2, faults=faults)
+      ...     assert report.valid is not False, str(report)
+      >>> test_nothing_is_lost()
     """
     for kind in kinds:
         if kind not in KINDS:

@@ -22,11 +22,31 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @final
 class Network:
-    """The network around one node; made by `running`.
+    r"""The network around one node; made by `running`.
 
     Each async method is a checkpoint. A cancelled send has sent nothing, and a cancelled receive has taken nothing. A
     send after `send_eof`, or after the node has closed, raises `trio.ClosedResourceError` or
     `trio.BrokenResourceError`.
+
+    Example:
+      A test of a node that asks another node before it replies:
+
+      >>> node = Node()
+      >>> @node.on("ask")
+      ... async def ask():
+      ...     reply = await node.rpc("n2", {"type": "question"})
+      ...     return {"answer": reply["answer"]}
+      >>> async def main():
+      ...     async with running(node) as network:
+      ...         await network.send("c1", {"type": "ask", "msg_id": 1})
+      ...         question = await network.receive()
+      ...         await network.receive_nothing()
+      ...         await network.reply(question, {"type": "question_ok", "answer": 42})
+      ...         print((await network.receive()).body)
+      ...         await network.send_bytes(b'{"src": "c1", "dest": "n1", "body": {}}\n')
+      ...         network.send_eof()
+      >>> trio.run(main)
+      {'type': 'ask_ok', 'answer': 42, 'in_reply_to': 1, 'msg_id': 2}
     """
 
     def __init__(self, node: Node, transport: MemoryTransport, node_id: str) -> None:
@@ -126,6 +146,19 @@ async def running(
 
     Raises:
       AssertionError: if the answer to ``init`` is not ``init_ok``.
+
+    Example:
+      >>> node = Node()
+      >>> @node.on("ping")
+      ... def ping():
+      ...     return {}
+      >>> async def main():
+      ...     async with running(node, node_id="n2", node_ids=["n1", "n2"]) as network:
+      ...         print(node.id, node.peers)
+      ...         print(await network.request("ping"))
+      >>> trio.run(main)
+      n2 ('n1',)
+      {'type': 'ping_ok', 'in_reply_to': 1, 'msg_id': 1}
     """
     there, here = memory_transport_pair() if line_limit is None else memory_transport_pair(line_limit=line_limit)
     network = Network(node, here, node_id)
@@ -150,6 +183,20 @@ def assert_no_rpc_leaked(node: Node) -> None:
 
     Raises:
       AssertionError: if an RPC is pending, or the counters do not add up.
+
+    Example:
+      >>> async def main():
+      ...     node = Node()
+      ...     async with running(node):
+      ...         node.rpc_callback("n2", {"type": "ping"}, print)
+      ...         try:
+      ...             assert_no_rpc_leaked(node)
+      ...         except AssertionError as error:
+      ...             print(error)
+      ...     assert_no_rpc_leaked(node)  # the node has closed
+      >>> trio.run(main)
+      1 RPCs are pending; 1 began, 0 ended: statistics: received=1 sent=2 rpcs=1
+      the node closed before 'n2' replied to msg_id 1
     """
     stats = node.stats
     ended = stats.answered + stats.reaped + stats.abandoned + stats.closed

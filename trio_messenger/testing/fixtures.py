@@ -20,7 +20,16 @@ _HELP: Final = {
 
 
 class Simulation(Protocol):
-    """The type of the fixture ``simulation``."""
+    """The type of the fixture ``simulation``.
+
+    Example:
+      A test takes the fixture as its argument. Here it gets `simulate <trio_messenger.sim.simulate>` instead:
+
+      >>> def test_broadcast(simulation: Simulation) -> None:
+      ...     report = simulation("broadcast", broadcast.build, nodes=2, time_limit=2, nemesis=["loss"])
+      ...     report.assert_valid()
+      >>> test_broadcast(simulate)
+    """
 
     def __call__(self, workload: str, build: Build, **options: Any) -> Report:
         """Run `~trio_messenger.sim.simulate` with these arguments."""

@@ -90,6 +90,13 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       SetUpError: if a node could not be made or did not answer ``init``.
       RuntimeError: if it is called from an async function, because a simulation runs Trio itself, or while another
         simulation runs in this process.
+
+    Example:
+      >>> report = simulate(
+      ...     "broadcast", broadcast.build, nodes=3, time_limit=10, nemesis=["partition"], nemesis_interval=2
+      ... )
+      >>> report.valid, [fault.kind for fault in report.options.faults]
+      (True, ['partition', 'partition'])
     """
     _check_build(build)
     node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes

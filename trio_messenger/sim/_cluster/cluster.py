@@ -25,7 +25,25 @@ START_LOG_LINES: Final = 20
 
 
 class SetUpError(Exception):
-    """A node did not come up, so the test could not begin. The text names the node and shows the end of its log."""
+    """A node did not come up, so the test could not begin. The text names the node and shows the end of its log.
+
+    Example:
+      >>> def build():
+      ...     node = Node()
+      ...
+      ...     @node.on_init
+      ...     def begin():
+      ...         raise RpcError(11, "no disk")
+      ...
+      ...     return node
+      >>> try:
+      ...     simulate("echo", build, nodes=["n1"])
+      ... except SetUpError as error:
+      ...     print(error)
+      node 'n1' did not answer 'init': temporarily-unavailable (11): no disk
+      its last lines on stderr:
+        set-up 0.000000 ERROR: on_init failed, so the node serves nothing: temporarily-unavailable (11): no disk
+    """
 
 
 @final

@@ -22,6 +22,19 @@ class DurableStore(MutableMapping[str, Any]):
 
     Args:
       disk: The data that all lives of the node share.
+
+    Example:
+      A node that counts its lives in the store:
+
+      >>> def build(store):
+      ...     node = Node()
+      ...     store["lives"] = store.get("lives", 0) + 1
+      ...     print(f"this is life {store['lives']}")
+      ...     node.on("echo")(lambda request: request.body)
+      ...     return node
+      >>> faults = [Kill(nodes=["n1"], at=1, until=2)]
+      >>> simulate("echo", build, nodes=["n1"], time_limit=3, faults=faults).logs["n1"]
+      ['this is life 1', 'this is life 2']
     """
 
     def __init__(self, disk: dict[str, bytes]) -> None:

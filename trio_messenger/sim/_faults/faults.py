@@ -49,7 +49,17 @@ def _ids(nodes: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen(kw_only=True)
 class Fault(ABC):
-    """The fields that all faults share."""
+    """The fields that all faults share.
+
+    Example:
+      >>> schedule = [Loss(rate=0.5), Kill(nodes=["n1"], at=2, until=4)]
+      >>> [(fault.kind, fault.at, fault.until) for fault in schedule]
+      [('loss', 0.0, inf), ('kill', 2, 4)]
+      >>> Loss(rate=0.5, at=4, until=2)
+      Traceback (most recent call last):
+        ...
+      ValueError: a loss from 4 s until 2 s has no duration; give a later end
+    """
 
     kind: ClassVar[str]
     """The name of this kind of fault on the command line and in schedule files."""
@@ -70,7 +80,14 @@ class Fault(ABC):
 
 @attrs.frozen(kw_only=True)
 class LinkFault(Fault):
-    """A fault that affects links."""
+    """A fault that affects links.
+
+    Example:
+      >>> Partition(links=[("n1", "nodes"), ("n2", "lin-kv")]).links
+      (('n1', 'nodes'), ('n2', 'lin-kv'))
+      >>> Loss(rate=0.5).links  # by default, all links between nodes
+      (('nodes', 'nodes'),)
+    """
 
     links: Links = attrs.field(default=BETWEEN_NODES, converter=_pairs)
     """The links that the fault affects."""
@@ -78,7 +95,16 @@ class LinkFault(Fault):
 
 @attrs.frozen(kw_only=True)
 class NodeFault(Fault):
-    """A fault that affects nodes."""
+    """A fault that affects nodes.
+
+    Example:
+      >>> Pause(nodes=["n1", "n2"]).nodes
+      ('n1', 'n2')
+      >>> Pause(nodes=["all"])
+      Traceback (most recent call last):
+        ...
+      ValueError: a pause names the group 'all'; groups are for links: name each node
+    """
 
     nodes: tuple[str, ...] = attrs.field(converter=_ids)
     """The ids of the nodes that the fault affects, each once."""
@@ -95,7 +121,16 @@ class NodeFault(Fault):
 @final
 @attrs.frozen(kw_only=True)
 class Partition(LinkFault):
-    """Drops messages on the links when they are due for delivery. Messages already on their way are dropped too."""
+    """Drops messages on the links when they are due for delivery. Messages already on their way are dropped too.
+
+    Example:
+      >>> partition = Partition.between(["n1"], ["n2"], at=1, until=4)
+      >>> partition.links
+      (('n1', 'n2'), ('n2', 'n1'))
+      >>> report = simulate("broadcast", broadcast.build, nodes=2, time_limit=5, faults=[partition])
+      >>> report.valid, [entry.reason for entry in report.journal if entry.event == "drop"][:2]
+      (True, ['partition', 'partition'])
+    """
 
     kind: ClassVar[str] = "partition"
 
@@ -110,7 +145,13 @@ class Partition(LinkFault):
 @final
 @attrs.frozen(kw_only=True)
 class Loss(LinkFault):
-    """Loses messages on the links, each with the same probability."""
+    """Loses messages on the links, each with the same probability.
+
+    Example:
+      >>> report = simulate("broadcast", broadcast.build, nodes=2, time_limit=5, faults=[Loss(rate=0.5)])
+      >>> report.valid, {entry.reason for entry in report.journal if entry.event == "drop"}
+      (True, {'loss'})
+    """
 
     kind: ClassVar[str] = "loss"
     rate: float = attrs.field(validator=is_fraction)
@@ -120,7 +161,13 @@ class Loss(LinkFault):
 @final
 @attrs.frozen(kw_only=True)
 class Duplication(LinkFault):
-    """Delivers messages on the links twice, each with the same probability. The copy arrives a little later."""
+    """Delivers messages on the links twice, each with the same probability. The copy arrives a little later.
+
+    Example:
+      >>> report = simulate("broadcast", broadcast.build, nodes=2, time_limit=5, faults=[Duplication(rate=0.5)])
+      >>> report.valid, any(entry.event == "duplicate" for entry in report.journal)
+      (True, True)
+    """
 
     kind: ClassVar[str] = "duplicate"
     rate: float = attrs.field(validator=is_fraction)
@@ -130,7 +177,13 @@ class Duplication(LinkFault):
 @final
 @attrs.frozen(kw_only=True)
 class Reordering(LinkFault):
-    """Holds messages on the links back, each with the same probability, so that later messages overtake them."""
+    """Holds messages on the links back, each with the same probability, so that later messages overtake them.
+
+    Example:
+      >>> faults = [Reordering(rate=0.5, seconds=0.2)]
+      >>> simulate("broadcast", broadcast.build, nodes=2, time_limit=5, faults=faults).valid
+      True
+    """
 
     kind: ClassVar[str] = "reorder"
     rate: float = attrs.field(validator=is_fraction)
@@ -142,7 +195,15 @@ class Reordering(LinkFault):
 @final
 @attrs.frozen(kw_only=True)
 class SlowLinks(LinkFault):
-    """Delays messages that are sent on the links."""
+    """Delays messages that are sent on the links.
+
+    Example:
+      >>> slow = SlowLinks(links=[("clients", "nodes")], extra=2)
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=5, faults=[slow])
+      >>> first = report.history.operations()[0]
+      >>> (first.completion.time - first.invocation.time) / 1e9  # seconds
+      2.0
+    """
 
     kind: ClassVar[str] = "slow"
     factor: float = attrs.field(default=10.0, validator=is_at_least_zero)
@@ -157,6 +218,11 @@ class Kill(NodeFault):
     """Kills nodes, as SIGKILL does, and starts them again at the end of the fault.
 
     They lose their memory and every message that was on its way to them. They keep their durable store.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=5, faults=[Kill(nodes=["n1"], at=1, until=3)])
+      >>> [(entry.event, entry.t / 1e9) for entry in report.journal if entry.node == "n1" and entry.t > 0]
+      [('kill', 1.0), ('start', 3.0), ('ready', 3.0)]
     """
 
     kind: ClassVar[str] = "kill"
@@ -169,6 +235,11 @@ class Pause(NodeFault):
 
     Messages to and from a paused node wait until it resumes. In virtual time its timers still run, since all nodes
     share one clock; messages that these timers send leave at the end of the fault.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=5, faults=[Pause(nodes=["n1"], at=1, until=3)])
+      >>> [(entry.event, entry.t / 1e9) for entry in report.journal if entry.node == "n1" and entry.t > 0]
+      [('pause', 1.0), ('resume', 3.0)]
     """
 
     kind: ClassVar[str] = "pause"
@@ -177,7 +248,19 @@ class Pause(NodeFault):
 @final
 @attrs.frozen(kw_only=True)
 class ClockSkew(NodeFault):
-    """Sets the nodes' wall clocks (`~trio_messenger.Node.wall_time`) wrong. Timers use another clock and stay right."""
+    """Sets the nodes' wall clocks (`~trio_messenger.Node.wall_time`) wrong. Timers use another clock and stay right.
+
+    Example:
+      >>> def build():
+      ...     node = Node()
+      ...     node.on("echo")(lambda request: request.body)
+      ...     node.every(1, lambda: print(f"{node.wall_time() - trio.current_time():.0f}"))
+      ...     return node
+      >>> skew = ClockSkew(nodes=["n1"], seconds=100, at=1.5)
+      >>> right, wrong, *_ = simulate("echo", build, nodes=["n1"], time_limit=2, faults=[skew]).logs["n1"]
+      >>> int(wrong) - int(right)
+      100
+    """
 
     kind: ClassVar[str] = "clock"
     seconds: float = attrs.field(validator=is_finite)

@@ -111,6 +111,14 @@ def make_schedule(
 
     Raises:
       ValueError: if a kind does not exist, or a figure is out of range; the text names the allowed values.
+
+    Example:
+      >>> for fault in make_schedule(["kill", "loss"], ["n1", "n2"], seed=1, interval=5, time_limit=15):
+      ...     print(fault)
+      Loss(at=0.0, until=0.885, links=(('n1', 'n2'), ('n2', 'n1')), rate=0.22)
+      Kill(at=0.0, until=7.002, nodes=('n1', 'n2'))
+      Loss(at=8.541, until=inf, links=(('n1', 'n2'), ('n2', 'n1')), rate=0.48)
+      Kill(at=13.795, until=inf, nodes=('n1', 'n2'))
     """
     check_kinds(kinds)
     if not kinds:

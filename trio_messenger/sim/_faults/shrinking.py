@@ -83,6 +83,18 @@ def shrink(
     Raises:
       DoesNotFail: if *faults* do not fail.
       ValueError: if *budget* is less than 1.
+
+    Example:
+      A run that fails whenever ``n1`` is killed:
+
+      >>> def fails(faults):
+      ...     return any(isinstance(fault, Kill) and "n1" in fault.nodes for fault in faults)
+      >>> faults = make_schedule(["kill", "loss"], ["n1", "n2"], seed=1, interval=5, time_limit=15)
+      >>> shrunk = shrink(faults, fails)
+      >>> shrunk.faults
+      (Kill(at=6.75, until=7.0, nodes=('n1',)),)
+      >>> len(faults), shrunk.runs, shrunk.failures, shrunk.is_minimal
+      (4, 11, 9, True)
     """
     if budget < 1:
         raise ValueError(f"budget is {budget}; give 1 or more runs")

@@ -38,7 +38,39 @@ VERDICTS: Final[dict[Valid, str]] = {True: "valid", False: "INVALID", "unknown":
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Report:
-    """The outcome of a run."""
+    """The outcome of a run.
+
+    Example:
+      A node that replies to every broadcast, but tells no other node:
+
+      >>> def build():
+      ...     node, messages = Node(), []
+      ...     node.on("topology")(lambda: {})
+      ...     node.on("read")(lambda: {"messages": messages})
+      ...
+      ...     @node.on("broadcast")
+      ...     def broadcast(request):
+      ...         messages.append(request.body["message"])
+      ...         return {}
+      ...
+      ...     return node
+      >>> report = simulate("broadcast", build, nodes=2, time_limit=1)
+      >>> report.valid
+      False
+      >>> report.reasons()[0]
+      'n1 lacks 1 of the 3 values at the end: 1'
+      >>> [finding.text for finding in report.findings() if finding.is_reason] == report.reasons()
+      True
+      >>> report.remarks(), report.warnings(), report.can_shrink
+      ([], [], False)
+      >>> report.digest == simulate("broadcast", build, nodes=2, time_limit=1).digest
+      True
+      >>> try:
+      ...     report.assert_valid()
+      ... except AssertionError as error:
+      ...     print(str(error).splitlines()[0])
+      broadcast, 2 nodes, seed 0: INVALID
+    """
 
     options: Options
     """The options of the run."""

@@ -73,6 +73,15 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
 
     Raises:
       OSError: if a file or folder cannot be written.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1)
+      >>> with TemporaryDirectory() as store:
+      ...     folder = save(report, Path(store), "seed-0")
+      ...     print(folder.relative_to(store))
+      ...     print(*sorted(path.name for path in folder.glob("*.*")))
+      echo/seed-0
+      history.jsonl index.html journal.jsonl latency.svg messages.svg rate.svg results.json schedule.json
     """
     workload = store / report.options.workload
 

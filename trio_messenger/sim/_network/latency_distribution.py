@@ -22,7 +22,12 @@ _GREATEST_DRAW: Final = 1 - 2**-53
 @final
 @attrs.frozen
 class Latency:
-    """A distribution of latencies. Latencies are whole milliseconds, as in Maelstrom (``net.clj``)."""
+    """A distribution of latencies. Latencies are whole milliseconds, as in Maelstrom (``net.clj``).
+
+    Example:
+      >>> Latency(100).seconds(0.9), Latency(100, "uniform").seconds(0.9), Latency(100, "exponential").seconds(0.9)
+      (0.1, 0.18, 0.23)
+    """
 
     mean: float = attrs.field(default=0.0)
     """The mean in milliseconds. 0 means no latency with any distribution (Maelstrom hangs or fails with 0)."""

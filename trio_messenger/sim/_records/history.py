@@ -22,7 +22,16 @@ OpType: TypeAlias = Literal["invoke", "ok", "fail", "info"]
 @final
 @attrs.frozen(kw_only=True)
 class Op:
-    """The beginning or the end of an operation."""
+    """The beginning or the end of an operation.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1)
+      >>> begin, end = report.history[0], report.history[1]
+      >>> begin.type, begin.f, begin.value
+      ('invoke', 'echo', 'Please echo 114')
+      >>> end.type, end.process == begin.process
+      ('ok', True)
+    """
 
     index: int
     """Its index in the history, from 0."""
@@ -50,7 +59,14 @@ class Op:
 @final
 @attrs.frozen
 class Operation:
-    """An operation: its beginning and its end."""
+    """An operation: its beginning and its end.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1)
+      >>> operation = report.history.operations("echo")[0]
+      >>> operation.f, operation.outcome, operation.completion.value
+      ('echo', 'ok', 'Please echo 114')
+    """
 
     invocation: Op
     """Its beginning."""
@@ -74,6 +90,16 @@ class History:
 
     Args:
       ops: The entries in that order, with the indexes 0, 1, 2, ...
+
+    Example:
+      >>> history = History()
+      >>> history.append(Op(index=0, time=0, type="invoke", process=0, f="write", value=1))
+      >>> history.append(Op(index=1, time=1_000_000, type="invoke", process=1, f="read"))
+      >>> history.append(Op(index=2, time=2_000_000, type="ok", process=1, f="read", value=1))
+      >>> [(operation.f, operation.outcome) for operation in history.operations()]
+      [('write', 'info'), ('read', 'ok')]
+      >>> len(history), len(history.operations("read")), len(history.counted())
+      (3, 1, 2)
     """
 
     def __init__(self, ops: Iterable[Op] = ()) -> None:

@@ -28,7 +28,16 @@ not exist (``unknown``)."""
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """One line of the journal. The file leaves out fields with default values."""
+    """One line of the journal. The file leaves out fields with default values.
+
+    Example:
+      >>> journal = simulate("echo", echo.build, nodes=1, time_limit=1).journal
+      >>> sent = next(entry for entry in journal if entry.event == "send")
+      >>> bytes(sent.message)
+      b'{"src":"c0","dest":"n1","body":{"type":"init","node_id":"n1","node_ids":["n1"],"msg_id":1}}'
+      >>> [(entry.event, entry.t) for entry in journal if entry.id == sent.id]
+      [('send', 0), ('deliver', 0)]
+    """
 
     i: int
     """Its index in the journal, from 0."""
@@ -85,7 +94,19 @@ def _from_line(line: bytes) -> Entry:
 
 @final
 class Journal:
-    """All entries of a run, in order."""
+    """All entries of a run, in order.
+
+    Example:
+      >>> journal = simulate("echo", echo.build, nodes=1, time_limit=1).journal
+      >>> journal.check()  # raises nothing: it is complete
+      >>> with TemporaryDirectory() as folder:
+      ...     path = Path(folder, "journal.jsonl")
+      ...     journal.save(path)
+      ...     Journal.load(path).digest() == journal.digest()
+      True
+      >>> b'"event":"send"' in list(journal.lines())[1]
+      True
+    """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries = list(entries)

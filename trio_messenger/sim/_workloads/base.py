@@ -22,7 +22,14 @@ Invocation: TypeAlias = tuple[str, Any]
 
 
 class Reply(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The schema of a reply: these fields and those of the subclass, no others."""
+    """The schema of a reply: these fields and those of the subclass, no others.
+
+    Example:
+      >>> class Ok(Reply, kw_only=True):
+      ...     value: int
+      >>> Ok(type="read_ok", in_reply_to=1, value=3)
+      Ok(type='read_ok', in_reply_to=1, msg_id=UNSET, value=3)
+    """
 
     type: str
     in_reply_to: int
@@ -33,6 +40,23 @@ class Workload(ABC):
     """One kind of test: operations, their requests, the expected replies, and the checker of the history.
 
     Each run makes a new instance.
+
+    Example:
+      The steps of one operation of the echo workload:
+
+      >>> workload = WORKLOADS["echo"]()
+      >>> f, value = next(workload.invocations(Random(1)))
+      >>> workload.request(f, value)
+      {'type': 'echo', 'echo': 'Please echo 34'}
+      >>> reply = workload.parse(f, {"type": "echo_ok", "in_reply_to": 1, "echo": value})
+      >>> workload.completed(f, value, reply)
+      'Please echo 34'
+      >>> workload.outcome(f, RpcTimeout("n1", 1, 1.0)), workload.outcome(f, RpcError(11))
+      ('info', 'fail')
+      >>> workload.setup(["n1"], TOPOLOGIES["line"]), workload.final_invocation()
+      (None, None)
+      >>> workload.check(History())
+      {'valid?': True, 'errors': []}
     """
 
     name: ClassVar[str]

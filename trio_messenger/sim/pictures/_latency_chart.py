@@ -50,6 +50,11 @@ def latency(history: History, journal: Iterable[Entry] = (), *, title: str = "")
 
     Returns:
       An SVG document, the same for the same arguments.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1, latency=20)
+      >>> pictures.latency(report.history, report.journal, title="echo")[:4]
+      '<svg'
     """
     end = max((op.time for op in history if not op.audit), default=0)
     points: dict[str, list[_Point]] = {}

@@ -82,6 +82,12 @@ def page(summary: PageSummary) -> str:
 
     It must be saved in the run's folder, as ``index.html``: links are relative, and the page embeds the pictures that
     are among the run's files.
+
+    Example:
+      >>> summary = pictures.PageSummary(title="echo, 1 node", verdict=True, seed=7, figures=[("operations", 12)])
+      >>> text = pictures.page(summary)
+      >>> text.splitlines()[0], "echo, 1 node" in text
+      ('<!DOCTYPE html>', True)
     """
     verdict_class, verdict = _VERDICT_MARKS[summary.verdict]
     sections = [

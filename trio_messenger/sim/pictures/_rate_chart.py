@@ -33,6 +33,11 @@ def rate(history: History, journal: Iterable[Entry] = (), *, title: str = "") ->
 
     Returns:
       An SVG document, the same for the same arguments.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1)
+      >>> pictures.rate(report.history, report.journal, title="echo")[:4]
+      '<svg'
     """
     end = max((op.time for op in history if not op.audit), default=0)
     operations = history.counted()

@@ -82,6 +82,12 @@ def space_time(
 
     Returns:
       An SVG document, the same for the same arguments. It fits a page of 700 pixels unless there are many columns.
+
+    Example:
+      >>> report = simulate("echo", echo.build, nodes=1, time_limit=1)
+      >>> picture = pictures.space_time(report.journal, since=0, until=0.5, only=["clients"], scripted=False)
+      >>> picture[:4], "echo_ok" in picture
+      ('<svg', True)
     """
     flow = read(journal, since, until, only, search, limit)
     top = _TOP + (_LINE if title else 0)
