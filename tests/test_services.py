@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from random import Random
 from typing import Any
@@ -346,8 +347,52 @@ async def test_update_tries_as_often_as_documented(autojump_clock: MockClock) ->
     with pytest.raises(RetriesExhausted):
         await KeyValue(script).update("x", str, attempts=1)
     assert len(script.asked) == 2 * UPDATE_ATTEMPTS + 2
-    with pytest.raises(ValueError, match=r"^attempts is 0; give 1 or more$"):
+    with pytest.raises(ValueError, match=r"^attempts is 0; give a whole number, 1 "):
         await KeyValue(script).update("x", str, attempts=0)
+
+
+class Rival(Store):
+    """A store in which another writer comes between each read and the compare-and-set after it."""
+
+    async def rpc(self, dest: str, body: Any, *, timeout: float | None = None) -> Body:
+        reply = await super().rpc(dest, body, timeout=timeout)
+        if body["type"] == "read":
+            self.values["x"] += 1
+        return reply
+
+
+async def test_update_without_a_limit_ends_at_its_total_timeout(autojump_clock: MockClock) -> None:
+    """If it was waiting to try again, or was reading, nothing has been set: the error is definite."""
+    kv = KeyValue(Rival(x=0), backoff=Backoff(base=0.5, jitter=0))
+    for total_timeout, attempts in ((0.75, 1), (1.1, 2)):
+        start = trio.current_time()
+        with pytest.raises(RetriesExhausted) as info:
+            await kv.update("x", lambda old: old, attempts=math.inf, total_timeout=total_timeout)
+        assert (info.value.definite, info.value.attempts) == (True, attempts)
+        assert trio.current_time() == pytest.approx(start + total_timeout)
+
+
+@pytest.mark.parametrize("total_timeout", [0.125, 0.375, 1.375])
+async def test_update_that_may_have_set_the_value_says_so(total_timeout: float, autojump_clock: MockClock) -> None:
+    """If its total timeout ends a compare-and-set, or the first read, the error is an indefinite timeout."""
+    kv = KeyValue(Rival(x=0), backoff=Backoff(base=0.5, jitter=0))
+    text = f"the update of 'x' in 'lin-kv' took longer than {total_timeout:g} s"
+    with pytest.raises(RpcError) as info:
+        await kv.update("x", lambda old: old, total_timeout=total_timeout)
+    assert (info.value.code, info.value.text, info.value.definite) == (ErrorCode.TIMEOUT, text, False)
+    assert trio.current_time() == total_timeout
+
+
+async def test_update_in_time_ignores_its_total_timeout(autojump_clock: MockClock) -> None:
+    """And one that is cancelled from outside is cancelled."""
+    kv = KeyValue(Store(x=1))
+    assert await kv.update("x", lambda old: old + 1, total_timeout=0.75) == 2
+    with trio.move_on_after(0.1) as scope:
+        await kv.update("x", lambda old: old + 1, total_timeout=5)
+    assert scope.cancelled_caught
+    for total_timeout in (-1.0, math.nan):
+        with pytest.raises(ValueError, match=rf"^total_timeout is {total_timeout} s; give 0 or more, or math.inf"):
+            await kv.update("x", str, total_timeout=total_timeout)
 
 
 async def test_default_backoff_of_update_draws_from_the_callers_random(autojump_clock: MockClock) -> None:

@@ -34,6 +34,7 @@ from ._rpc.record import PendingRpc as PendingRpc
 from ._rpc.retry import Retried as Retried
 from ._sending.envelopes import Envelope as Envelope, EnvelopeLog as EnvelopeLog
 from ._serving.at_most_once import AtMostOnce as AtMostOnce
+from ._serving.timer import Timer as Timer
 from .services import (
     LIN_KV as LIN_KV,
     LIN_TSO as LIN_TSO,

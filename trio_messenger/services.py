@@ -7,17 +7,19 @@ the services' messages and guarantees (its ``doc/services.md``).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Final, Protocol, TypeVar, final, overload
 
-import attrs
-import msgspec
 import trio
 
 from ._protocol.errors import ErrorCode, RemoteProtocolError, RetriesExhausted, RpcError
+from ._protocol.excerpts import excerpt
 from ._protocol.messages import Body
+from ._protocol.records import as_reply, body_of
 from ._rpc.backoff import Backoff
+from ._rpc.retry import check_attempts
 
 LIN_KV: Final = "lin-kv"
 """Linearizable: every read sees the latest write."""
@@ -151,10 +153,10 @@ class KeyValue:
                 raise
             return default
         value = _field(reply, "value", self.service)
-        return value if as_ is None else _convert(value, as_, f"the value of {key!r} in {self.service!r}")
+        return value if as_ is None else as_reply(value, as_, f"the value of {key!r} in {self.service!r}")
 
     async def write(self, key: Any, value: object) -> None:
-        """Set *key* to *value*, a JSON value or an attrs record.
+        """Set *key* to *value*, a JSON value or a record.
 
         After a timeout or a cancellation, the service may have set the key, or may still set it later.
         """
@@ -181,7 +183,13 @@ class KeyValue:
         await self._rpc(body)
 
     async def update(
-        self, key: Any, function: Callable[[Any], object], *, default: object = None, attempts: int = UPDATE_ATTEMPTS
+        self,
+        key: Any,
+        function: Callable[[Any], object],
+        *,
+        default: object = None,
+        attempts: float = UPDATE_ATTEMPTS,
+        total_timeout: float = math.inf,
     ) -> Any:
         """Set *key* to ``function(value)`` by compare-and-set; try again if another writer changed the value meanwhile.
 
@@ -189,7 +197,9 @@ class KeyValue:
           key: Any JSON value.
           function: A plain function without side effects; it may be called several times.
           default: The argument of *function* if there is no such key yet.
-          attempts: The largest number of attempts, 1 or more.
+          attempts: The largest number of attempts, 1 or more; ``math.inf`` for no limit.
+          total_timeout: Seconds for the whole call. When they are over, no attempt begins, and an RPC under way ends
+            with a timeout.
 
         A missing key is created. `LWW_KV` cannot do that: write the key first.
 
@@ -197,35 +207,64 @@ class KeyValue:
           The new value.
 
         Raises:
-          RetriesExhausted: if other writers changed the value each time. Definite: nothing was set.
-          RpcTimeout: if the value may or may not have been set. There is no other attempt, since it could apply
-            *function* twice.
-          ValueError: if *attempts* is less than 1.
+          RetriesExhausted: if other writers changed the value each time, as often as *attempts* or as long as
+            *total_timeout* permit. Definite: nothing was set.
+          RpcError: with `ErrorCode.TIMEOUT` (`RpcTimeout` unless the total timeout ended it), if the value may or may
+            not have been set. There is no other attempt, since it could apply *function* twice.
+          ValueError: if *attempts* is less than 1, or *total_timeout* is negative or not a number.
 
         If cancelled, the last compare-and-set may or may not have happened; those before it had failed.
         """
-        if attempts < 1:
-            raise ValueError(f"attempts is {attempts}; give 1 or more")
-        delays = iter(self._backoff)
-        conflict: RpcError | None = None
-        for attempt in range(attempts):
-            if attempt:
-                await trio.sleep(next(delays))
-            current = await self.read(key, default=default)
-            value = _plain(function(current))
-            try:
-                await self.cas(key, current, value, create=True)
-            except RpcError as exc:
-                if exc.code not in (ErrorCode.PRECONDITION_FAILED, ErrorCode.KEY_DOES_NOT_EXIST):
-                    raise
-                conflict = exc.with_traceback(None)  # otherwise this frame and the error would be in a cycle
-            else:
-                return value
-        assert conflict is not None  # without a conflict, an attempt returns
-        raise RetriesExhausted(attempts, conflict, definite=True) from conflict
+        check_attempts(attempts)
+        if not total_timeout >= 0:
+            raise ValueError(f"total_timeout is {total_timeout} s; give 0 or more, or math.inf for no limit")
+        update = _Update(self, key, function, default, iter(self._backoff))
+        with trio.move_on_after(total_timeout):
+            while update.attempts < attempts:
+                if await update.attempt():
+                    return update.value
+        if update.conflict is not None and not update.is_open:
+            raise RetriesExhausted(update.attempts, update.conflict, definite=True) from update.conflict
+        text = f"the update of {excerpt(key)} in {self.service!r} took longer than {total_timeout:g} s"
+        raise RpcError(ErrorCode.TIMEOUT, text)
 
     async def _rpc(self, body: Body) -> Body:
         return await self._caller.rpc(self.service, body, timeout=self._timeout)
+
+
+@final
+class _Update:
+    """One call of `KeyValue.update`, and how far it has come."""
+
+    def __init__(
+        self, client: KeyValue, key: Any, function: Callable[[Any], object], default: object, delays: Iterator[float]
+    ) -> None:
+        self.attempts = 0
+        self.value: Any = None
+        """The value that the last attempt wanted to set."""
+        self.conflict: RpcError | None = None
+        """Why the last attempt set nothing."""
+        self.is_open = False
+        """Whether a compare-and-set has been sent, and its outcome is not known."""
+        self._client, self._key, self._function, self._default, self._delays = client, key, function, default, delays
+
+    async def attempt(self) -> bool:
+        """Try once, after a delay if this is not the first attempt. Return True if the value was set."""
+        if self.attempts:
+            await trio.sleep(next(self._delays))
+        self.attempts += 1
+        current = await self._client.read(self._key, default=self._default)
+        self.value = _plain(self._function(current))
+        self.is_open = True
+        try:
+            await self._client.cas(self._key, current, self.value, create=True)
+        except RpcError as exc:
+            if exc.code not in (ErrorCode.PRECONDITION_FAILED, ErrorCode.KEY_DOES_NOT_EXIST):
+                raise
+            self.conflict = exc.with_traceback(None)  # otherwise this frame and the error would be in a cycle
+            self.is_open = False
+            return False
+        return True
 
 
 @final
@@ -264,7 +303,7 @@ class TimestampOracle:
         Makes one RPC, as `Node.rpc` does. If cancelled, a timestamp may be skipped.
         """
         reply = await self._caller.rpc(self.service, {"type": "ts"}, timeout=self._timeout)
-        return _convert(_field(reply, "ts", self.service), int, f"the timestamp from {self.service!r}")
+        return as_reply(_field(reply, "ts", self.service), int, f"the timestamp from {self.service!r}")
 
 
 def _field(reply: Body, name: str, service: str) -> Any:
@@ -273,13 +312,7 @@ def _field(reply: Body, name: str, service: str) -> Any:
     return reply[name]
 
 
-def _convert(value: Any, as_: type[_T], what: str) -> _T:
-    try:
-        return msgspec.convert(value, as_)
-    except msgspec.ValidationError as exc:
-        raise RemoteProtocolError(f"{what} does not fit: {exc}") from None
-
-
 def _plain(value: Any) -> Any:
-    """Return an attrs record as a dict of its fields, and anything else unchanged."""
-    return attrs.asdict(value, recurse=False) if attrs.has(type(value)) else value
+    """Return a record as a dict of its fields, and anything else unchanged."""
+    body = body_of(value)
+    return value if body is None else dict(body)

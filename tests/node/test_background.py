@@ -144,13 +144,76 @@ async def test_background_task_that_fails_when_cancelled_is_logged_and_counted(
 
 
 def test_background_takes_async_functions_only() -> None:
-    """A plain function as background task is a TypeError at registration."""
+    """A plain function as background task is a TypeError at registration, also in a partial."""
 
     def plain() -> Any: ...
 
-    with pytest.raises(TypeError) as caught:
-        Node().background(plain)
-    assert str(caught.value) == f"background() takes an async function without arguments, not {plain!r}"
+    for function in (plain, partial(plain)):
+        with pytest.raises(TypeError) as caught:
+            Node().background(function)
+        text = f"background() takes an async function, not {function!r}; to repeat a plain one, use every()"
+        assert str(caught.value) == text
+
+
+async def test_background_function_that_turns_out_to_be_plain_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """What a lambda returns shows only when it is called."""
+    node = Node()
+    node.background(lambda: 3)  # type: ignore[type-var]
+    async with running(node) as network:
+        await network.receive_nothing()
+    assert node.stats.handler_failures == 1
+    assert re.search(r"TypeError: background\(\) runs async functions, and <.*> returned 3$", caplog.text, re.MULTILINE)
+
+
+async def test_background_tasks_and_periodic_functions_take_arguments(autojump_clock: MockClock) -> None:
+    """As start_soon() does; lambdas and partials of async functions will do."""
+    node, calls = Node(), list[str]()
+
+    async def note(word: str, other: str = "") -> None:
+        calls.append(word + other)
+
+    assert node.background(note, "a") is note
+    node.background(note, "b", "c")
+    node.background(partial(note, "d"), "e")
+    node.background(lambda word: note(word, "g"), "f")
+    node.every(1, note, "g")
+    node.every(1, lambda word: calls.append(f"{word}i"), "h")
+    async with running(node):
+        await trio.sleep(1.5)
+    assert sorted(calls) == ["a", "bc", "de", "fg", "g", "hi"]
+
+
+@pytest.mark.parametrize("when", ["before init", "while it runs"])
+async def test_background_tasks_and_periodic_functions_can_be_stopped(when: str, autojump_clock: MockClock) -> None:
+    """By the scope that they were given; nothing else ends, and nothing has failed."""
+    node, ticks = Node(), list[str]()
+    scopes = [trio.CancelScope(), trio.CancelScope()]
+
+    @node.background
+    async def other() -> None:
+        await trio.sleep(5)
+        ticks.append("other")
+
+    async def forever(name: str) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ticks.append(name)
+
+    node.background(forever, "stopped", scope=scopes[0])
+    node.every(1, ticks.append, "tick", scope=scopes[1])
+    if when == "before init":
+        for scope in scopes:
+            scope.cancel()
+    async with running(node):
+        await trio.sleep(2.5)
+        for scope in scopes:
+            scope.cancel()
+        await trio.sleep(3.5)
+    expected = ["stopped", "other"] if when == "before init" else ["tick", "tick", "stopped", "other"]
+    assert ticks == expected
+    assert all(scope.cancelled_caught for scope in scopes)
+    assert node.stats.handler_failures == 0
 
 
 def with_arguments(request: object) -> None: ...
@@ -172,18 +235,26 @@ TAKERS: list[tuple[str, Callable[[Node, Any], object]]] = [
     [
         (None, ""),
         ("hook", ""),
-        (with_arguments, ": missing a required argument: 'request'"),
-        (async_with_arguments, ": missing a required argument: 'request'"),
+        (with_arguments, " with no arguments: missing a required argument: 'request'"),
+        (async_with_arguments, " with no arguments: missing a required argument: 'request'"),
     ],
 )
 def test_what_cannot_be_called_without_arguments_is_refused(
     taker: str, register: Callable[[Node, Any], object], function: Any, reason: str
 ) -> None:
-    """Hooks, background tasks and periodic functions are called without arguments, and what cannot be is a TypeError
-    where it is registered."""
-    text = f"{taker}() takes a function without arguments, not {function!r:.80}{reason}"
+    """Hooks, background tasks and periodic functions are called with what they were given, and what cannot be is a
+    TypeError where it is registered."""
+    text = f"{taker}() {'cannot call' if reason else 'takes a function, not'} {function!r:.80}{reason}"
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         register(Node(), function)
+
+
+@pytest.mark.parametrize("register", [lambda it: it.background, lambda it: partial(it.every, 1)])
+def test_what_cannot_be_called_with_its_arguments_is_refused(register: Callable[[Node], Callable[..., object]]) -> None:
+    """The text shows the arguments."""
+    text = r"cannot call <function .*> with the arguments \(1, 2\): too many positional arguments$"
+    with pytest.raises(TypeError, match=text):
+        register(Node())(async_with_arguments, 1, 2)
 
 
 async def test_function_that_tells_nothing_of_its_parameters_is_taken() -> None:

@@ -112,7 +112,7 @@ def test_a_record_is_its_fields_in_order() -> None:
 )
 def test_what_is_no_body_is_refused(value: object, shown: str) -> None:
     """Neither mapping nor record: the error names the type and shows the first 80 characters of the value."""
-    text = f"^a body is a dict or an attrs record, not {shown}$"
+    text = f"^a body is a dict or a record, not {shown}$"
     with pytest.raises(LocalProtocolError, match=text):
         as_body(value)
     with pytest.raises(LocalProtocolError, match=text):

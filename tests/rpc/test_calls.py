@@ -390,7 +390,7 @@ BAD_CALLS = [
     ("n2", {"type": "ask", "x": math.nan}, "JSON has no number nan, found at body.x; send null or a string instead"),
     ("n2", {"x": 1}, "a body needs a 'type' that is a string: {'x': 1}"),
     ("n2", {"type": None}, "a body needs a 'type' that is a string: {'type': None}"),
-    ("n2", "ask", "a body is a dict or an attrs record, not str: 'ask'"),
+    ("n2", "ask", "a body is a dict or a record, not str: 'ask'"),
     (7, ASK, "dest is the id of a node, a string, not 7"),
     (None, ASK, "dest is the id of a node, a string, not None"),
     (

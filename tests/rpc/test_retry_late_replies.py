@@ -12,6 +12,7 @@ from support.scripted_peers import OK, error, scripted
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import (
+    Body,
     Node,
     Retried,
     RetriesExhausted,
@@ -104,7 +105,7 @@ async def test_late_reply_may_come_many_times_at_once(mock_clock: MockClock) -> 
     """Of a batch of late replies to one attempt the first is taken, and the others are counted and dropped."""
     node = Node()
     async with running(node) as network, trio.open_nursery() as nursery:
-        retried: list[Retried] = []
+        retried: list[Retried[Body]] = []
 
         async def call() -> None:
             retried.append(await node.rpc_retry("n2", ASK, timeout=0.5, backoff=STEADY, attempts=2))
@@ -156,11 +157,11 @@ async def test_reply_after_the_call_is_dropped(autojump_clock: MockClock) -> Non
         assert node.stats.late_replies == 2
 
 
-async def reply_around_expiry(passes: int, attempts: int, mock_clock: MockClock) -> tuple[list[Retried], Node]:
+async def reply_around_expiry(passes: int, attempts: int, mock_clock: MockClock) -> tuple[list[Retried[Body]], Node]:
     """Make a call whose first attempt is replied to that many passes of the scheduler after its deadline, or if
     negative just before; return what it returned, if it did."""
     node = Node()
-    retried: list[Retried] = []
+    retried: list[Retried[Body]] = []
 
     async def call() -> None:
         with contextlib.suppress(RetriesExhausted):

@@ -137,7 +137,7 @@ def crash(_: int) -> object:
     ("answer", "text"),
     [
         (crash, "KeyError: 'shelf'"),
-        (lambda _: 5, "LocalProtocolError: a body is a dict or an attrs record, not int: 5"),
+        (lambda _: 5, "LocalProtocolError: a body is a dict or a record, not int: 5"),
         (lambda _: {"type": 5}, "LocalProtocolError: the 'type' of a body is a string, not 5"),
         (
             lambda _: {"x": float("nan")},

@@ -185,9 +185,9 @@ async def test_rpc_error_whose_code_is_no_integer_does_not_end_the_node(code: An
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        ([1, 2], "a body is a dict or an attrs record, not list: [1, 2]"),
-        ("text", "a body is a dict or an attrs record, not str: 'text'"),
-        (0, "a body is a dict or an attrs record, not int: 0"),
+        ([1, 2], "a body is a dict or a record, not list: [1, 2]"),
+        ("text", "a body is a dict or a record, not str: 'text'"),
+        (0, "a body is a dict or a record, not int: 0"),
         ({"type": 5}, "the 'type' of a body is a string, not 5"),
         ({"x": math.nan}, "JSON has no number nan, found at body.x; send null or a string instead"),
         ({"x": [0, {"y": -math.inf}]}, "JSON has no number -inf, found at body.x[1].y; send null or a string instead"),

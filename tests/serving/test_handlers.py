@@ -234,7 +234,7 @@ class NotAttrs:
     ],
 )
 def test_another_annotation_is_refused(annotation: Any, shown: str) -> None:
-    """An annotation that is neither Request nor an attrs class fails at registration and says what to write."""
+    """An annotation that is neither Request nor a record class fails at registration and says what to write."""
 
     def handler(x: object) -> None:
         """Do nothing."""
@@ -242,8 +242,8 @@ def test_another_annotation_is_refused(annotation: Any, shown: str) -> None:
     handler.__annotations__["x"] = annotation
     handler.__qualname__ = "handler"
     text = (
-        f"parameter 'x' of handler handler is annotated with {shown}; annotate it with Request or with an attrs class "
-        "that describes the body"
+        f"parameter 'x' of handler handler is annotated with {shown}; annotate it with Request, or with an attrs "
+        "class, a msgspec struct, a dataclass or a TypedDict that describes the body"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         make_handler(handler, {})
@@ -268,7 +268,7 @@ def test_a_form_that_cannot_be_called_is_refused(function: Callable[..., Any]) -
     """Parameters that are keyword-only, or any number of them, fail at registration, with the signature in the text."""
     with pytest.raises(
         TypeError,
-        match=r"^handler .+ takes \(.*\).*; it is called with the request, with the body as an attrs class, "
+        match=r"^handler .+ takes \(.*\).*; it is called with the request, with the body as its class, "
         r"with both or with nothing: def handler\(request: Request\), def handler\(body: MyBody\), def handler\(\)$",
     ):
         make_handler(function, {})
@@ -296,7 +296,7 @@ def test_two_parameters_for_the_same_are_refused() -> None:
     with pytest.raises(
         TypeError,
         match=r"^parameters 'request' and 'body' of handler .*handler both take the request; "
-        r"annotate the one for the body with an attrs class$",
+        r"annotate the one for the body with its class$",
     ):
         make_handler(handler, {})
 

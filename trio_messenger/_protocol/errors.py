@@ -86,11 +86,6 @@ class LocalProtocolError(MessengerError):
     """
 
 
-@final
-class RemoteProtocolError(MessengerError):
-    """A peer or service sent something that does not have the required form."""
-
-
 class RpcError(MessengerError):
     """A peer answered a request with an ``error`` body. If a handler raises it, the node answers with such a body.
 
@@ -188,6 +183,21 @@ class RpcError(MessengerError):
         return RpcError(code, text, True if code >= FIRST_USER_CODE and code in definite_codes else None)
 
 
+@final
+class RemoteProtocolError(RpcError):
+    """A peer or service sent a reply that does not have the required form.
+
+    Its code is `ErrorCode.CRASH`, which is indefinite: the peer may have acted on the request.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ErrorCode.CRASH, text)
+        self.args = (text,)  # so that copy and pickle work
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def unwrapped(error: Exception) -> Exception:
     """Return the error that stands for an exception group: its only error, or the least definite of RPC errors only.
 
@@ -237,25 +247,33 @@ class RetriesExhausted(RpcError):
 
 @final
 class QuorumNotReached(RpcError):
-    """Too many nodes failed, so the others cannot make a quorum. Indefinite: the nodes that answered have acted."""
+    """Too many nodes failed or refused, so the others cannot make a quorum.
+
+    Indefinite: the nodes that answered have acted.
+    """
 
     need: int
     """How many replies were needed."""
-    replies: dict[str, dict[str, Any]]
-    """The replies that came, by node."""
+    replies: dict[str, Any]
+    """The replies that came and were accepted, by node."""
     errors: dict[str, RpcError]
     """The errors so far, by node."""
+    refused: dict[str, Any]
+    """The replies that were not accepted, by node."""
 
-    def __init__(self, need: int, replies: dict[str, dict[str, Any]], errors: dict[str, RpcError]) -> None:
-        failed = "; ".join(f"{node}: {error}" for node, error in errors.items())
-        super().__init__(ErrorCode.TIMEOUT, f"{len(replies)} of the {need} replies needed; {failed}")
-        self.need, self.replies, self.errors = need, replies, errors
+    def __init__(
+        self, need: int, replies: dict[str, Any], errors: dict[str, RpcError], refused: dict[str, Any] | None = None
+    ) -> None:
+        self.need, self.replies, self.errors, self.refused = need, replies, errors, refused or {}
+        failed = [f"{node}: {error}" for node, error in errors.items()]
+        failed += [f"{node}: not accepted: {excerpt(reply)}" for node, reply in self.refused.items()]
+        super().__init__(ErrorCode.TIMEOUT, f"{len(replies)} of the {need} replies needed; {'; '.join(failed)}")
 
     def __str__(self) -> str:
         return self.text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QuorumNotReached, (self.need, self.replies, self.errors)
+        return QuorumNotReached, (self.need, self.replies, self.errors, self.refused)
 
 
 @final

@@ -20,7 +20,7 @@ import msgspec
 
 from .errors import LocalProtocolError
 from .excerpts import excerpt_of_line
-from .messages import Body, MalformedMessage, Message, reply_parts
+from .messages import Body, MalformedMessage, Message, reply_parts, request_parts
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the longest accepted line. The node refuses longer ones; a larger limit costs memory."""
@@ -102,6 +102,11 @@ def _encode_spaced(body: Body) -> bytes:
 def check_body(body: object) -> None:
     """Raise `LocalProtocolError` if *body* cannot be a reply, under the conditions of `reply_parts` and `encode`."""
     encode("", "", *reply_parts(body, ""), 0)
+
+
+def check_request(body: object) -> None:
+    """Raise `LocalProtocolError` if *body* cannot be sent, under the conditions of `request_parts` and `encode`."""
+    encode("", "", *request_parts(body), 0)
 
 
 @final

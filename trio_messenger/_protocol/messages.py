@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from .errors import ErrorCode, LocalProtocolError, RpcError
+from .records import body_of
 
 Body: TypeAlias = dict[str, Any]
 """A message body: ``type``, the fields of that type, and the reserved ``msg_id`` and ``in_reply_to``."""
@@ -129,7 +130,7 @@ def is_id(value: object) -> TypeGuard[int]:
 
 
 def as_body(value: object) -> Mapping[str, Any]:
-    """Return *value* as a body: a mapping unchanged, an attrs record as a dict of its fields in their order.
+    """Return *value* as a body: a mapping unchanged, a record as a dict of its fields in their order.
 
     Raises:
       LocalProtocolError: if it is neither.
@@ -137,9 +138,10 @@ def as_body(value: object) -> Mapping[str, Any]:
     record_class: type[Any] = type(value)
     if record_class is dict or isinstance(value, Mapping):  # isinstance is slow for a dict
         return cast("Mapping[str, Any]", value)
-    if attrs.has(record_class):
-        return {field.name: getattr(value, field.name) for field in attrs.fields(record_class)}
-    raise LocalProtocolError(f"a body is a dict or an attrs record, not {record_class.__name__}: {value!r:.80}")
+    body = body_of(value)
+    if body is None:
+        raise LocalProtocolError(f"a body is a dict or a record, not {record_class.__name__}: {value!r:.80}")
+    return body
 
 
 def check_dest(dest: object) -> None:
@@ -193,7 +195,7 @@ def reply_parts(value: object, default_type: str) -> tuple[str, Body]:
     """Return the type and the other fields of the body of a reply, as `request_parts` does.
 
     Args:
-      value: A dict or an attrs record.
+      value: A dict or a record.
       default_type: The type of the reply if *value* has none.
 
     Raises:

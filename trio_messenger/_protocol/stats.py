@@ -67,6 +67,8 @@ class Stats:
     unknown_replies: int = 0
     """Replies that match no RPC of this node: to an RPC of its former life, for example, or to one that ended so long
     ago that the node has forgotten it; dropped."""
+    misfit_replies: int = 0
+    """Replies that do not fit the class that the caller gave as ``as_``."""
     foreign_replies: int = 0
     """Replies to an RPC from another node than the one that was asked; dropped, and the RPC stays pending."""
     rpc_latency: Latencies = attrs.field(factory=Latencies)

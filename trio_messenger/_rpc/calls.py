@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Iterator
-from typing import Final, NoReturn, TypeAlias, final
+from typing import Any, Final, NoReturn, TypeAlias, final
 
 import trio
 
-from .._protocol.errors import RpcError
+from .._protocol.errors import RemoteProtocolError, RpcError
 from .._protocol.messages import Body
+from .._protocol.records import as_reply
 from .._protocol.stats import Stats, worth_a_line
 from .._sending.outbox import Outbox
 from .._sending.sender import Sender
@@ -72,8 +73,8 @@ class Calls:
         self._spare: list[_Channels] = []
         self._ended_receive = ended
 
-    async def call(self, dest: str, body: object, timeout: float | None) -> Body:
-        """Send *body* to *dest*, wait for the reply and return its body; raise any other outcome."""
+    async def call(self, dest: str, body: object, timeout: float | None, as_: type[Any] | None = None) -> Any:
+        """Send *body* to *dest*, wait for the reply and return it, converted to *as_*; raise any other outcome."""
         self._sender.require_home()
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._outbox.is_full:
@@ -93,7 +94,7 @@ class Calls:
             raise
         if len(self._spare) < _SPARE_CHANNELS:
             self._spare.append(channels)
-        outcome = self.outcome(rpc)
+        outcome = self.outcome(rpc, as_)
         if isinstance(outcome, Exception):
             try:
                 raise outcome
@@ -101,8 +102,10 @@ class Calls:
                 del outcome  # otherwise the error, this frame, and the handler's frame and request would be in a cycle
         return outcome
 
-    def call_back(self, dest: str, body: object, callback: Callback, timeout: float | None) -> None:
-        """Send *body* to *dest*; `run_callbacks` calls *callback* once with the outcome."""
+    def call_back(
+        self, dest: str, body: object, callback: Callback, timeout: float | None, as_: type[Any] | None = None
+    ) -> None:
+        """Send *body* to *dest*; `run_callbacks` calls *callback* once with the outcome, converted to *as_*."""
         if not callable(callback):
             raise TypeError(f"a callback is a function of one argument, not {callback!r:.80}")
         if is_async_callable(callback):
@@ -111,6 +114,8 @@ class Calls:
             self._sender.require_room()
         msg_id = self._sender.next_msg_id
         seconds = self._rpc_timeout if timeout is None else timeout
+        if as_ is not None:
+            callback = _TypedCallback(self, dest, as_, callback)
         self._table.open_callback(msg_id, dest, seconds, callback)
         try:
             self._sender.send(dest, body)
@@ -129,7 +134,7 @@ class Calls:
 
         Args:
           dest: The node to ask.
-          body: A dict or an attrs record with a ``type``.
+          body: A dict or a record with a ``type``.
           timeout: Seconds from now to its deadline; None for the node's default.
           channel: Receives the record when the RPC has ended; it must have room for it.
 
@@ -146,13 +151,25 @@ class Calls:
             raise
         return rpc
 
-    def outcome(self, rpc: PendingRpc) -> Body | Exception:
-        """Return the outcome of *rpc*: the body of the reply, or an exception."""
+    def outcome(self, rpc: PendingRpc, as_: type[Any] | None = None) -> Any:
+        """Return the outcome of *rpc*: the reply, converted to *as_*, or an exception."""
         outcome = rpc.outcome
         assert outcome is not None  # the table sets it before the record goes into its channel
         if isinstance(outcome, dict) and outcome["type"] == "error":
             return RpcError.from_body(outcome, self._definite_codes)
-        return outcome
+        return outcome if as_ is None else self.typed(outcome, as_, rpc.dest)
+
+    def typed(self, outcome: Body | Exception, as_: type[Any], dest: str) -> Any:
+        """Return *outcome*, converted to *as_* if it is a reply; if it does not fit, a `RemoteProtocolError`."""
+        if not isinstance(outcome, dict):
+            return outcome
+        try:
+            return as_reply(outcome, as_, f"the reply of {dest!r:.80}")
+        except RemoteProtocolError as exc:
+            self._stats.misfit_replies += 1
+            if worth_a_line(self._stats.misfit_replies):
+                _log.warning("%s (%d so far)", exc, self._stats.misfit_replies)
+            return exc.with_traceback(None)  # otherwise its frames would keep this one in a cycle
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room, or no more RPCs can begin. Always a checkpoint."""
@@ -235,3 +252,16 @@ class Calls:
         if worth_a_line(self._stats.handler_failures):
             _log.error("the callback of RPC %d to %r failed", rpc.msg_id, rpc.dest, exc_info=failure)
         let_go(failure)
+
+
+@final
+class _TypedCallback:
+    """A callback that takes a reply as another type."""
+
+    __slots__ = ("_as", "_callback", "_calls", "_dest")
+
+    def __init__(self, calls: Calls, dest: str, as_: type[Any], callback: Callback) -> None:
+        self._calls, self._dest, self._as, self._callback = calls, dest, as_, callback
+
+    def __call__(self, outcome: Body | Exception) -> object:
+        return self._callback(self._calls.typed(outcome, self._as, self._dest))

@@ -114,7 +114,7 @@ class Sender:
 
         Args:
           request: The request to answer.
-          body: A dict or an attrs record; the default ``type`` is the request's, followed by ``_ok``.
+          body: A dict or a record; the default ``type`` is the request's, followed by ``_ok``.
 
         Raises:
           LocalProtocolError: if *body* is not a body that JSON can carry.

@@ -1,6 +1,6 @@
 """Make handlers from registered functions, so that the router can call them with a `Request`.
 
-A function takes the request, or the body as an attrs class, or both, or nothing. `make_handler` reads this from the
+A function takes the request, or the body as a record class, or both, or nothing. `make_handler` reads this from the
 annotations once, at registration. Wrong annotations therefore fail there, and not at the first message.
 """
 
@@ -15,6 +15,7 @@ import msgspec
 
 from .._protocol.errors import ErrorCode, RpcError
 from .._protocol.messages import Request
+from .._protocol.records import RECORD_CLASSES, as_record, is_record_class
 from .._user_code.callables import globals_of, is_async_callable
 
 HandlerFunction: TypeAlias = Callable[..., Any]
@@ -53,7 +54,7 @@ def make_handler(function: HandlerFunction, local_names: Mapping[str, Any]) -> H
         one, other = [parameter.name for parameter, take in zip(parameters, takes, strict=True) if take is Request][:2]
         raise TypeError(
             f"parameters {one!r} and {other!r} of handler {name} both take the request; "
-            "annotate the one for the body with an attrs class"
+            "annotate the one for the body with its class"
         )
     return Handler(_with_arguments(function, takes), is_async_callable(function))
 
@@ -67,7 +68,7 @@ def _parameters(function: HandlerFunction, name: str) -> list[inspect.Parameter]
     parameters = [p for p in signature.parameters.values() if p.default is inspect.Parameter.empty]
     if any(parameter.kind not in _POSITIONAL for parameter in parameters):
         raise TypeError(
-            f"handler {name} takes {signature}; it is called with the request, with the body as an attrs class, "
+            f"handler {name} takes {signature}; it is called with the request, with the body as its class, "
             "with both or with nothing: def handler(request: Request), def handler(body: MyBody), def handler()"
         )
     return parameters
@@ -83,13 +84,13 @@ def _what_it_takes(
         annotation = _resolve(annotation, function, f"parameter {parameter.name!r} of handler {name}", local_names)
     if annotation is Request:
         return Request
-    if not (isinstance(annotation, type) and attrs.has(annotation)):
+    if not is_record_class(annotation):
         raise TypeError(
             f"parameter {parameter.name!r} of handler {name} is annotated with {annotation!r}; "
-            "annotate it with Request or with an attrs class that describes the body"
+            f"annotate it with Request, or with {RECORD_CLASSES} that describes the body"
         )
     try:
-        msgspec.convert({}, annotation)
+        as_record({}, annotation)
     except msgspec.ValidationError:
         pass  # an empty body rarely fits; this only checks that msgspec can read the fields of the class
     except (NameError, TypeError) as exc:
@@ -120,7 +121,7 @@ def _with_arguments(function: HandlerFunction, takes: list[type[Any]]) -> Callab
 
 def _convert(request: Request, body_class: type[Any]) -> Any:
     try:
-        return msgspec.convert(request.body, body_class)
+        return as_record(request.body, body_class)
     except msgspec.ValidationError as exc:
         reason = str(exc).replace("`$", "`body")
         if exc.__cause__ is not None and exc.__cause__.args:  # a validator's error, to which attrs adds more than text

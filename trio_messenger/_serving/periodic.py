@@ -19,19 +19,24 @@ clock."""
 
 
 async def every(
-    seconds: float, function: Callable[[], Awaitable[object] | object], jitter: float, random: Random, stats: Stats
+    seconds: float,
+    call: Callable[[], Awaitable[object] | object],
+    function: object,
+    jitter: float,
+    random: Random,
+    stats: Stats,
 ) -> NoReturn:
-    """Call *function* at start + *seconds*, start + 2 * *seconds*, ..., each up to *jitter* seconds later.
+    """Call *call* at start + *seconds*, start + 2 * *seconds*, ..., each up to *jitter* seconds later.
 
-    The times do not drift: they count from the start, regardless of the duration of calls. Calls do not overlap: times
-    that pass during a call are skipped, and not made up for.
+    The log names it *function*. The times do not drift: they count from the start, regardless of the duration of calls.
+    Calls do not overlap: times that pass during a call are skipped, and not made up for.
     """
     start = trio.current_time()
     turn = 1
     with Enclosure(stats, lambda: f"the periodic function {function!r}") as enclosure:
         while True:
             await trio.sleep_until(start + turn * seconds + random.uniform(0, jitter))
-            result = function()
+            result = call()
             if inspect.isawaitable(result):
                 await result
             enclosure.mend()  # an open scope would cancel the next call, or keep the node from ending

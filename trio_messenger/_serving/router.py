@@ -23,7 +23,7 @@ from typing import TypeAlias, final
 
 import trio
 
-from .._protocol.errors import ErrorCode, RpcError, unwrapped
+from .._protocol.errors import ErrorCode, RemoteProtocolError, RpcError, unwrapped
 from .._protocol.excerpts import excerpt
 from .._protocol.messages import MalformedMessage, Message, Request, is_id
 from .._protocol.stats import Stats, worth_a_line
@@ -118,7 +118,7 @@ class Router:
         """Answer *request* with *error*, which its handler raised; in strict mode, raise all but `RpcError`."""
         told = unwrapped(error)
         if not self.is_end_of_call(told):
-            if not isinstance(told, RpcError):
+            if not isinstance(told, RpcError) or isinstance(told, RemoteProtocolError):
                 self._stats.handler_failures += 1
                 if self._strict:
                     raise told

@@ -60,6 +60,9 @@ _log = logging.getLogger("trio_messenger")
 HANDLER_GRACE: Final = 1.0
 """Seconds that handlers have to end after the last message has come in."""
 
+_Background: TypeAlias = tuple[Callable[[], Awaitable[object]], object, trio.CancelScope]
+"""What a background task runs, its function for the log, and the scope in which it runs."""
+
 _Batch: TypeAlias = tuple[list[Message], float]
 """Messages that were read together, and the time of reading, in seconds on Trio's clock."""
 
@@ -115,7 +118,7 @@ class Service:
         self.init = Initialiser(self.life, self.sender, self.router, self._start_background)
         self._stats = stats
         self._options = options
-        self._background: list[tuple[Callable[[], Awaitable[object]], object]] = []  # waiting for init
+        self._background: list[_Background] = []  # waiting for init
         self._background_nursery: trio.Nursery  # the nursery of background tasks; set while the node serves
         self._reading = trio.CancelScope()  # shutdown cancels it
         self._cancel_all: Callable[[], object]  # ends the node at once; set while it serves
@@ -136,20 +139,28 @@ class Service:
         handler = make_handler(function, local_names)
         self.router.handlers[message_type] = handler if at_most_once is None else at_most_once.wrap(handler)
 
-    def add_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
-        """Run *async_fn* in a task from ``init`` until the node closes; the log names it *function*."""
+    def add_background(
+        self, async_fn: Callable[[], Awaitable[object]], function: object, scope: trio.CancelScope | None
+    ) -> None:
+        """Run *async_fn* in a task, in *scope*, from ``init`` until the node closes; the log names it *function*."""
         if self.life.is_closing:
             raise trio.ClosedResourceError("the node is closed and starts no more background tasks")
         self.sender.require_home()
-        self._background.append((async_fn, function))
+        self._background.append((async_fn, function, scope or trio.CancelScope()))
         if self.life.phase is Phase.SERVING:
             self._start_background()
 
     def add_periodic(
-        self, function: Callable[[], Awaitable[object] | object], seconds: float, jitter: float, random: Random
+        self,
+        call: Callable[[], Awaitable[object] | object],
+        function: object,
+        seconds: float,
+        jitter: float,
+        random: Random,
+        scope: trio.CancelScope | None,
     ) -> None:
-        """Call *function* every *seconds* in a background task; see `Node.every`."""
-        self.add_background(partial(every, seconds, function, jitter, random, self._stats), function)
+        """Call *call* every *seconds* in a background task; see `Node.every`."""
+        self.add_background(partial(every, seconds, call, function, jitter, random, self._stats), function, scope)
 
     async def serve(self, transport: Transport, first_msg_id: FirstMsgId) -> None:
         """Run the node on *transport*; see `Node.serve`."""
@@ -282,12 +293,14 @@ class Service:
 
     def _start_background(self) -> None:
         waiting, self._background = self._background, []
-        for async_fn, function in waiting:
-            self._background_nursery.start_soon(self._run_background, async_fn, function)
+        for background in waiting:
+            self._background_nursery.start_soon(self._run_background, *background)
 
-    async def _run_background(self, async_fn: Callable[[], Awaitable[object]], function: object) -> None:
+    async def _run_background(
+        self, async_fn: Callable[[], Awaitable[object]], function: object, scope: trio.CancelScope
+    ) -> None:
         try:
-            with Enclosure(self._stats, lambda: f"background task {function!r}"):
+            with scope, Enclosure(self._stats, lambda: f"background task {function!r}"):
                 await async_fn()
         except BaseException as exc:  # noqa: BLE001 - what is not a failure is raised again
             failure, rest = split_failure(exc)

@@ -28,13 +28,22 @@ def globals_of(function: Any) -> dict[str, Any]:
     return getattr(function, "__globals__", {})
 
 
-def check_no_arguments(function: object, taker: str) -> None:
-    """Raise TypeError if *function*, given to ``Node.<taker>``, cannot be called without arguments."""
+def check_arguments(function: object, args: tuple[object, ...], taker: str) -> None:
+    """Raise TypeError if *function*, given to ``Node.<taker>``, cannot be called with *args*."""
     if not callable(function):
-        raise TypeError(f"{taker}() takes a function without arguments, not {function!r:.80}")
+        raise TypeError(f"{taker}() takes a function, not {function!r:.80}")
     try:
-        inspect.signature(function).bind()
+        inspect.signature(function).bind(*args)
     except ValueError:
         pass  # it has no signature to inspect
     except TypeError as exc:
-        raise TypeError(f"{taker}() takes a function without arguments, not {function!r:.80}: {exc}") from None
+        given = f"the arguments {args!r:.80}" if args else "no arguments"
+        raise TypeError(f"{taker}() cannot call {function!r:.80} with {given}: {exc}") from None
+
+
+def is_plain_function(function: object) -> bool:
+    """Tell whether *function* is certainly not async: a ``def``, and not a lambda, which may return an awaitable."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    is_lambda = getattr(function, "__name__", "") == "<lambda>"
+    return inspect.isfunction(function) and not inspect.iscoroutinefunction(function) and not is_lambda

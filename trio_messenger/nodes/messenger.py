@@ -197,7 +197,7 @@ def add_retries(node: Node) -> None:
         done = await retry(body, attempts=6, backoff=Backoff())
         return {"attempts": done.attempts, "total_delay_ms": round(done.delay * 1000)}
 
-    async def retry(body: ToTarget, attempts: int, backoff: Backoff) -> Retried:
+    async def retry(body: ToTarget, attempts: int, backoff: Backoff) -> Retried[Body]:
         try:
             return await node.rpc_retry(body.target, body.payload, attempts=attempts, backoff=backoff, timeout=0.5)
         except RetriesExhausted as exc:
