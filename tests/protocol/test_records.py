@@ -162,7 +162,7 @@ class OtherTag(msgspec.Struct, tag="cas", tag_field="kind"):
 def test_a_class_that_does_not_know_its_type_says_so(record_class: type[Any]) -> None:
     """It can be a body all the same."""
     assert type_of(record_class) is None
-    expected = f"{record_class.__name__} does not say which 'type' its bodies have; add `type: ClassVar[str] = ...` to"
+    expected = f"{record_class.__name__} does not say which 'type' its bodies have; add 'type: ClassVar[str] = ...' to"
     with pytest.raises(TypeError, match=f"^{re.escape(expected)}"):
         required_type_of(record_class)
 

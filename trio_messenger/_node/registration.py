@@ -184,6 +184,11 @@ class Registration(NodeParts):
 
         Raises:
           ValueError: if one of them is negative, infinite or not a number.
+
+        Example:
+          >>> heartbeat_missed = Node(seed=7).timer(0.15, jitter=0.15)
+          >>> heartbeat_missed.deadline  # it does not run before the first reset
+          inf
         """
         return Timer(seconds, jitter=jitter, random=self.random)
 

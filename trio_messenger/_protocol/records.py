@@ -64,8 +64,8 @@ def required_type_of(record_class: Any) -> str:
     if kind is None:
         name = record_class.__qualname__
         raise TypeError(
-            f"{name} does not say which 'type' its bodies have; add `type: ClassVar[str] = ...` to it, or a field"
-            " `type: Literal[...]`"
+            f"{name} does not say which 'type' its bodies have; add 'type: ClassVar[str] = ...' to it, or a field"
+            " 'type: Literal[...]'"
         )
     return kind
 

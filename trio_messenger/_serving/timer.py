@@ -34,6 +34,18 @@ class Timer:
 
     Raises:
       ValueError: if *seconds* or *jitter* is negative, infinite or not a number.
+
+    Example:
+      >>> election = Node().timer(1.0)
+      >>> async def main():
+      ...     election.reset()
+      ...     await trio.sleep(0.5)
+      ...     election.reset()
+      ...     await election.wait()
+      ...     print(trio.current_time())
+      ...     election.stop()
+      >>> trio.run(main, clock=MockClock(autojump_threshold=0))  # in virtual time
+      1.5
     """
 
     def __init__(self, seconds: float, *, jitter: float, random: Random) -> None:
