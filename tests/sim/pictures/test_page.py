@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 from typing import Any
 
 import pytest
+from support.html_pages import Page
 from support.pictures import MS, NASTY, S
 
 from trio_messenger.sim._explanation import Finding
 from trio_messenger.sim.pictures import PageSummary, page
 from trio_messenger.sim.pictures._svg import Clock, duration, element, escape, shorten
-
-
-class Page(html.parser.HTMLParser):
-    """What is on a page: its elements, links, and the text that is seen; fails if an element is not closed."""
-
-    VOID = ("meta", "!doctype")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.cells: list[list[str]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-        if tag == "tr":
-            self.cells.append([])
-        elif tag in ("td", "th"):
-            self.cells[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.text += data
-        if "td" in self._open or "th" in self._open:
-            self.cells[-1][-1] += data
-
-    def links(self) -> list[str | None]:
-        return [attributes.get("href") for tag, attributes in self.elements if tag == "a"]
-
-    def tags(self) -> list[str]:
-        return [tag for tag, _ in self.elements]
 
 
 def paged(**fields: Any) -> Page:
@@ -104,7 +64,7 @@ def test_faults_are_listed_with_how_often_they_took_effect() -> None:
     faults = [("partition n1 -> n2", "from 0 s until 5 s", 1234), ("kill n1", "from 7 s until the end", 0)]
     found = paged(faults=faults)
     assert found.cells == [
-        ["", "fault", "when, in the main phase", "took effect"],
+        ["fault", "what it did", "when, in the main phase", "took effect"],
         ["0", "partition n1 -> n2", "from 0 s until 5 s", "1,234"],
         ["1", "kill n1", "from 7 s until the end", "no effect"],
     ]

@@ -1,5 +1,6 @@
 """The store: the folders in which runs are saved, for people to read and for `replay` and `shrink` to run again.
 
+store/index.html                 a table of all runs
 store/latest                     a link to the folder of the latest run
 store/WORKLOAD/latest            a link to the folder of the workload's latest run
 store/WORKLOAD/SEED or TIME/     the folder of a run: complete, or not there
@@ -18,45 +19,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any
 
 import attrs
 import msgspec
 
 from .._checkers import Results
 from .._faults.faults import when
-from .._records.history import History, Op
-from .._records.journal import Journal
-from .._runs.options import Options
+from .._records.history import Op
 from .._system.folders import point, write_folder
 from ..pictures import PageSummary, latency, page, rate, space_time
 from .command_lines import folder_command
+from .loading import (
+    FORMAT,
+    SCHEDULE,
+    Stored as Stored,
+    load as load,
+    load_history as load_history,
+    load_journal as load_journal,
+)
 from .report import Report, figure, headline, in_milliseconds, stable_latencies
-
-FORMAT: Final = 1
-"""The version of the file format; `load` refuses files of another version."""
-
-SCHEDULE: Final = "schedule.json"
-"""The file that says what was run; a folder without it is not the folder of a run."""
-
-
-@final
-@attrs.frozen
-class Stored:
-    """A saved run, as `load` reads it."""
-
-    options: Options
-    """The options of the run."""
-    node: tuple[str, ...]
-    """The command-line arguments that name the node under test."""
-    digest: str
-    """The digest of the journal."""
-    valid: Any
-    """The verdict."""
+from .store_index import write_index
 
 
 def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Path:
-    """Write all files of a run into a folder, and let the ``latest`` links point to it.
+    """Write all files of a run into a folder, point the ``latest`` links to it, and list it in ``store/index.html``.
 
     The folder is complete or not there: if this function fails or is interrupted, it leaves no part of the folder. It
     replaces an earlier run of the same name only when the new one is complete.
@@ -93,6 +80,7 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
     folder = write_folder(workload, name, write, is_replaceable=lambda place: replace and _is_replaceable(place))
     point(store / "latest", folder)
     point(workload / "latest", folder)
+    write_index(store)
     return folder
 
 
@@ -102,66 +90,6 @@ def _is_replaceable(place: Path) -> bool:
     The first test is repeated, because another process may put a complete run there between the tests.
     """
     return (place / SCHEDULE).exists() or not (place.exists() or place.is_symlink()) or (place / SCHEDULE).exists()
-
-
-def load(folder: Path) -> Stored:
-    """Read the options of a run from its folder.
-
-    Raises:
-      ValueError: if `save` did not write *folder*, or another version of it did.
-    """
-    try:
-        content = json.loads((folder / SCHEDULE).read_bytes())
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no {SCHEDULE}: give the folder of a run, such as store/latest") from None
-    except (ValueError, RecursionError) as exc:
-        raise ValueError(f"{folder / SCHEDULE} is not JSON: {exc}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{folder / SCHEDULE} does not have format {FORMAT}, the only one that this version reads")
-    try:
-        options = Options.from_json(content["options"])
-        return Stored(options, _checked_node(content["node"]), content["digest"], content["valid?"])
-    except KeyError as exc:
-        raise ValueError(f"{folder / SCHEDULE} cannot be read: it has no {exc}") from None
-    except (TypeError, AttributeError, ValueError) as exc:
-        raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
-
-
-def _checked_node(value: Any) -> tuple[str, ...]:
-    """Return *value* as a tuple if it can be a `Report.node`; raise ValueError if not."""
-    is_list = isinstance(value, list) and all(isinstance(word, str) and "\0" not in word for word in value)
-    match value if is_list else None:
-        case [] | ["--node", _] | ["--bin", _] | ["--bin", _, "--", *_]:
-            return tuple(value)
-    raise ValueError(f"'node' is {value!r:.80}; it must be the arguments that name a node, such as ['--node', 'echo']")
-
-
-def load_journal(folder: Path) -> Journal:
-    """Read the journal of a run.
-
-    Raises:
-      OSError: if the file cannot be read.
-      ValueError: if its content is not a journal.
-    """
-    path = folder / "journal.jsonl"
-    try:
-        journal = Journal.load(path)
-        journal.check()
-    except (ValueError, RecursionError) as exc:
-        raise ValueError(f"{path} cannot be read: {exc}") from None
-    return journal
-
-
-def load_history(folder: Path) -> History:
-    """Read the history of a run.
-
-    Raises:
-      OSError: if the file cannot be read.
-      ValueError: if its content is not a history.
-    """
-    decode = msgspec.json.Decoder(Op).decode
-    with (folder / "history.jsonl").open("rb") as file:
-        return History(decode(line) for line in file)
 
 
 def _write_data(report: Report, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders that appear only when complete: each is written under a hidden name, then renamed."""
+"""Folders and files that appear only when complete: each is written under a hidden name, then renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WriteFiles: TypeAlias = Callable[[Path, Path], object]
 
 
 def write_folder(parent: Path, name: str, write: WriteFiles, *, is_replaceable: Callable[[Path], bool]) -> Path:
-    """WriteFiles a folder in *parent*, which is created if it does not exist.
+    """Write a folder in *parent*, which is created if it does not exist.
 
     If writing fails, or a signal or an exception ends it, the previous content of *parent* is unchanged. Several
     processes may write folders of the same name at the same time.
@@ -61,6 +61,22 @@ def point(link: Path, folder: Path) -> None:
         with held_signals():
             new.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
             new.replace(link)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write *content* to *path*, so that readers see the previous content or the new one, never a part.
+
+    Raises:
+      OSError: if the file cannot be written. The previous content is unchanged.
+    """
+    hidden = _hidden(path)
+    with held_signals():
+        try:
+            hidden.write_bytes(content)
+            hidden.replace(path)
+        except OSError:
+            hidden.unlink(missing_ok=True)
+            raise
 
 
 def _reserve(parent: Path, name: str, is_replaceable: Callable[[Path], bool]) -> tuple[Path, Path]:

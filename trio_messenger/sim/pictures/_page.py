@@ -6,8 +6,7 @@ The page uses only the other files of its folder, and no script.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from string import Template
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, final
 from urllib.parse import quote
 
@@ -15,15 +14,9 @@ import attrs
 
 from .._checkers import Results, Valid
 from .._explanation import Finding
+from ._html import VERDICT_MARKS, html_document, table, unordered
 from ._space_time import LIMIT
-from ._svg import DARK, LIGHT, NS, asset, element, escape
-
-_VERDICT_MARKS: Final[dict[Valid, tuple[str, str]]] = {
-    True: ("valid", "valid"),
-    False: ("invalid", "INVALID"),
-    "unknown": ("unknown", "unknown"),
-}
-"""The CSS class and the word for each verdict."""
+from ._svg import NS, element, escape
 
 _FILES: Final = {
     "results.json": "the results of the checkers",
@@ -89,7 +82,7 @@ def page(summary: PageSummary) -> str:
       >>> text.splitlines()[0], "echo, 1 node" in text
       ('<!DOCTYPE html>', True)
     """
-    verdict_class, verdict = _VERDICT_MARKS[summary.verdict]
+    verdict_class, verdict = VERDICT_MARKS[summary.verdict]
     sections = [
         ("Run it again", _commands(summary)),
         ("Figures", _figures(summary.figures)),
@@ -106,33 +99,14 @@ def page(summary: PageSummary) -> str:
             element("p", verdict, class_="verdict"),
             element("h1", escape(summary.title)),
             element("p", f"seed {summary.seed}", class_="seed"),
-            _list((_sentence(finding, summary.files) for finding in summary.reasons), "reasons"),
-            _list((_sentence(finding, summary.files) for finding in summary.remarks), "remarks"),
-            _list(map(escape, summary.warnings), "warnings"),
+            unordered((_sentence(finding, summary.files) for finding in summary.reasons), "reasons"),
+            unordered((_sentence(finding, summary.files) for finding in summary.remarks), "remarks"),
+            unordered(map(escape, summary.warnings), "warnings"),
             class_=verdict_class,
         ),
         *(element("section", element("h2", heading), content) for heading, content in sections if content),
     ]
-    content = "\n".join(body)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{verdict}: {escape(summary.title)}</title>\n<style>\n{_style()}</style>\n</head>\n"
-        f"<body>\n<main>\n{content}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _style() -> str:
-    def variables(colours: Mapping[str, str]) -> str:
-        return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
-
-    return Template(asset("page.css")).substitute(light=variables(LIGHT), dark=variables(DARK))
-
-
-def _list(texts: Iterable[str], class_: str) -> str:
-    """Return an HTML list of *texts*, which are markup."""
-    items = [element("li", text) for text in texts]
-    return element("ul", *items, class_=class_) if items else ""
+    return html_document(f"{verdict}: {summary.title}", body)
 
 
 def _sentence(finding: Finding, files: Sequence[str]) -> str:
@@ -161,14 +135,8 @@ def _faults(faults: Sequence[tuple[str, str, int]]) -> str:
         (str(number), escape(text), escape(when), f"{bites:,}" if bites else '<em class="inert">no effect</em>')
         for number, (text, when, bites) in enumerate(faults)
     ]
-    return _table(["", "fault", "when, in the main phase", "took effect"], rows) if rows else ""
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose cells are markup; a table that is too wide scrolls within its own box."""
-    head = element("tr", *(element("th", escape(heading)) for heading in headings))
-    body = [element("tr", *(element("td", cell) for cell in row)) for row in rows]
-    return element("div", element("table", element("thead", head), element("tbody", *body)), class_="wide")
+    headings = ["fault", "what it did", "when, in the main phase", "took effect"]
+    return table(headings, rows, label="Faults") if rows else ""
 
 
 def _results(results: Results, files: Sequence[str]) -> str:
@@ -179,18 +147,19 @@ def _results(results: Results, files: Sequence[str]) -> str:
         parts.append(_figures(plain.items()))
     for name, value in results.items():
         if isinstance(value, (list, dict)) and value:
-            parts.append(element("h3", escape(name)) + _found(value, files))
+            parts.append(element("h3", escape(name)) + _found(name, value, files))
     return "".join(parts)
 
 
-def _found(value: Any, files: Sequence[str]) -> str:
+def _found(heading: str, value: Any, files: Sequence[str]) -> str:
     if isinstance(value, dict):
         return _figures((key, each if isinstance(each, (int, float)) else _json(each)) for key, each in value.items())
     rest = len(value)
     if all(isinstance(each, dict) for each in value):
         names = list(dict.fromkeys(name for each in value for name in each))
         shown = value[:_ROWS]
-        content = _table(names, ([_cell(name, each.get(name), files) for name in names] for each in shown))
+        rows = ([_cell(name, each.get(name), files) for name in names] for each in shown)
+        content = table(names, rows, label=heading)
     else:
         shown = value[:_ITEMS]
         content = element("p", escape(", ".join(map(_json, shown))), class_="values")
