@@ -1,4 +1,4 @@
-"""Benchmarks of messages: echo, relay, a handler that waits, a lone message."""
+"""Benchmarks of messages: echo, relay, a handler that waits, a single message."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def _echo(size: float, peers: Sequence[Peer]) -> Case:
     return Case(
         "echo",
         f"{count:,} echo requests as fast as the pipe takes them. *messenger* is the ready-made node, whose handler "
-        "takes a validated attrs record; *plain handler* takes the request as it is. *bare* is a `for` loop over "
-        "stdin with msgspec, its stdout buffered: it keeps replies while input goes on, so it is a bound, no node. "
-        "*bare, flushed* is the same loop with each reply flushed, as one that has to answer must. The CPU time of the "
-        "process, start-up not counted.",
+        "takes a validated attrs record; *plain handler* takes the unchanged request. *bare* is a `for` loop over "
+        "stdin with msgspec and buffered stdout. It holds replies back while input arrives, so it is a lower bound, and "
+        "not a usable node. *bare, flushed* is the same loop, but flushes each reply, as a usable node must. The figure "
+        "is the CPU time of the process without its start-up.",
         runs,
         [
             Row(f"{title}, {NODE}", NODE, reference="bare", goals=(1.5, 1.35)),
@@ -64,8 +64,8 @@ def _window(size: float, peers: Sequence[Peer]) -> Case:
     } | {p.name: p.command for p in peers}
     return Case(
         "window",
-        f"{count:,} echo requests, {IN_FLIGHT} of them unanswered at any time. *bare, flushed* is the `for` loop with "
-        "each reply flushed; *bare, chunked* reads what there is and answers it in one write.",
+        f"{count:,} echo requests, {IN_FLIGHT} of them unanswered at any time. *bare, flushed* is the `for` loop that "
+        "flushes each reply; *bare, chunked* reads what there is and answers it in one write.",
         {name: c.closed_loop(name, command, "echo", count, IN_FLIGHT) for name, command in contestants.items()},
         [
             Row(f"{title}, {NODE}", NODE, reference=FLUSHED, goals=(1.6,)),
@@ -83,8 +83,8 @@ def _relay(size: float, peers: Sequence[Peer]) -> Case:
     peers = [peer for peer in peers if c.serves(peer, "relay")]
     return Case(
         "relay",
-        f"{count:,} requests, {IN_FLIGHT} unanswered at any time, each of which makes the node await one RPC to a "
-        "peer, which the benchmark plays. *own echo* is the same node under a flood of echo requests.",
+        f"{count:,} requests, {IN_FLIGHT} of them unanswered at any time. For each, the node awaits one RPC to a peer, "
+        "which the benchmark plays. *own echo* is the same node in a flood of echo requests.",
         {
             "relay": c.relay("relay", c.NODE, count, IN_FLIGHT),
             "own echo": c.flood("own echo", c.NODE, "echo", echoes),
@@ -102,8 +102,8 @@ def _wait(size: float, _: Sequence[Peer]) -> Case:
     count, echoes = int(50_000 * size), int(100_000 * size)
     return Case(
         "wait",
-        f"A flood of {count:,} requests to an async handler that passes one checkpoint. *own echo* is the same node "
-        "under a flood of echo requests.",
+        f"A flood of {count:,} requests to an async handler that passes one checkpoint. *own echo* is the same node in "
+        "a flood of echo requests.",
         {
             "waiting": c.flood("waiting", c.NODE, "wait", count),
             "own echo": c.flood("own echo", c.NODE, "echo", echoes),
@@ -123,13 +123,13 @@ def _lone(size: float, peers: Sequence[Peer]) -> Case:
     }
     return Case(
         "lone",
-        f"{count:,} echo requests, one after the other; median time there and back, on the wall, with the node and "
-        "the benchmark on one core. *bare* is its `for` loop with each reply flushed.",
+        f"{count:,} echo requests, one after the other. The figure is the median time from request to reply, on the "
+        "wall, with the node and the benchmark on one core. *bare* is the `for` loop that flushes each reply.",
         {name: c.lone(name, command, count) for name, command in contestants.items()},
         [
-            Row(f"lone echo, p50, {NODE}", NODE, figure="p50", reference="bare", goals=(3.5,)),
-            Row(f"lone echo, p50, {MESSENGER}", MESSENGER, figure="p50", reference="bare", goals=(3.5,)),
-            *_against("lone echo, p50", NODE, peers, "p50"),
+            Row(f"single echo, p50, {NODE}", NODE, figure="p50", reference="bare", goals=(3.5,)),
+            Row(f"single echo, p50, {MESSENGER}", MESSENGER, figure="p50", reference="bare", goals=(3.5,)),
+            *_against("single echo, p50", NODE, peers, "p50"),
         ],
     )
 

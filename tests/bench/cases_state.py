@@ -46,10 +46,10 @@ def _pending(size: float) -> Case:
 
     return Case(
         "pending",
-        f"Callback RPCs of one node that nobody answers. Bytes are what tracemalloc counts, of {traced:,} callback "
-        f"RPCs, of as many records with the channels that awaited RPCs have, and of all that awaiting an RPC adds to "
-        f"each of {traced // 10:,} tasks that would sleep, its coroutines included. Then {million:,} callback RPCs "
-        "expire in the same bucket: a stall is the CPU time of the thread between two passes of Trio's loop.",
+        f"Callback RPCs of one node that nobody answers. Bytes are those that tracemalloc counts: for {traced:,} "
+        "callback RPCs; for as many records with the channels of awaited RPCs; and for everything that awaiting an RPC adds to "
+        f"each of {traced // 10:,} sleeping tasks, with its coroutines. Then {million:,} callback RPCs expire in the "
+        "same bucket. A stall is the CPU time of the thread between two passes of Trio's loop.",
         {"ours": hold, "traced": traced_bytes},
         [
             Row("bytes per pending callback RPC", "traced", "trace_callbacks", "B", goals=(250,)),
@@ -85,9 +85,9 @@ def _leak(size: float) -> Case:
 
     return Case(
         "leak",
-        f"{rounds} times {count:,} requests that make the node send a callback RPC which is never answered. RSS "
-        "when the reaper has closed all and every callback has run: the median of the last three times against that of "
-        "the first three.",
+        f"{rounds} times {count:,} requests, each of which makes the node send a callback RPC that nobody answers. The "
+        "figure is RSS when the reaper has closed all RPCs and every callback has run: the median of the last three "
+        "times against that of the first three.",
         {"ours": run},
         [
             Row(
@@ -116,7 +116,7 @@ def _memory(size: float) -> Case:
 
     return Case(
         "memory",
-        f"Highest RSS in a flood of {count:,} echo requests; *unread*: with nobody reading stdout for the first "
+        f"The highest RSS in a flood of {count:,} echo requests. *stdout unread*: nobody reads stdout for the first "
         f"{UNREAD:g} s.",
         {
             "read": lambda: run("messenger", c.MESSENGER, 0.0),
@@ -135,7 +135,8 @@ def _memory(size: float) -> Case:
 def _start(_: float) -> Case:
     return Case(
         "start",
-        "From the start of the process to `init_ok`, against a Python that imports Trio and ends. On the wall.",
+        "The time from the start of the process to `init_ok`, on the wall. The reference is a Python process that "
+        "imports Trio and ends.",
         {"messenger": c.until_init("messenger", c.MESSENGER), "import trio": c.importing("trio")},
         [
             Row("start-up to init_ok", "messenger", "wall", "ms", "import trio", (2.5,)),
@@ -159,7 +160,8 @@ def _end(_: float) -> Case:
 
     return Case(
         "end",
-        "From the end of stdin to the end of the process, with 500 awaited and 500 callback RPCs pending.",
+        "The time from the end of stdin to the end of the process, on the wall, with 500 awaited and 500 callback RPCs "
+        "pending.",
         {"messenger": run},
         [Row("end of stdin to exit, 1,000 RPCs pending", "messenger", "wall", "s", goals=(0.3,))],
     )

@@ -64,7 +64,7 @@ def text_table(results: Sequence[Result]) -> str:
 
 
 def _remarks(results: Sequence[Result]) -> list[str]:
-    remarks = ["", "us: CPU microseconds per message unless the line says otherwise; min..max: of the rounds' ratios."]
+    remarks = ["", "us: microseconds of CPU time per message, unless the line says otherwise."]
     if any(result.driver_is_slow for result in results):
         remarks.append("(!): the benchmark itself used more CPU time than the run took on the wall; do not trust it.")
     return remarks
@@ -73,9 +73,10 @@ def _remarks(results: Sequence[Result]) -> list[str]:
 PAGE = """\
 # Benchmarks
 
-Ratios of CPU time per message, each of one run in which ours and its reference took turns: medians of the rounds, with
-the least and the greatest. Absolute figures move with the machine and its load; compare within a line only. Where two
-goals are given, the second is the stricter one.
+The table compares our node with references, by CPU time per message unless the line says otherwise. In each line, ours
+and its reference took turns in one run. *ratio* is the median of the rounds' ratios; *min..max* are the smallest and
+the largest. Absolute times change with the machine and its load, so compare figures of one line only. If a line has
+two goals, the second is the stricter one.
 
 ![Ratios against their goals](benchmarks.svg)
 
@@ -85,13 +86,14 @@ goals are given, the second is the stricter one.
 
 ## How it is measured
 
-A node is the real executable between two pipes, and every reply is checked, after the clock has stopped. CPU time is
-that of the node's process from `init_ok` to the last reply, seen from outside. What there is to send is made before
-the clock starts. *asyncio* is the same node written on asyncio's streams and tasks, with msgspec.
+Each node is a real executable between two pipes. The benchmark prepares all requests before the clock starts, and
+checks every reply after it has stopped. CPU time is the time of the node's process from `init_ok` to the last reply,
+measured from outside. *asyncio* is the same node, written with asyncio's streams and tasks, and msgspec. *RSS* is the
+memory that a process uses. "On the wall" means elapsed time.
 
 {about}
 
-Made by `nox -s bench -- --write docs/` on {date}: {rounds} rounds; {environment}.
+Made with `nox -s bench -- --write docs/` on {date}: {rounds} rounds; {environment}.
 """
 
 
