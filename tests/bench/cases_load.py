@@ -37,9 +37,9 @@ def _echo(size: float, peers: Sequence[Peer]) -> Case:
         "echo",
         f"{count:,} echo requests as fast as the pipe takes them. *messenger* is the ready-made node, whose handler "
         "takes a validated attrs record; *plain handler* takes the unchanged request. *bare* is a `for` loop over "
-        "stdin with msgspec and buffered stdout. It holds replies back while input arrives, so it is a lower bound, and "
-        "not a usable node. *bare, flushed* is the same loop, but flushes each reply, as a usable node must. The figure "
-        "is the CPU time of the process without its start-up.",
+        "stdin with msgspec and buffered stdout. It holds replies back while input arrives, so it is a lower bound, "
+        "and not a usable node. *bare, flushed* is the same loop, but flushes each reply, as a usable node must. The "
+        "figure is the CPU time of the process without its start-up.",
         runs,
         [
             Row(f"{title}, {NODE}", NODE, reference="bare", goals=(1.5, 1.35)),

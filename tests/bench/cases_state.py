@@ -47,9 +47,9 @@ def _pending(size: float) -> Case:
     return Case(
         "pending",
         f"Callback RPCs of one node that nobody answers. Bytes are those that tracemalloc counts: for {traced:,} "
-        "callback RPCs; for as many records with the channels of awaited RPCs; and for everything that awaiting an RPC adds to "
-        f"each of {traced // 10:,} sleeping tasks, with its coroutines. Then {million:,} callback RPCs expire in the "
-        "same bucket. A stall is the CPU time of the thread between two passes of Trio's loop.",
+        "callback RPCs; for as many records with the channels of awaited RPCs; and for everything that awaiting an RPC "
+        f"adds to each of {traced // 10:,} sleeping tasks, with its coroutines. Then {million:,} callback RPCs expire "
+        "in the same bucket. A stall is the CPU time of the thread between two passes of Trio's loop.",
         {"ours": hold, "traced": traced_bytes},
         [
             Row("bytes per pending callback RPC", "traced", "trace_callbacks", "B", goals=(250,)),
