@@ -341,6 +341,21 @@ def test_help_lists_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert re.search(rf"^  {kind.name} +{re.escape(kind.help)}$", output, re.M)
 
 
+def test_help_says_what_differs_for_executables_and_for_many_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option that means something else with ``--bin`` or ``--seeds`` says so; each text has one list at most."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    texts = {
+        words.split()[-2 if " " in words else 0]: text
+        for words, text in re.findall(r"^  (-.*?)(?:   +|\n +)(\S.*)$", outcome("test", "--help").output, re.M)
+    }
+    for option in ("--seed", "--jobs", "--busy-limit", "--check-determinism", "--store"):
+        assert "--bin" in texts[option], option
+    for option in ("--check-determinism", "--store"):
+        assert "--seeds" in texts[option], option
+    for option, text in texts.items():
+        assert text.partition(" (default: ")[0].count(": ") <= 1, option
+
+
 def test_every_option_is_in_the_reference() -> None:
     """The page on the command line has a line for each option of each command."""
     page = PAGE.read_text(encoding="utf-8")

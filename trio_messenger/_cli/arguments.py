@@ -143,7 +143,7 @@ def _add_seeds(group: argparse._ArgumentGroup) -> None:
         "--seeds",
         type=count(MOST_SEEDS),
         metavar="N",
-        help="run this number of seeds, from --seed on, several at a time",
+        help="run this number of seeds, from --seed on, each in a process",
     )
     group.add_argument(
         "--test-count",
@@ -155,7 +155,8 @@ def _add_seeds(group: argparse._ArgumentGroup) -> None:
         "--jobs",
         type=count(MOST_JOBS),
         metavar="N",
-        help=f"how many seeds run at a time (default: one per core, here {multiprocessing.cpu_count()})",
+        help="how many seeds run at the same time"
+        f" (default: one per core, here {multiprocessing.cpu_count()}; with --bin 1)",
     )
     group.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that is not valid")
 
@@ -164,7 +165,8 @@ def _add_check(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--check-determinism",
         action="store_true",
-        help="run twice, and compare the runs message by message, to find nodes that do not depend on the seed alone",
+        help="before the run, make two others in two processes and compare them message by message, to find nodes that"
+        " do not depend on the seed alone; not with --bin or --seeds",
     )
 
 
@@ -189,7 +191,8 @@ def _add_output(parser: Parser) -> None:
         default=STORE,
         type=folder,
         metavar="DIR",
-        help=f"save the run in DIR/WORKLOAD/SEED, or in DIR/WORKLOAD/TIME for executables (default: {STORE})",
+        help="save the run in DIR/WORKLOAD/SEED, or in DIR/WORKLOAD/TIME with --bin; with --seeds, save the first run"
+        f" that is not valid, or with --bin every such run, in DIR/WORKLOAD/SEED-TIME (default: {STORE})",
     )
     stores.add_argument("--no-store", action="store_true", help="save no files")
 

@@ -20,8 +20,9 @@ from .subject import Subject, find_subject, name_of_subject
 
 _DESCRIPTION: Final = """\
 Test nodes in a simulated cluster: start them, send the requests of a workload, break the network, and check the
-history. The command works like `maelstrom test`, with the same options. Nodes in this process run in virtual time, from
-a seed: a minute of cluster life takes a moment, and the same command gives the same run, message by message.
+history. The command works like `maelstrom test`, and most options have the names of Maelstrom's. Nodes in this process
+run in virtual time, from a seed: a minute of cluster life takes a moment, and the same command gives the same run,
+message by message.
 """
 
 _EXAMPLES: Final = """\

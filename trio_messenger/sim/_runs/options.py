@@ -70,7 +70,7 @@ class Options:
                 "-w --workload",
                 "WORKLOAD",
                 _WORKLOAD,
-                "required: the operations of the clients, and how their outcome is judged",
+                "required; the operations of the clients, and how their outcome is judged",
             ),
             always=True,
         ),
@@ -85,13 +85,19 @@ class Options:
                 "--node-count",
                 "N",
                 ValueKind.NODE_COUNT,
-                "the number of nodes; their ids are n0, n1 and so on, as in Maelstrom",
+                "the number of nodes, instead of their ids; they are called n0, n1 and so on, as in Maelstrom",
                 default="",
                 excludes=True,
             ),
-            Argument("--nodes", "ID,ID,...", ValueKind.IDS, "the ids of the nodes instead", excludes=True),
-            Argument("-n", "ID", ValueKind.ID, "the id of one node; repeat it for each node", default=""),
-            Argument("--nodes-file", "FILE", ValueKind.FILE_OF_IDS, "a file with the ids, one per line", default=""),
+            Argument("--nodes", "ID,ID,...", ValueKind.IDS, "the ids of the nodes", excludes=True),
+            Argument("-n", "ID", ValueKind.ID, "the id of one node; repeat this option for each node", default=""),
+            Argument(
+                "--nodes-file",
+                "FILE",
+                ValueKind.FILE_OF_IDS,
+                "a file with the ids, one per line; ids of the file, of --nodes and of -n add up",
+                default="",
+            ),
             read=read_nodes,
             write=write_nodes,
         ),
@@ -102,7 +108,11 @@ class Options:
         metadata=option(
             Group.CHANCE,
             Argument(
-                "--seed", "N", ValueKind.WHOLE, "the seed of all random choices: the same seed gives the same run"
+                "--seed",
+                "N",
+                ValueKind.WHOLE,
+                "the seed of all random choices; the same seed gives the same run, or with --bin the same operations"
+                " and faults",
             ),
             always=True,
         ),
@@ -175,7 +185,10 @@ class Options:
         metadata=option(
             Group.NETWORK,
             Argument(
-                "--duplicate", "P", ValueKind.NUMBER, "probability that such a message is delivered twice, from 0 to 1"
+                "--duplicate",
+                "P",
+                ValueKind.NUMBER,
+                "probability that a message from node to node is delivered twice, from 0 to 1",
             ),
         ),
     )
@@ -227,8 +240,9 @@ class Options:
                 "--busy-limit",
                 "N",
                 ValueKind.WHOLE,
-                "how many messages nodes may send, or turns their tasks may take, in less than a second; with more, the"
-                " run is stuck, and ends",
+                "end the run as stuck, and invalid, if nodes send N messages, or their tasks take N turns, in less than"
+                " a second of virtual time; with --bin, kill the node that prints the most if nodes print N lines at"
+                " once",
             ),
         ),
     )
@@ -253,7 +267,7 @@ class Options:
         validator=is_duration,
         metadata=option(
             Group.FAULTS,
-            Argument("--nemesis-interval", "SECONDS", ValueKind.NUMBER, "mean time between changes of the nemesis"),
+            Argument("--nemesis-interval", "SECONDS", ValueKind.NUMBER, "mean time between changes of these faults"),
             write=write_nemesis_interval,
             late=True,
         ),
@@ -267,7 +281,7 @@ class Options:
                 "--faults",
                 "JSON | FILE",
                 ValueKind.FAULTS,
-                "a schedule instead of a nemesis: a list of faults as JSON, a file with such a list, or the"
+                "a schedule of faults, instead of --nemesis: a list of faults as JSON, a file with such a list, or the"
                 " schedule.json of an earlier run",
                 default="",
             ),
