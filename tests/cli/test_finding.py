@@ -88,7 +88,7 @@ def write(name: str, text: str) -> None:
 async def ask(node: Node, type_: str, **fields: object) -> object:
     """Return what *node*, which has just begun to serve, answers."""
     async with running(node) as network:
-        reply = await network.request(type_, **fields)
+        reply = await network.request({"type": type_, **fields})
         return reply[{"count": "count", "ask": "own"}[type_]]
 
 

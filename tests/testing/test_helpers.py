@@ -23,6 +23,54 @@ async def test_a_request_is_answered() -> None:
         assert (await network.request("nonsense"))["code"] == ErrorCode.NOT_SUPPORTED
 
 
+async def test_a_request_comes_from_whom_the_test_says() -> None:
+    """From another node, for example; a field called ``src`` is one of a whole body."""
+    node = Node()
+
+    @node.on("vote")
+    def vote(request: Request) -> Body:
+        return {"from": request.src, "src": request.body.get("src"), "term": request.body.get("term")}
+
+    async with running(node) as network:
+        reply = await network.request("vote", src="n2", term=1)
+        assert (reply["from"], reply["src"], reply["term"]) == ("n2", None, 1)
+        reply = await network.request({"type": "vote", "src": "field"}, term=2)
+        assert (reply["from"], reply["src"], reply["term"]) == ("c1", "field", 2)
+
+
+async def test_a_failed_assertion_leaves_as_it_is() -> None:
+    """Not inside exception groups, and with the traceback of the line that failed; the node has ended."""
+    node = Node()
+    with pytest.raises(AssertionError, match="expected") as caught:
+        async with running(node):
+            raise AssertionError("expected")
+    assert caught.traceback[-1].name == "test_a_failed_assertion_leaves_as_it_is"
+    with pytest.raises(trio.ClosedResourceError):
+        node.every(1, print)
+
+
+async def test_what_a_test_raises_beside_a_node_that_fails_stays_a_group() -> None:
+    """Then neither must be lost; nor does a group of the test's own lose its members."""
+    node = Node(strict=True)
+
+    @node.on("fail")
+    async def fail() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("node")
+
+    with pytest.RaisesGroup(KeyError, AssertionError, flatten_subgroups=True):
+        async with running(node) as network:
+            await network.send("c1", {"type": "fail", "msg_id": 1})
+            await network.receive_nothing()
+            raise AssertionError("test")
+    with pytest.raises(ExceptionGroup, match="mine") as caught:
+        async with running(Node()):
+            raise ExceptionGroup("mine", [ValueError(1)])
+    assert [type(error) for error in caught.value.exceptions] == [ValueError]
+
+
 async def test_the_node_is_who_it_is_told() -> None:
     """`running` tells the node its id and those of the others."""
     node = build()

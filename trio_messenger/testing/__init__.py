@@ -77,8 +77,13 @@ class Network:
             raise AssertionError(f"the node sent a line that is not a message: {message.reason}: {message.excerpt}")
         return message
 
-    async def request(self, type_: str, **fields: Any) -> Body:
-        """Send a request as client ``c1`` and return the body of the reply, which may be an ``error`` body.
+    async def request(self, request: str | Body, *, src: str = "c1", **fields: Any) -> Body:
+        """Send a request and return the body of the reply, which may be an ``error`` body.
+
+        Args:
+          request: The type of the request, or its whole body. Give a body if it has a field called ``src``.
+          src: The id of its sender: a client, or another node.
+          fields: The other fields of the body. The ``msg_id`` is chosen here.
 
         Raises:
           AssertionError: if the next message that the node sends is not the reply. If the node must ask others first,
@@ -86,10 +91,12 @@ class Network:
         """
         msg_id = self._next_msg_id
         self._next_msg_id += 1
-        await self.send("c1", {"type": type_, **fields, "msg_id": msg_id})
+        body = {"type": request} if isinstance(request, str) else request
+        await self.send(src, {**body, **fields, "msg_id": msg_id})
         reply = await self.receive()
-        if (reply.src, reply.dest, reply.body.get("in_reply_to")) != (self._node_id, "c1", msg_id):
-            raise AssertionError(f"{reply!r} is not the reply to the {type_!r} request with msg_id {msg_id} of 'c1'")
+        if (reply.src, reply.dest, reply.body.get("in_reply_to")) != (self._node_id, src, msg_id):
+            kind = body.get("type")
+            raise AssertionError(f"{reply!r} is not the reply to the {kind!r} request with msg_id {msg_id} of {src!r}")
         return reply.body
 
     async def reply(self, request: Message, body: Body | RpcError) -> None:
@@ -135,7 +142,8 @@ async def running(
     """Serve *node* while inside. On leaving, end its input and wait until it has ended.
 
     An exception or a cancellation inside cancels the node. In every case, everything that was opened is closed at the
-    end.
+    end. An exception that is raised inside, such as that of a failed assertion, leaves as it is, without exception
+    groups around it, unless the node has failed as well.
 
     Args:
       node: A node that has not served yet.
@@ -162,6 +170,7 @@ async def running(
     """
     there, here = memory_transport_pair() if line_limit is None else memory_transport_pair(line_limit=line_limit)
     network = Network(node, here, node_id)
+    failures: list[BaseException] = []
     try:
         async with there, here, trio.open_nursery() as nursery:
             nursery.start_soon(node.serve, there)
@@ -172,10 +181,26 @@ async def running(
                 answer = (await network.receive()).body
                 if {**answer, "msg_id": 0} != {"type": "init_ok", "in_reply_to": 0, "msg_id": 0}:
                     raise AssertionError(f"the node answered 'init' with {answer!r}")
-            yield network
+            try:
+                yield network
+            except BaseException as exc:
+                failures.append(exc)
+                raise
             network.send_eof()
+    except BaseExceptionGroup as group:
+        if failures and _is_all_of(failures[0], group):
+            raise failures[0] from None
+        raise
     finally:
+        failures.clear()  # otherwise the exception and its frames would be in a cycle
         network._close()
+
+
+def _is_all_of(error: BaseException, group: BaseException) -> bool:
+    """Tell whether *group* contains nothing but *error*."""
+    while group is not error and isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        (group,) = group.exceptions
+    return group is error
 
 
 def assert_no_rpc_leaked(node: Node) -> None:
