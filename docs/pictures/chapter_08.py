@@ -40,7 +40,7 @@ def about_the_note(journal: Journal) -> Iterator[int]:
     for entry in journal:
         if entry.event != "send":
             continue
-        message = json.loads(bytes(entry.message))
+        message = json.loads(bytes(entry.raw))
         src, dest, body = message["src"], message["dest"], message["body"]
         first_read = not was_read and entry.t > READ_AT * 1e9 and (dest, body["type"]) == ("n1", "read")
         if first_read or body.get("message") == NOTE:

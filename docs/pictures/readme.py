@@ -37,7 +37,7 @@ def about_the_message(journal: Journal) -> Iterator[int]:
     asked: set[tuple[str, str, int]] = set()  # who asked whom, by msg_id
     for entry in journal:
         if entry.event == "send":
-            message = json.loads(bytes(entry.message))
+            message = json.loads(bytes(entry.raw))
             src, dest, body = message["src"], message["dest"], message["body"]
             if body.get("message") == MESSAGE:
                 asked.add((src, dest, body["msg_id"]))

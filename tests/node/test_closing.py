@@ -340,6 +340,41 @@ async def test_strict_mode_loses_no_failure(where: str, error: BaseException, au
     assert node.stats.handler_failures == 3 + isinstance(error, Exception)
 
 
+@pytest.mark.parametrize("where", ["handler", "background", "callback"])
+async def test_strict_mode_loses_no_failure_when_it_is_cancelled(where: str, autojump_clock: MockClock) -> None:
+    """What fails as serve() is cancelled leaves it beside the cancellation, though its transport closes under that."""
+    node, error = Node(strict=True), KeyError("on the way out")
+
+    async def fail_on_the_way_out() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise error
+
+    def fail(_: object) -> NoReturn:
+        raise error
+
+    node.on("go")(fail_on_the_way_out)
+    there, here = memory_transport_pair()
+
+    async def serve_and_cancel() -> None:
+        async with here, trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve, there)
+            await here.send_bytes(INIT + (line({"type": "go", "msg_id": 2}) if where == "handler" else b""))
+            await wait_all_tasks_blocked()
+            if where == "background":
+                node.background(fail_on_the_way_out)
+            elif where == "callback":
+                node.rpc_callback("n2", ASK, fail)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await serve_and_cancel()
+    assert leaves(caught.value) == [error]
+    assert node.stats.handler_failures == 1
+
+
 async def test_failures_of_several_handlers_all_leave(autojump_clock: MockClock) -> None:
     """What handlers raise as another one's failure cancels them is in the group as well, as often as it is counted."""
     node = Node(strict=True)

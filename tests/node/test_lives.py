@@ -128,8 +128,8 @@ def numbers_of(report: Report) -> list[list[int]]:
     for entry in report.journal:
         if (entry.event, entry.node) == ("start", "n1"):
             lives.append([])
-        if entry.event == "send" and entry.message is not None:
-            message = msgspec.json.decode(bytes(entry.message))
+        if entry.event == "send" and entry.raw is not None:
+            message = msgspec.json.decode(bytes(entry.raw))
             if message["src"] == "n1":
                 lives[-1].append(message["body"]["msg_id"])
     return lives

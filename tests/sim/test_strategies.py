@@ -246,7 +246,7 @@ def dead_and_paused(journal: Journal) -> tuple[list[int], list[int]]:
     for entry in journal:
         if entry.event == "send":
             assert entry.id is not None
-            ends[entry.id] = ends_of(bytes(entry.message or b""))
+            ends[entry.id] = ends_of(bytes(entry.raw or b""))
             by_dead += [entry.i] if ends[entry.id][0] in dead else []
             by_still += [entry.i] if ends[entry.id][0] in still else []
         elif entry.event == "deliver":
@@ -298,7 +298,7 @@ def test_a_run_under_any_schedule_keeps_the_rules(faults: list[Fault], seed: int
 def messages(report: Report, indexes: Sequence[int]) -> list[object]:
     """Return all that happened but for the beginnings and ends of faults, which are called by their *indexes*."""
     return [
-        (entry.t, entry.event, entry.id, bytes(entry.message or b""), entry.reason, entry.node, fault)
+        (entry.t, entry.event, entry.id, bytes(entry.raw or b""), entry.reason, entry.node, fault)
         for entry in report.journal
         for fault in (None if entry.fault is None else indexes[entry.fault],)
         if entry.event not in ("begin", "end", "pause", "resume")

@@ -31,7 +31,7 @@ class Events:
 
     def send_raw(self, at: float, message: bytes) -> int:
         number = next(self._ids)
-        self.journal.note(round(at * MS), "send", id=number, message=msgspec.Raw(message))
+        self.journal.note(round(at * MS), "send", id=number, raw=msgspec.Raw(message))
         return number
 
     def note(self, at: float, event: Any, **fields: Any) -> None:

@@ -10,4 +10,4 @@ from trio_messenger.sim import Report
 
 def sends(report: Report) -> list[dict[str, Any]]:
     """Return the messages sent, in order."""
-    return [json.loads(bytes(entry.message)) for entry in report.journal if entry.message is not None]
+    return [json.loads(bytes(entry.raw)) for entry in report.journal if entry.raw is not None]

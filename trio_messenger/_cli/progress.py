@@ -62,7 +62,7 @@ class Progress:
 
     def _show(self, entry: Entry, run: Run) -> None:
         if entry.event == "send":
-            self._lines[entry.id] = printable(bytes(entry.message or b"").decode())
+            self._lines[entry.id] = printable(bytes(entry.raw or b"").decode())
         is_wanted = self._sends if entry.event == "send" else self._deliveries
         if is_wanted and entry.event in _VERBS:
             why = f" ({entry.reason})" if entry.reason else ""

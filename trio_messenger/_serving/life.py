@@ -24,11 +24,14 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, final
 
+import trio
+
 from .._protocol.messages import Identity
 from .._rpc.reaper import Reaper
 from .._rpc.table import PendingTable
 from .._sending.outbox import Outbox
 from .._sending.sender import Sender
+from .._user_code.failures import is_cancellation
 from ..transports import Transport
 
 
@@ -251,6 +254,9 @@ class _On(AbstractAsyncContextManager[Transport]):
     ) -> None:
         try:
             await self._transport.__aexit__(kind, error, traceback)
+        except trio.Cancelled:
+            if error is None or is_cancellation(error):
+                raise  # otherwise failures that end the node together with its cancellation would be lost
         finally:
             self._life.end()
             del error, traceback  # otherwise this frame would be in a cycle with a second error that is raised here

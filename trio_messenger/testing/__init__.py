@@ -197,10 +197,15 @@ async def running(
 
 
 def _is_all_of(error: BaseException, group: BaseException) -> bool:
-    """Tell whether *group* contains nothing but *error*."""
-    while group is not error and isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
-        (group,) = group.exceptions
-    return group is error
+    """Tell whether *group* contains nothing but *error*, or its parts if it is a group, which nurseries make anew."""
+    parts, all_parts = _parts(error), _parts(group)
+    return len(parts) == len(all_parts) and all(any(one is part for part in parts) for one in all_parts)
+
+
+def _parts(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [part for member in error.exceptions for part in _parts(member)]
 
 
 def assert_no_rpc_leaked(node: Node) -> None:

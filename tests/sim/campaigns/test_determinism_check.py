@@ -76,7 +76,7 @@ def test_these_runs_depend_on_all_there_is() -> None:
     report = run_busy(EVERYTHING)
     effective = {entry["fault"]["kind"] for entry in report.results["faults"]["schedule"] if entry["took-effect"]}
     assert effective == {"partition", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock"}
-    sent = b"".join(bytes(entry.message) for entry in report.journal if entry.message is not None)
+    sent = b"".join(bytes(entry.raw) for entry in report.journal if entry.raw is not None)
     assert {dest.decode() for dest in re.findall(rb'"dest": "([a-z]+-[a-z]+)"', sent)} == {
         *("lin-kv", "seq-kv", "lww-kv", "lin-tso")
     }
@@ -157,7 +157,7 @@ def journal(*entries: dict[str, Any]) -> Journal:
 
 def send(body: object = None, *, src: str = "n1", dest: str = "n2", t: int = 0) -> dict[str, Any]:
     line = msgspec.json.encode({"src": src, "dest": dest, "body": {"type": "x", "value": body}})
-    return {"event": "send", "id": 7, "message": msgspec.Raw(line), "t": t}
+    return {"event": "send", "id": 7, "raw": msgspec.Raw(line), "t": t}
 
 
 def difference_of(first: Journal, second: Journal) -> Difference:

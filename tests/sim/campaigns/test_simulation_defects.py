@@ -113,7 +113,7 @@ def test_what_nodes_log_and_print_is_kept(capsys: pytest.CaptureFixture[str]) ->
     begun = {entry.node: entry.t for entry in report.journal if entry.event == "ready"}
     start = min(entry.t for entry in report.journal)
     for node_id in ("n1", "n2"):
-        asked = [entry.t for entry in report.journal if b'"echo"' in bytes(entry.message or b"")]
+        asked = [entry.t for entry in report.journal if b'"echo"' in bytes(entry.raw or b"")]
         first, second, *heard = report.logs[node_id]
         assert first == f"hello from {node_id}"
         assert second == f"set-up {(begun[node_id] - start) / 1e9:.6f} WARNING: I am {node_id}"

@@ -167,7 +167,7 @@ def test_a_dead_node_cannot_reach_its_transport() -> None:
         return node
 
     report = simulate("echo", build, nodes=1, rate=0, time_limit=5, faults=[Kill(nodes=["n1"], at=2, until=4)])
-    assert not any(b"ghost" in bytes(entry.message) for entry in report.journal if entry.message is not None)
+    assert not any(b"ghost" in bytes(entry.raw) for entry in report.journal if entry.raw is not None)
 
 
 def test_a_message_that_a_service_does_not_answer() -> None:
@@ -180,7 +180,7 @@ def test_a_message_that_a_service_does_not_answer() -> None:
 
     report = simulate("echo", build, nodes=1, time_limit=5)
     assert report.valid is True
-    assert not any(b'"src":"lin-kv"' in bytes(entry.message) for entry in report.journal if entry.message is not None)
+    assert not any(b'"src":"lin-kv"' in bytes(entry.raw) for entry in report.journal if entry.raw is not None)
 
 
 def test_a_workload_may_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

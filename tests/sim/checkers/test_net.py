@@ -36,7 +36,7 @@ class Wire:
     def send(self, src: str, dest: str, *events: Fate, body: Any = None) -> None:
         """Note a message, and what befell it."""
         line = msgspec.json.encode({"body": body, "src": src, "id": 7, "dest": dest})
-        self.journal.note(len(self.journal), "send", id=self.sent, message=msgspec.Raw(line))
+        self.journal.note(len(self.journal), "send", id=self.sent, raw=msgspec.Raw(line))
         for event in events:
             self.journal.note(len(self.journal), event, id=self.sent)
         self.sent += 1
@@ -126,7 +126,7 @@ def test_what_befalls_nodes_is_not_counted() -> None:
 
 def by_definition(journal: Journal, operations: int) -> Results:
     """Count, for each group, through the whole journal."""
-    messages = {entry.id: msgspec.json.decode(entry.message) for entry in journal if entry.message is not None}
+    messages = {entry.id: msgspec.json.decode(entry.raw) for entry in journal if entry.raw is not None}
     clients = {n for n, message in messages.items() if message["src"][0] == "c" or message["dest"][0] == "c"}
     results: Results = {"valid?": True}
     for name, group in (("all", set(messages)), ("clients", clients), ("servers", set(messages) - clients)):

@@ -42,7 +42,7 @@ def assert_valid(run: Run) -> None:
 
 def sent_by(run: Run, src: str) -> list[bytes]:
     """Return the messages of *src*, as the journal has them."""
-    lines = [bytes(entry.message or b"") for entry in run.journal if entry.event == "send"]
+    lines = [bytes(entry.raw or b"") for entry in run.journal if entry.event == "send"]
     return [line for line in lines if msgspec.json.decode(line)["src"] == src]
 
 
@@ -152,9 +152,7 @@ async def test_white_space_around_a_message_is_not_passed_on(folder: Path) -> No
     line = '{"src": "n1", "dest": "c1", "body": {}}'
     async with staged(folder, "sh", "-c", f"printf '\\t %s \\r\\n' '{line}'; read line") as stage:
         await until(lambda: stage.received != [])
-        assert [bytes(entry.message or b"") for entry in stage.network.journal if entry.event == "send"] == [
-            line.encode()
-        ]
+        assert [bytes(entry.raw or b"") for entry in stage.network.journal if entry.event == "send"] == [line.encode()]
 
 
 async def test_no_depth_of_nesting_is_too_much(folder: Path) -> None:

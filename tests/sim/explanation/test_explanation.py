@@ -47,7 +47,7 @@ class Wire:
     def send(self, number: int, src: str, dest: str, **body: Any) -> None:
         """Note a message."""
         line = msgspec.json.encode({"src": src, "dest": dest, "body": {"type": "told", **body}})
-        self.note("send", id=number, message=msgspec.Raw(line))
+        self.note("send", id=number, raw=msgspec.Raw(line))
 
 
 def texts(findings: list[Finding], *, reasons: bool = True) -> list[str]:
@@ -128,7 +128,7 @@ def test_a_value_that_is_missing_is_told_with_the_message_that_was_lost() -> Non
     *_, lost = detail.messages
     drop = next(entry for entry in report.journal if entry.id == lost and entry.event == "drop")
     assert (drop.reason, drop.fault) == ("partition", 0)
-    sends = {entry.id: bytes(entry.message).decode() for entry in report.journal if entry.message is not None}
+    sends = {entry.id: bytes(entry.raw).decode() for entry in report.journal if entry.raw is not None}
     assert f'"message": {missing[0]}' in sends[lost]
     assert ['"type":"read"' in sends[number] for number in summary.messages] == [True, False]
     assert '"messages"' in sends[summary.messages[1]]
@@ -345,7 +345,7 @@ def test_an_old_answer_of_a_service_is_told() -> None:
     for number, dest in enumerate(("n2", "n1", "n1")):
         line = msgspec.json.encode({"src": "seq-kv", "dest": dest, "body": {"type": "read_ok", "value": number}})
         age = "answered from a state 12 changes old"
-        wire.note("send", id=number, message=msgspec.Raw(line), text=age if number < 2 else None)
+        wire.note("send", id=number, raw=msgspec.Raw(line), text=age if number < 2 else None)
     made = history(add(0, 3), audits(n1=2, n2=3))
     found = explain_counters(counters(made), Scene(made, wire.journal))
     assert found[1] == Finding("seq-kv answered from a state 12 changes old when n1 asked, at 0.001 s", (1,))

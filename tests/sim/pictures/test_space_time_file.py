@@ -146,7 +146,7 @@ def test_thousands_of_messages_are_all_there() -> None:
 def test_a_picture_for_a_page_brings_no_script() -> None:
     """Without its script the picture is the same, and smaller by it."""
     journal = Journal()
-    journal.note(0, "send", id=0, message=msgspec.Raw(b'{"src":"c1","dest":"n1","body":{"type":"echo"}}'))
+    journal.note(0, "send", id=0, raw=msgspec.Raw(b'{"src":"c1","dest":"n1","body":{"type":"echo"}}'))
     journal.note(1_000_000, "deliver", id=0)
     plain = space_time(journal, scripted=False)
     assert "<script" not in plain

@@ -103,7 +103,7 @@ def ticking() -> Node:
 
 def of_type(report: Report, name: str) -> list[tuple[Entry, Body]]:
     """Return the sendings of messages of the type *name*, each with the message."""
-    sends = [(entry, json.loads(bytes(entry.message))) for entry in report.journal if entry.message is not None]
+    sends = [(entry, json.loads(bytes(entry.raw))) for entry in report.journal if entry.raw is not None]
     return [(entry, message) for entry, message in sends if message["body"]["type"] == name]
 
 
@@ -187,6 +187,6 @@ def test_executables_are_spread_as_well(spread: float, tmp_path: Path) -> None:
     assert min(delays.values()) == 0
     assert (0 < max(delays.values()) < spread) == (spread > 0)
     all_are_started = max(entry.t for entry in run.journal if entry.event == "start")
-    sent = [(json.loads(bytes(entry.message)), entry.t) for entry in run.journal if entry.message is not None]
+    sent = [(json.loads(bytes(entry.raw)), entry.t) for entry in run.journal if entry.raw is not None]
     inits = {message["dest"]: at for message, at in sent if message["body"]["type"] == "init"}
     assert all(inits[node_id] - all_are_started >= round(delays[node_id] * 1e9) for node_id in options.nodes)

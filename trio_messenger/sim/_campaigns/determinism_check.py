@@ -162,9 +162,9 @@ class _Describer:
     def __init__(self, journal: Journal, last: int) -> None:
         self._journal = journal
         self._messages = {
-            entry.id: bytes(entry.message).decode()
+            entry.id: bytes(entry.raw).decode()
             for entry in (journal[index] for index in range(min(last + 1, len(journal))))
-            if entry.message is not None
+            if entry.raw is not None
         }
 
     def __call__(self, index: int) -> str:
@@ -188,10 +188,10 @@ def _causes(one: Entry | None, other: Entry | None) -> tuple[str, ...]:
     """Return `CAUSES`, with the causes that the two entries suggest first."""
     likely: tuple[str, ...] = ()
     if one is not None and other is not None:
-        if one.message is None or other.message is None or one.t != other.t:
+        if one.raw is None or other.raw is None or one.t != other.t:
             likely = (_CHANCE, _WORLD)  # something took longer, or tasks ran in another order
         else:
-            likely = _causes_of_messages(json.loads(bytes(one.message)), json.loads(bytes(other.message)))
+            likely = _causes_of_messages(json.loads(bytes(one.raw)), json.loads(bytes(other.raw)))
     return tuple(dict.fromkeys((*likely, *CAUSES)))
 
 

@@ -27,8 +27,8 @@ def late_replies(journal: Journal, closed: Mapping[str, int]) -> dict[str, int]:
     for entry in journal if closed else ():
         if entry.event == "audit":
             break
-        if entry.message is not None and entry.id is not None:
-            ends = ends_of(entry.message)
+        if entry.raw is not None and entry.id is not None:
+            ends = ends_of(entry.raw)
             if entry.id >= closed.get(ends.dest, entry.id + 1):
                 late[ends.src] += 1
     return dict(sorted(late.items()))

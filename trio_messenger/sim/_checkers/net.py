@@ -64,10 +64,10 @@ def _counted(journal: Journal) -> tuple[Counter[str], Counter[str]]:
         if entry.id is None:  # an event of a node, not of a message
             is_audit = is_audit or entry.event == "audit"
             continue
-        if is_audit and entry.message is not None:
+        if is_audit and entry.raw is not None:
             group_of[entry.id] = nobody
-        elif entry.message is not None:
-            ends = ends_of(entry.message)
+        elif entry.raw is not None:
+            ends = ends_of(entry.raw)
             is_of_client = ends.src.startswith("c") or ends.dest.startswith("c")
             group_of[entry.id] = clients if is_of_client else servers
         group_of[entry.id][entry.event] += 1

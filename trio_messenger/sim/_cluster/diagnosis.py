@@ -98,7 +98,7 @@ def unmatched_replies(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
 
 
 def _lines(entries: Iterable[Entry]) -> Iterator[msgspec.Raw]:
-    return (entry.message for entry in entries if entry.message is not None)
+    return (entry.raw for entry in entries if entry.raw is not None)
 
 
 def _is_number(value: object, last: int) -> bool:

@@ -55,8 +55,8 @@ class Sent:
     @property
     def body(self) -> Body:
         """The body of the message."""
-        assert self.entry.message is not None
-        return _decode_content(self.entry.message).body
+        assert self.entry.raw is not None
+        return _decode_content(self.entry.raw).body
 
     @property
     def arrival(self) -> Entry | None:
@@ -65,8 +65,8 @@ class Sent:
 
     def holds(self, wanted: ValueKey) -> bool:
         """Tell whether the body contains, at any depth, the value whose key is *wanted*."""
-        assert self.entry.message is not None
-        if isinstance(wanted, int) and str(wanted).encode() not in bytes(self.entry.message):
+        assert self.entry.raw is not None
+        if isinstance(wanted, int) and str(wanted).encode() not in bytes(self.entry.raw):
             return False  # a quick test that rules out most messages
         return any(_has(value, wanted) for name, value in self.body.items() if name not in _ENVELOPE)
 
@@ -103,8 +103,8 @@ class Scene:
         messages: dict[str, list[Sent]] = {}
         ends: dict[int | None, list[Entry]] = {}
         for entry in self.journal:
-            if entry.message is not None:
-                who = _decode_ends(entry.message)
+            if entry.raw is not None:
+                who = _decode_ends(entry.raw)
                 ends[entry.id] = []
                 sent = Sent(entry=entry, src=who.src, dest=who.dest, ends=ends[entry.id])
                 messages.setdefault(who.dest, []).append(sent)

@@ -190,7 +190,7 @@ def _nodes(run: Run) -> Results:
 def _misdirected(journal: Journal) -> list[str]:
     lost = {entry.id for entry in journal if entry.reason == "unknown"}
     return [
-        f"a message to a node that does not exist: {cut_text(bytes(entry.message or b'').decode())}"
+        f"a message to a node that does not exist: {cut_text(bytes(entry.raw or b'').decode())}"
         for entry in journal
         if entry.event == "send" and entry.id in lost
     ]

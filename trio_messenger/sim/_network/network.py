@@ -151,7 +151,7 @@ class SimulatedNetwork:
         message = _decode(line)
         delivery = Delivery(message, line, self._next_id)
         self._next_id += 1
-        self.journal.note(self.now(), "send", id=delivery.id, message=msgspec.Raw(line), text=text)
+        self.journal.note(self.now(), "send", id=delivery.id, raw=msgspec.Raw(line), text=text)
         link = self._links.get((message.src, message.dest)) or self._open(message.src, message.dest)
         flight = _Flight(link, delivery, link.sent, False)
         link.sent += 1

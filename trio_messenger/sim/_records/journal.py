@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, TypeAlias, final, get_args
 
 import msgspec
 
+from trio_messenger import Message
+
 MessageEvent: TypeAlias = Literal["send", "deliver", "drop", "duplicate"]
 """An event of a message. Each message has one ``send``, then one ``deliver`` or ``drop``, and another of these for each
 ``duplicate``. A message that is still on its way at the end has neither."""
@@ -33,7 +35,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     Example:
       >>> journal = simulate("echo", echo.build, nodes=1, time_limit=1).journal
       >>> sent = next(entry for entry in journal if entry.event == "send")
-      >>> bytes(sent.message)
+      >>> bytes(sent.raw)
       b'{"src":"c0","dest":"n1","body":{"type":"init","node_id":"n1","node_ids":["n1"],"msg_id":1}}'
       >>> [(entry.event, entry.t) for entry in journal if entry.id == sent.id]
       [('send', 0), ('deliver', 0)]
@@ -47,8 +49,8 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The event."""
     id: int | None = None
     """The number that the network gave to the message."""
-    message: msgspec.Raw | None = None
-    """With ``send``: the whole message as JSON, as its sender wrote it."""
+    raw: msgspec.Raw | None = msgspec.field(name="message", default=None)
+    """With ``send``: the whole message as JSON, as its sender wrote it; ``message`` in the file."""
     reason: DropReason | None = None
     """With ``drop``: the reason."""
     fault: int | None = None
@@ -58,9 +60,16 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     text: str | None = None
     """Details for people."""
 
+    @property
+    def message(self) -> Message | None:
+        """With ``send``: the message, decoded anew each time."""
+        return None if self.raw is None else _decode_message(self.raw)
+
 
 class _Line(Entry, kw_only=True, gc=False):
-    message: msgspec.Raw = msgspec.Raw()  # msgspec can encode a union with Raw, but not decode it
+    raw: msgspec.Raw = msgspec.field(
+        name="message", default=msgspec.Raw()
+    )  # msgspec can encode a union with Raw, but not decode it
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -73,23 +82,17 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("start", "ready", "kill", "pause", "resume", "exit"), ("node",)),
     **dict.fromkeys(("begin", "end"), ("fault",)),
     **dict.fromkeys(_OF_MESSAGES, ("id",)),
-    "send": ("id", "message"),
+    "send": ("id", "raw"),
 }
 """The fields that entries of each event always have."""
 
 
-class _Message(msgspec.Struct, gc=False):
-    src: str
-    dest: str
-    body: dict[str, Any]
-
-
-_check_message: Final = msgspec.json.Decoder(_Message).decode
+_decode_message: Final = msgspec.json.Decoder(Message).decode
 
 
 def _from_line(line: bytes) -> Entry:
     read = _decoder.decode(line)
-    return Entry(**{**msgspec.structs.asdict(read), "message": read.message if bytes(read.message) else None})
+    return Entry(**{**msgspec.structs.asdict(read), "raw": read.raw if bytes(read.raw) else None})
 
 
 @final
@@ -152,9 +155,10 @@ class Journal:
         for place, entry in enumerate(self._entries):
             for needed in _NEEDS.get(entry.event, ()):
                 if getattr(entry, needed) is None:
-                    raise ValueError(f"entry {place}: the {entry.event!r} event has no {needed}")
-            if entry.message is not None:
-                _check_message(bytes(entry.message))
+                    name = "message" if needed == "raw" else needed
+                    raise ValueError(f"entry {place}: the {entry.event!r} event has no {name}")
+            if entry.raw is not None:
+                _decode_message(entry.raw)
                 sent.add(entry.id)
             elif entry.event in _OF_MESSAGES and entry.id not in sent:
                 raise ValueError(f"entry {place}: {entry.event!r} of message {entry.id}, which was not sent before")

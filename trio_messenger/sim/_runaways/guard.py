@@ -185,8 +185,8 @@ def kinds_of_messages(entries: Iterable[Entry], src: str | None = None) -> str:
     """
     kinds: Counter[str] = Counter()
     for entry in entries:
-        if entry.message is not None:
-            message = _decode(entry.message)
+        if entry.raw is not None:
+            message = _decode(entry.raw)
             if src in (None, message.src):
                 kinds[f"{message.body.get('type')!r:.80} {message.src} -> {message.dest}"] += 1
     most = _listed(f"{kind} ({count:,})" for kind, count in kinds.most_common(_MOST_NAMED))

@@ -270,7 +270,7 @@ def _totals(sends: Sequence[Entry], ends: Mapping[int | None, Sequence[Entry]]) 
     events = [{entry.event for entry in found} for found in ends.values()]
     return Totals(
         messages=len(sends),
-        errors=sum(_parse_type(send.message or b"").body.type == "error" for send in sends),
+        errors=sum(_parse_type(send.raw or b"").body.type == "error" for send in sends),
         lost=sum("drop" in each for each in events),
         duplicates=sum("duplicate" in each for each in events),
     )
@@ -278,8 +278,8 @@ def _totals(sends: Sequence[Entry], ends: Mapping[int | None, Sequence[Entry]]) 
 
 def _passages(send: Entry, found: Sequence[Entry], nodes: Collection[str]) -> list[Passage]:
     """Return the passages of one message: one for each end, and one for each copy without an end."""
-    assert send.message is not None
-    message = _parse(send.message)
+    assert send.raw is not None
+    message = _parse(send.raw)
     kinds = {_kind(message.src, nodes), _kind(message.dest, nodes)}
     kind: Kind = "client" if "client" in kinds else "service" if "service" in kinds else "node"
     type_ = msgspec.json.decode(message.body.get("type", b'""'))
