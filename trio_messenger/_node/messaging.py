@@ -50,6 +50,17 @@ class Messaging(NodeParts):
 
         Always a checkpoint; waits for room in the outbox first. If cancelled, the request may already be on the
         wire, so treat it as indefinite. The node drops its record at once, and counts and discards a late reply.
+
+        Example:
+          >>> async def n2(network):  # plays the other node
+          ...     await network.reply(await network.receive(), {"type": "pong"})
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network, trio.open_nursery() as nursery:
+          ...         nursery.start_soon(n2, network)
+          ...         print(await node.rpc("n2", {"type": "ping"}))
+          >>> trio.run(main)
+          {'type': 'pong', 'in_reply_to': 1}
         """
         return await self._service.calls.call(dest, body, timeout, as_)
 
@@ -91,6 +102,15 @@ class Messaging(NodeParts):
           trio.WouldBlock: if the outbox is full; nothing was sent.
           TypeError: if *callback* is async.
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+
+        Example:
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network:
+          ...         node.rpc_callback("n2", {"type": "ping"}, print)  # returns at once
+          ...         await network.reply(await network.receive(), {"type": "pong"})
+          >>> trio.run(main)
+          {'type': 'pong', 'in_reply_to': 1}
         """
         self._service.calls.call_back(dest, body, callback, timeout, as_)
 
@@ -148,6 +168,19 @@ class Messaging(NodeParts):
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, treat every attempt so far as indefinite; no record stays behind.
+
+        Example:
+          >>> async def n2(network):
+          ...     await network.receive()  # no reply to the first attempt
+          ...     await network.reply(await network.receive(), {"type": "pong"})
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network, trio.open_nursery() as nursery:
+          ...         nursery.start_soon(n2, network)
+          ...         retried = await node.rpc_retry("n2", {"type": "ping"}, timeout=0.5)
+          ...         print(retried.reply, retried.attempts)
+          >>> trio.run(main, clock=MockClock(autojump_threshold=0))  # in virtual time
+          {'type': 'pong', 'in_reply_to': 2} 2
         """
         delays = iter((backoff or Backoff()).with_random(self.random))
         return await Retry(self._service.calls, attempts, as_).run(dest, body, timeout, delays)
@@ -185,6 +218,18 @@ class Messaging(NodeParts):
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
+
+        Example:
+          >>> async def n2(network):  # the third node does not reply
+          ...     await network.reply(await network.receive(), {"type": "pong"})
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network, trio.open_nursery() as nursery:
+          ...         nursery.start_soon(n2, network)
+          ...         gathered = await node.rpc_all(["n2", "n3"], {"type": "ping"}, timeout=1)
+          ...         print(list(gathered.replies), str(gathered.errors["n3"]))
+          >>> trio.run(main, clock=MockClock(autojump_threshold=0))  # in virtual time
+          ['n2'] no reply from 'n3' to msg_id 2 within 1 s
         """
         return await gather(self._service.calls, dests, Question(body, timeout, as_))
 
@@ -239,6 +284,18 @@ class Messaging(NodeParts):
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
 
         Always a checkpoint. If cancelled, either all requests were sent or none, and no record stays behind.
+
+        Example:
+          >>> async def n2(network):
+          ...     await network.reply(await network.receive(), {"type": "pong"})
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network, trio.open_nursery() as nursery:
+          ...         nursery.start_soon(n2, network)
+          ...         gathered = await node.rpc_quorum(["n2", "n3"], {"type": "ping"}, need=1)
+          ...         print(list(gathered.replies))
+          >>> trio.run(main)
+          ['n2']
         """
         return await gather_quorum(self._service.calls, dests, Question(body, timeout, as_, accept), need)
 
@@ -256,6 +313,15 @@ class Messaging(NodeParts):
 
         Raises:
           LocalProtocolError, trio.ClosedResourceError, RuntimeError, ValueError: as for `rpc`.
+
+        Example:
+          >>> async def main():
+          ...     node = Node()
+          ...     async with running(node) as network:
+          ...         await node.send("n2", {"type": "hello"})
+          ...         print(await network.receive())
+          >>> trio.run(main)
+          Message(src='n1', dest='n2', body={'type': 'hello', 'msg_id': 1})
         """
         await self._service.sender.wait_for_room()
         self._service.sender.send(dest, body)
