@@ -348,7 +348,9 @@ def test_an_old_answer_of_a_service_is_told() -> None:
         wire.note("send", id=number, raw=msgspec.Raw(line), text=age if number < 2 else None)
     made = history(add(0, 3), audits(n1=2, n2=3))
     found = explain_counters(counters(made), Scene(made, wire.journal))
-    assert found[1] == Finding("seq-kv answered from a state 12 changes old when n1 asked, at 0.001 s", (1,))
+    assert found[1] == Finding(
+        "seq-kv answered from a state 12 changes old when n1 asked, at 0.001 s", (1,), is_detail=True
+    )
     [remark] = explain_services(Scene(made, wire.journal))
     assert remark.text == (
         "seq-kv gave 2 answers from an old state; the first, to n2 at 0 s: answered from a state 12 changes old"

@@ -195,6 +195,6 @@ def test_the_page_of_what_has_no_name_shows_no_command(tmp_path: Path) -> None:
         return echo.build()
 
     page = (save(simulate("echo", build, time_limit=1, seed=8), tmp_path, "8") / "index.html").read_text()
-    assert "no command line can name the node under test" in page
+    assert "No command line can name the node under test" in page
     assert "seed=8" in page
     assert "trio-messenger replay" not in page

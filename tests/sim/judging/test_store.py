@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import pytest
+from support.wrong_nodes import (
+    broadcast as wrong_broadcast,
+    counters as wrong_counters,
+    echo as wrong_echo,
+    g_set as wrong_g_set,
+    unique_ids as wrong_unique_ids,
+)
 
+from trio_messenger import Node
 from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import Kill, Latency, Options, Report, simulate
+from trio_messenger.sim import WORKLOADS, Kill, Latency, Options, Report, simulate
 from trio_messenger.sim._judging import store as store_module
 from trio_messenger.sim._judging.store import Stored, load, load_history, load_journal, save
 from trio_messenger.sim._records.history import History, Op
 from trio_messenger.sim.pictures import PageSummary, page
+from trio_messenger.sim.pictures._terms import define
 
 
 def stored(**changes: object) -> str:
@@ -83,6 +93,29 @@ def test_shrink_is_offered_where_it_can_be_done(tmp_path: Path) -> None:
     assert offered in (save(failed, tmp_path, "1") / "index.html").read_text()
     in_real_time = attrs.evolve(failed, rerun=None)
     assert offered not in (save(in_real_time, tmp_path, "2") / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        ("echo", wrong_echo.mixes_up),
+        ("unique-ids", wrong_unique_ids.counts_alone),
+        ("broadcast", broadcast.build),
+        ("broadcast", wrong_broadcast.relays_nothing),
+        ("g-set", wrong_g_set.forgets),
+        ("g-counter", wrong_counters.tells_once),
+        ("pn-counter", wrong_counters.tells_once),
+    ],
+)
+def test_all_words_on_the_page_are_defined(name: str, build: Callable[[], Node], tmp_path: Path) -> None:
+    """Every figure and every result of each workload; and the page says what the workload demands."""
+    report = simulate(name, build, nodes=3, time_limit=3, latency=10)
+    results = [key for key, value in report.results["workload"].items() if value not in ([], {})]
+    names = [name for name, _ in store_module._figures(report.results)] + results
+    assert [name for name in names if not name.startswith("worst-") and not define([name])] == []
+    rules = WORKLOADS[name].rules
+    assert rules
+    assert rules in (save(report, tmp_path, "7") / "index.html").read_text()
 
 
 def test_latest_points_to_the_latest(report: Report, tmp_path: Path) -> None:

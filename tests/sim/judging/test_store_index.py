@@ -39,7 +39,7 @@ def test_every_run_is_listed(report: Report, tmp_path: Path) -> None:
         os.utime(folder / "schedule.json", (0, 0))
     save(attrs.evolve(report, node=("--bin", "./my node", "--", "-x")), tmp_path, "odd")
     assert rows(tmp_path) == [
-        ["echo/odd", "valid", "echo", "7", "'./my node' -- -x", "2", "0"],
+        ["echo/odd", "valid", "echo", "7", "'./my node' -x", "2", "0"],
         ["echo/7", "valid", "echo", "7", "echo", "2", "0"],
         ["echo/8", "INVALID", "echo", "8", "echo", "1", "1"],
     ]

@@ -42,8 +42,67 @@ def test_sentences_link_to_the_messages_that_show_them() -> None:
         "messages.svg#messages=5,7",
         "messages.svg#messages=9",
     ]
-    assert "n2 lacks 7 messages" in found.text
+    assert "n2 lacks 7 show 2 messages" in found.text
+    assert "stale show the message" in found.text
     assert "#messages" not in page(PageSummary(title="x", verdict=True, seed=1, reasons=[Finding("y", (1,))]))
+
+
+def test_a_page_says_what_was_tested_and_what_it_demands() -> None:
+    """Before the reasons; a verdict has its meaning, so that nobody has to know the words."""
+    found = paged(verdict=False, node="board:<node>", rules="Nodes have to agree.", reasons=[Finding("n2 lacks 7")])
+    parts = ["seed 7, node under test: board:<node>", "Nodes have to agree.", "did not do what the test demands", "n2"]
+    assert [found.text.index(part) for part in parts] == sorted(found.text.index(part) for part in parts)
+    assert "found nothing wrong" in paged().text
+    assert "does not show enough" in paged(verdict="unknown", reasons=[Finding("too few")]).text
+    assert "node under test" not in paged().text
+
+
+def test_details_are_below_the_reason_that_they_explain() -> None:
+    """Each reason with details has a list of its own; a detail without a reason is a reason."""
+    reasons = [Finding("alone", is_detail=True), Finding("a"), Finding("a1", is_detail=True), Finding("b")]
+    text = page(PageSummary(title="x", verdict=False, seed=1, reasons=reasons))
+    assert '<li>alone</li><li>a<ul class="details"><li>a1</li></ul></li><li>b</li>' in text
+
+
+def test_a_sentence_links_to_the_faults_that_it_names() -> None:
+    """If the page has them; what only looks like a fault is text."""
+    found = paged(
+        reasons=[Finding("dropped by fault 1 (kill), fault 2 and default 0")],
+        faults=[("kill n1", "from 0 s", 1), ("kill n2", "from 1 s", 1)],
+    )
+    assert found.links() == ["#fault-1"]
+    assert ("span", {"id": "fault-1"}) in found.elements
+
+
+def test_the_diagram_begins_with_the_messages_of_the_reasons() -> None:
+    """All of them, once each; without reasons it shows everything."""
+    reasons = [Finding("a", (5, 7)), Finding("b", (7, 9)), Finding("c", (10_000,))]
+    found = paged(verdict=False, reasons=reasons, files=["messages.svg"])
+    assert [attributes["src"] for tag, attributes in found.elements if tag == "iframe"] == [
+        "messages.svg#messages=5,7,9"
+    ]
+    assert "only the 3 messages that the reasons" in found.text
+    one = paged(verdict=False, reasons=[Finding("a", (5,))], files=["messages.svg"])
+    assert "only the message that the reasons" in one.text
+    assert "reset" not in paged(files=["messages.svg"]).text
+
+
+def test_words_are_defined_where_they_are_used() -> None:
+    """Each only once, and only those that are on the page."""
+    found = paged(figures=[("p50 latency", "1 ms"), ("p99 latency", "2 ms"), ("custom", 1)], results={"lost": [1]})
+    terms = [attributes for tag, attributes in found.elements if tag == "dl" and attributes.get("class") == "terms"]
+    assert len(terms) == 2
+    assert found.text.count("pN latency") == 1
+    assert "lostthe values that lost-count counts" in found.text
+    assert "custom1" in found.text
+    assert "details" not in paged(figures=[("custom", 1)]).tags()
+
+
+def test_the_page_says_where_all_runs_are() -> None:
+    """As a path: a link would lead elsewhere from store/latest."""
+    found = paged(store_page="store/index.html")
+    assert "store/index.html lists all runs." in found.text
+    assert found.links() == []
 
 
 def test_a_page_says_how_to_go_on() -> None:
@@ -64,7 +123,7 @@ def test_faults_are_listed_with_how_often_they_took_effect() -> None:
     faults = [("partition n1 -> n2", "from 0 s until 5 s", 1234), ("kill n1", "from 7 s until the end", 0)]
     found = paged(faults=faults)
     assert found.cells == [
-        ["fault", "what it did", "when, in the main phase", "took effect"],
+        ["fault", "what it did", "when", "times it took effect"],
         ["0", "partition n1 -> n2", "from 0 s until 5 s", "1,234"],
         ["1", "kill n1", "from 7 s until the end", "no effect"],
     ]
@@ -84,6 +143,7 @@ def test_what_the_checker_found_is_told() -> None:
     found = paged(results=results)
     for part in ("valid?false", "lost-count2", 'lost17, "x"', "errornull", "stable-latencies0.531[1]"):
         assert part in found.text.replace("\n", "")
+    assert "h3" in found.tags()
     assert "stale" not in found.text
 
 
@@ -149,6 +209,9 @@ def test_what_runs_say_is_text_on_the_page() -> None:
     def tags(text: str) -> list[str]:
         fields: dict[str, Any] = {
             "title": text,
+            "node": text,
+            "rules": text,
+            "store_page": text,
             "reasons": [Finding(text, (1,))],
             "remarks": [Finding(text)],
             "warnings": [text],

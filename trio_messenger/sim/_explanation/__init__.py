@@ -23,3 +23,5 @@ class Finding:
     """The numbers of the messages that show it, for links to the diagram. The network assigns these numbers."""
     is_reason: bool = True
     """True for a reason why the run is not valid; False for a remark."""
+    is_detail: bool = False
+    """True if it explains the finding before it."""

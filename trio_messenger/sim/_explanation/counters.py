@@ -89,7 +89,7 @@ def _stale_answer(node: str, read: Op, scene: Scene) -> Iterator[Finding]:
     if answers:
         last = answers[-1]
         text = f"{last.src} {last.entry.text} when {node} asked, at {seconds(last.entry.t)}"
-        yield Finding(text, (last.id,))
+        yield Finding(text, (last.id,), is_detail=True)
 
 
 def _earlier_reads(results: Results, scene: Scene) -> Iterator[Finding]:

@@ -77,7 +77,9 @@ class _Sets:
         carriers = self._scene.carriers(value, node, read.time)
         why, shown_by = self._why(node, carriers)
         numbers = [*self._scene.messages_of(known), *(sent.id for sent in shown_by)]
-        return Finding(f"{cut_json(value)}: {why_known}, missing from {node}'s last read; {why}", tuple(numbers))
+        return Finding(
+            f"{cut_json(value)}: {why_known}, missing from {node}'s last read; {why}", tuple(numbers), is_detail=True
+        )
 
     def _known(self, value: Any) -> tuple[Op, str]:
         """Return the completion that proves that *value* was added, and a description of it."""

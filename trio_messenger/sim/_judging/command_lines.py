@@ -42,3 +42,8 @@ def _written(options: Options) -> list[tuple[str, str]]:
     for option in sorted(OPTIONS.values(), key=lambda option: (not option.always, option.late)):
         words.update(option.write(options, usual))
     return [(word, as_typed(value)) for word, value in words.items()]
+
+
+def node_in_words(node: Sequence[str]) -> str:
+    """Return the name of the node, or the command of the executable, that the arguments *node* name."""
+    return shlex.join(word for word in node[1:] if word != "--")

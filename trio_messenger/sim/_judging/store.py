@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -28,8 +28,9 @@ from .._checkers import Results
 from .._faults.faults import when
 from .._records.history import Op
 from .._system.folders import point, write_folder
+from .._workloads import WORKLOADS
 from ..pictures import PageSummary, latency, page, rate, space_time
-from .command_lines import folder_command
+from .command_lines import folder_command, node_in_words
 from .loading import (
     FORMAT,
     SCHEDULE,
@@ -39,7 +40,15 @@ from .loading import (
     load_journal as load_journal,
 )
 from .report import Report, figure, headline, in_milliseconds, stable_latencies
-from .store_index import write_index
+from .store_index import INDEX, write_index
+
+_REPEAT: Final = (
+    "Run it again, message by message the same. If you have changed the node, this shows whether the run is valid now:"
+)
+_REPEAT_IN_REAL_TIME: Final = "Run it again. An executable runs in real time, so the new run may be different:"
+_SHRINK: Final = "Find the few faults that are enough to make it fail; that run is saved next to this one:"
+_CHANGE: Final = "Change something: these are all options of this run."
+"""The descriptions of the commands to run next."""
 
 
 def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Path:
@@ -135,6 +144,9 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         remarks=[finding for finding in report.findings() if not finding.is_reason],
         warnings=report.warnings(),
         seed=report.options.seed,
+        node=node_in_words(report.node),
+        rules=WORKLOADS[report.options.workload].rules,
+        store_page=str(place.parents[1] / INDEX),
         commands=_commands(report, place),
         figures=_figures(report.results),
         faults=[
@@ -151,12 +163,14 @@ def _commands(report: Report, place: Path) -> list[tuple[str, str]]:
     """Return commands that repeat the run, each after a short description."""
     command = report.command
     if command is None:
-        unnamed = "no command line can name the node under test: call simulate with the same arguments, with"
+        unnamed = (
+            "No command line can name the node under test. Call simulate() again with the same arguments, and with:"
+        )
         return [(unnamed, f"seed={report.options.seed}")]
-    ways = [("run it again", folder_command("replay", place))]
+    ways = [(_REPEAT if "--node" in report.node else _REPEAT_IN_REAL_TIME, folder_command("replay", place))]
     if report.can_shrink:
-        ways.append(("find the fewest faults that still fail", folder_command("shrink", place)))
-    return [*ways, ("run it again from its options", command)]
+        ways.append((_SHRINK, folder_command("shrink", place)))
+    return [*ways, (_CHANGE, command)]
 
 
 def _figures(results: Results) -> list[tuple[str, str | float]]:

@@ -7,13 +7,13 @@ a run that comes after the last look writes the page itself.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from .._system.folders import replace_file
 from ..pictures._store_page import MARK, RunSummary, store_page
+from .command_lines import node_in_words
 from .loading import SCHEDULE, load
 
 INDEX: Final = "index.html"
@@ -93,7 +93,7 @@ def _summary(folder: Path, name: str, written_at: float) -> RunSummary:
         verdict=stored.valid,
         workload=stored.options.workload,
         seed=stored.options.seed,
-        node=shlex.join(word for word in stored.node if word not in ("--node", "--bin")),
+        node=node_in_words(stored.node),
         nodes=len(stored.options.nodes),
         faults=len(stored.options.faults),
         written_at=written_at,

@@ -63,6 +63,8 @@ class Workload(ABC):
     """The name on the command line."""
     summary: ClassVar[str]
     """The purpose of the test, in one line."""
+    rules: ClassVar[str] = ""
+    """What clients do and what nodes have to do, in two or three sentences, for the page of a run."""
     replies: ClassVar[dict[str, type[Reply]]]
     """The schema of the reply to each function's request."""
     idempotent: ClassVar[frozenset[str]] = frozenset()

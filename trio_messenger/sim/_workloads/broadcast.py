@@ -33,6 +33,10 @@ class Broadcast(Adding):
 
     name = "broadcast"
     summary = "every message sent to one node soon reaches all nodes"
+    rules = (
+        "Clients send each value to one node. The nodes have to tell each other: at the end, every node has to have"
+        " each value that a node has acknowledged, which means confirmed to a client."
+    )
     replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
     add = "broadcast"
     field = "message"

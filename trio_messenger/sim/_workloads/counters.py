@@ -27,6 +27,10 @@ class _Counter(Adding):
     """
 
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
+    rules = (
+        "Clients add numbers, each at one node. At the end, every node has to return the same sum: that of all numbers"
+        " that a node has acknowledged, which means confirmed to a client. Numbers with an unknown outcome may count."
+    )
     errors_are_indefinite = True
     field = "delta"
 

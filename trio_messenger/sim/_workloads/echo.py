@@ -27,6 +27,7 @@ class Echo(Workload):
 
     name = "echo"
     summary = "nodes send back the text they receive"
+    rules = "Clients send texts to nodes. A node has to send back each text unchanged."
     replies: ClassVar[dict[str, type[Reply]]] = {"echo": _EchoOk}
 
     def invocations(self, random: Random) -> Iterator[Invocation]:

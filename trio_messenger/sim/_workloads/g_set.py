@@ -30,6 +30,10 @@ class GSet(Adding):
 
     name = "g-set"
     summary = "a set that only grows"
+    rules = (
+        "Clients add each element at one node. The nodes have to tell each other: at the end, every node has to have"
+        " each element that a node has acknowledged, which means confirmed to a client."
+    )
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
     errors_are_indefinite = True
     field = "element"

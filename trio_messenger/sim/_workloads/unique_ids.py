@@ -27,6 +27,7 @@ class UniqueIds(Workload):
 
     name = "unique-ids"
     summary = "nodes generate ids, each only once"
+    rules = "Clients ask nodes for ids. No two requests may get the same id, from whichever nodes."
     replies: ClassVar[dict[str, type[Reply]]] = {"generate": _GenerateOk}
     reuses_clients = True
 

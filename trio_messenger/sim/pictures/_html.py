@@ -48,12 +48,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, label: str)
     return wide(element("table", element("thead", head), element("tbody", *body)), label=label)
 
 
-def wide(content: str, *, label: str) -> str:
+def wide(content: str, *, label: str, class_: str = "wide") -> str:
     """Return a box around *content*, which is markup. If the content is too wide, it scrolls within the box.
 
     The box takes the focus, so that the arrow keys scroll it; *label* names it for screen readers.
     """
-    return element("div", content, class_="wide", role="region", tabindex="0", aria_label=label)
+    return element("div", content, class_=class_, role="region", tabindex="0", aria_label=label)
 
 
 def _style() -> str:
