@@ -19,16 +19,16 @@ from .output import settled
 from .parsing import Parser, UsageError, Version
 
 _DESCRIPTION: Final = """\
-Run nodes that speak the Maelstrom protocol: JSON messages, one a line, in on stdin, out on stdout.
-And test them: in a simulated cluster, from a seed, with everything broken that a network can break.
+Run nodes that speak the Maelstrom protocol: JSON messages, one per line, in on stdin, out on stdout.
+And test them in a simulated cluster, from a seed, while the network loses, delays and repeats messages.
 """
 
 _EXAMPLES: Final = """\
 examples:
-  trio-messenger nodes                        what ready-made nodes there are
+  trio-messenger nodes                        list the ready-made nodes
   trio-messenger node < messages.jsonl        run the messenger node on messages from a file
-  trio-messenger node my_nodes:node           run the node of that name in my_nodes.py
-  trio-messenger node --log-level info        say more on stderr
+  trio-messenger node my_nodes:node           run the node with the name `node` in my_nodes.py
+  trio-messenger node --log-level info        log more on stderr
   maelstrom test -w echo --bin "$(command -v trio-messenger)" -- node
   trio-messenger test -w echo --node my_nodes:node
                                               test it, in a simulated cluster
