@@ -21,6 +21,11 @@ PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index"
 PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
 SESSIONS = [page for page in PAGES if page not in PROGRAMS]
 
+NOT_YET = {
+    "asyncio", "envelopes", "executable", "faults", "go", "linearizability", "logs", "maelstrom", "pytest", "restart",
+    "services", "stats", "timeouts", "workload",
+}  # fmt: skip
+
 
 def text_of(page: str) -> str:
     """Return the page's source."""
@@ -56,13 +61,20 @@ def test_page_shows_every_file_in_its_folder(page: str) -> None:
     assert set(files_shown(text_of(page))) == {f"{page}/{path.name}" for path in files_of(page)}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_says_what_there_is_to_say(page: str) -> None:
-    """The mistake that everyone makes, units, cancellation, errors, and what tests hold it: each page has them all."""
-    assert text_of(page).count("**The mistake that everyone makes**") == 1
-    for word in ("Units", "Cancellation", "Errors", "Held by"):
-        assert text_of(page).count(f"\n- **{word}**: ") == 1, word
-    assert re.search(r"`tests/[\w/]+\.py`", text_of(page).partition("- **Held by**: ")[2])
+@pytest.mark.parametrize("page", sorted(set(PAGES) - NOT_YET))
+def test_tests_are_named_in_a_note_at_the_end_only(page: str) -> None:
+    """A collapsed note names the tests that hold what the page says; they are no concern of a reader with a task."""
+    text, begins, note = text_of(page).partition("\n<details>\n<summary>Tests for this page</summary>\n\n")
+    assert begins
+    assert note.endswith("\n\n</details>\n")
+    assert re.search(r"`tests/[\w/]+\.py`", note)
+    assert re.findall(r"`test_\w+`|Held by", text) == []
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES) - NOT_YET))
+def test_page_is_no_form_to_fill_in(page: str) -> None:
+    """A page says what matters for its task: no phrase stands on each page, and no list has the same labels."""
+    assert re.findall(r"(?i)mistake that everyone|^- \*\*(?:Units|Cancellation|Errors)\*\*", text_of(page), re.M) == []
 
 
 def test_index_names_every_page() -> None:
