@@ -1,4 +1,4 @@
-"""The network of the examples: nodes n1, n2, ... in one process, joined in memory, on a clock that skips waiting."""
+"""The network of the examples: nodes n1, n2, ... in one process, on a clock that skips all waiting."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ Copies = Callable[[Message], int]
 
 
 def run(main: Main, *nodes: Node, copies: Copies = lambda _: 1) -> None:
-    """Serve *nodes* and run *main* to its end; of each message, as many *copies* arrive, 0 of one that is lost."""
+    """Serve *nodes* until *main* ends. *copies* returns how many copies of a message arrive: 0 for a lost one."""
     trio.run(_serve, main, nodes, copies, clock=MockClock(autojump_threshold=0))
 
 

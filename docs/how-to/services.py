@@ -13,7 +13,7 @@ class Account:
 
 
 class Store:
-    """Stands for the service; whatever has an ``rpc`` will do, and in a node of yours that is the node."""
+    """Stands in for the service. Any object with a method ``rpc`` can be the caller; usually it is a `Node`."""
 
     def __init__(self) -> None:
         self.values: Body = {}
@@ -36,22 +36,22 @@ class Store:
 
 async def main() -> None:
     store = Store()
-    kv = KeyValue(store)  # of a node: KeyValue(node)
+    kv = KeyValue(store)  # with a node: KeyValue(node)
 
-    print("a record goes in, and comes out:")
+    print("write and read a record:")
     await kv.write("ann", Account("Ann", 5))
     print(await kv.read("ann", as_=Account))
 
-    print("a counter, which somebody else counts up in between:")
+    print("count up, while somebody else does the same:")
 
     def count(old: int) -> int:
         if old == 0:
             store.values["visits"] = 41
         return old + 1
 
-    print(await kv.update("visits", count, default=0))
+    print(await kv.update("visits", count, default=0, total_timeout=2.0))
 
-    print("what is not what it should be:")
+    print("read a value of the wrong type:")
     try:
         await kv.read("visits", as_=list[int])
     except RemoteProtocolError as exc:
