@@ -52,15 +52,19 @@ def test_page_uses_every_file_in_its_folder(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_its_parts(page: str) -> None:
-    """A chapter begins with what is wrong, and ends with what we know now and with three things to try, not more."""
+    """A chapter has its number, says where its files are, begins with what is wrong, and ends with what we know now, and
+    with three things to try, each with an answer."""
     text = text_of(page)
-    for once in ("(don't copy)\n", "**The flaw**", "mistake that everyone makes**"):
+    number = int(page.partition("-")[0])
+    assert re.match(rf"# {number}\. \w", text)
+    assert f"`docs/tutorial/{number:02}`" in text
+    for once in ("(don't copy)\n", "**The flaw**"):
         assert text.count(once) == 1, once
     assert text.index("(don't copy)\n") < text.index("**The flaw**") < text.index("## What we know now")
-    known = section(text, "What we know now")
-    assert re.findall(r"^- ", known, re.M), "what we know now is a list"
+    assert re.findall(r"^- ", section(text, "What we know now"), re.M), "what we know now is a list"
     to_try = section(text, "Three things to try")
-    assert len(re.findall(r"^(?:- |\d+\. )", to_try, re.M)) == 3
+    assert re.findall(r"^(\d+)\. ", to_try, re.M) == ["1", "2", "3"]
+    assert re.findall(r"^<summary>Answer to (\d+)</summary>$", to_try, re.M) == ["1", "2", "3"]
 
 
 def section(text: str, heading: str) -> str:

@@ -4,6 +4,8 @@ A page is read by these conventions:
 
 - A line with a link, as in ``[`board.py`](02/board.py):``, and the block of code below it are a file that the reader
   types. The link leads to the same file in the documentation; its text is the name under which the reader saves it.
+- A line such as "You need [`network.py`](06/network.py) from chapter 6." names files that an earlier page shows; the
+  reader has them already.
 - In a ``console`` block, a line that begins with ``$ `` is a command for bash, and what follows, up to the next or the
   end of the block, is its complete output, stdout and stderr together. A line ``...`` stands for any number of lines,
   and `HOME` for the reader's directory. How long pytest took is never the same, so any time may stand there.
@@ -104,9 +106,16 @@ def files_shown(text: str) -> dict[str, Block]:
     return {block.path: block for block in blocks(text) if block.path is not None}
 
 
+def files_needed(text: str) -> dict[str, str]:
+    """Return the paths, relative to the page, of files that its reader has from earlier pages, by their names."""
+    lines = re.findall(r"^You need (.*) from chapter \d+\.$", text, re.MULTILINE)
+    return dict(re.findall(r"\[`([^`]+)`\]\(([^)]+)\)", " ".join(lines)))
+
+
 def steps(text: str, folder: Path) -> list[Step]:
     """Return what a page, which is in *folder*, has its reader do, in this order."""
-    found: list[Step] = []
+    needed = {name: folder / path for name, path in files_needed(text).items()}
+    found: list[Step] = [TypedFile(0, name, path, path.read_text()) for name, path in needed.items()]
     for block in blocks(text):
         if block.name is not None and block.path is not None:
             found.append(TypedFile(block.line, block.name, folder / block.path, block.text))
