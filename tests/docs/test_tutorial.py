@@ -52,8 +52,8 @@ def test_page_uses_every_file_in_its_folder(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_its_parts(page: str) -> None:
-    """A chapter has its number, says where its files are, begins with what is wrong, and ends with what we know now, and
-    with three things to try, each with an answer."""
+    """A chapter has its number, says where its files are, and begins with what is wrong. It ends with what we know now
+    and with three things to try, each with an answer."""
     text = text_of(page)
     number = int(page.partition("-")[0])
     assert re.match(rf"# {number}\. \w", text)
