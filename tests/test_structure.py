@@ -448,6 +448,13 @@ def test_public_classes_and_functions_say_where_they_are_imported_from(package: 
             typing.get_type_hints(value)
 
 
+def test_methods_say_the_class_that_users_know() -> None:
+    """Of `Node`, that is, and not of the private parts that it consists of; a public base class keeps its own."""
+    inherited = [method for name in dir(Node) if inspect.isfunction(method := getattr(Node, name)) and name[0] != "_"]
+    assert {method.__qualname__ for method in inherited} == {f"Node.{method.__name__}" for method in inherited}
+    assert trio_messenger.RpcTimeout.to_body.__qualname__ == "RpcError.to_body"
+
+
 def test_the_transports_are_final() -> None:
     """The transports that the package brings are final as well."""
     for module, name in (("memory", "MemoryTransport"), ("stdio", "StdioTransport")):

@@ -1,4 +1,4 @@
-# Don't copy: what is put into `callbacks` may stay there for ever.
+# Don't copy: what is put into `callbacks` may stay there forever.
 import itertools
 import json
 import sys
