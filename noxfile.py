@@ -214,6 +214,21 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *EXAMPLES)
 
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as tests/support/chromium.py
+
+
+@nox.session(requires=["build"])
+def browser(session: nox.Session) -> None:
+    """Check the pages of runs and the documentation in headless Chromium: accessibility, scripts, nothing from afar."""
+    if not any(map(shutil.which, CHROMIUM)):
+        session.skip(f"Chromium is not installed: none of {', '.join(CHROMIUM)} is on PATH")
+    install(session, "docs", "browser")
+    build_pages(session)
+    # One by one, since a figure that they print is a time; then the many pages.
+    session.run("pytest", "tests/browser/test_scripts.py")
+    session.run("pytest", *PARALLEL, *(session.posargs or ["tests/browser/test_accessibility.py"]))
+
+
 @nox.session
 def release(session: nox.Session) -> None:
     """Build what is uploaded for a release, in dist/, and check that it is complete; nothing is uploaded."""

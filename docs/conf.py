@@ -161,6 +161,16 @@ def is_prose(node: nodes.Node) -> bool:
     return True
 
 
+SCROLLING = re.compile(r'<pre(?=>)|<div class="(wide-picture|table-wrapper)[^"]*"(?=>)')
+"""The beginnings of the elements that scroll if they are too wide."""
+
+
+def let_keys_scroll(_app: Sphinx, _page: str, _template: str, context: dict[str, object], _doctree: object) -> None:
+    """Let elements that scroll take the focus, so that the arrow keys scroll them."""
+    if isinstance(context.get("body"), str):
+        context["body"] = SCROLLING.sub(r'\g<0> tabindex="0"', context["body"])
+
+
 def setup(app: Sphinx) -> None:
     """Connect the above."""
     keep_docstrings_of_data()
@@ -169,3 +179,4 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", mark_wide_pictures)
     app.connect("doctree-read", emphasize_lines)
     app.connect("doctree-read", link_names)
+    app.connect("html-page-context", let_keys_scroll)

@@ -15,6 +15,7 @@ PACKAGE = Path(trio_messenger.__file__).parent
 MAX_LINES = 600
 
 MORE = {
+    "browser": "pages in a real browser, run by `nox -s browser`",
     "bench": "benchmarks and the soak",
     "docs": "the pages, and the programs and pictures on them",
     "node": "a node as a whole",

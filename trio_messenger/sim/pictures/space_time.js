@@ -61,6 +61,7 @@
   // Controls -------------------------------------------------------------------------------------------------------
 
   const kinds = Object.keys(KINDS).filter((kind) => messages.some(({ classes }) => classes.contains(kind)));
+  set(svg, { role: "group" }); // an image, for screen readers, has no controls
   const controls = make("foreignObject", { class: "controls" }, svg);
   controls.innerHTML = formOf(kinds);
   const form = controls.firstChild;
