@@ -9,7 +9,7 @@ def next_life() -> int:
     life = int(LIFE.read_text()) + 1 if LIFE.exists() else 0
     unfinished = LIFE.with_suffix(".new")
     unfinished.write_text(str(life))
-    unfinished.replace(LIFE)  # the file is the old one or the new one at any time, never half of one
+    unfinished.replace(LIFE)  # at any time, the file is the old one or the new one, never a mixture
     return life
 
 
