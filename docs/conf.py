@@ -30,7 +30,7 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 3  # as a code host has them
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["pictures.css"]
+html_css_files = ["pictures.css", "code.css"]
 napoleon_numpy_docstring = False  # docstrings have Google's sections
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
