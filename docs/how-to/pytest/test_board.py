@@ -5,8 +5,8 @@ from trio_messenger.testing import assert_no_rpc_leaked, running
 
 async def test_a_note_is_pinned_once():
     async with running(build()) as network:
-        await network.request("tell", note=7)
-        await network.request("tell", note=7)
+        await network.request("tell", src="n2", note=7)
+        await network.request("tell", src="n3", note=7)
         assert (await network.request("read"))["messages"] == [7]
 
 
