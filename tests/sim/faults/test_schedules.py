@@ -27,9 +27,9 @@ from trio_messenger.sim._faults.faults import (
 )
 from trio_messenger.sim._faults.schedules import NEMESES, make_schedule
 
-KINDS = ["partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock"]
+KINDS = ["partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "services", "clock"]
 
-RECORDS = dict.fromkeys(["partition", "oneway", "links"], "partition")
+RECORDS = dict.fromkeys(["partition", "oneway", "links", "services"], "partition")
 """The kinds of records that each nemesis makes, where they are called otherwise."""
 
 
@@ -318,6 +318,20 @@ def test_one_way_partitions(count: int) -> None:
     assert set(sizes) == {1, count // 2, (count - 1) // 3} - {0}
     if count > 2:
         assert small_is_deaf[True] == pytest.approx(small_is_deaf[False], rel=0.25)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_nodes_without_services(count: int) -> None:
+    """Some nodes, as many as are killed, hear nothing of any service, nor any of them; links between nodes stay."""
+    sizes = set()
+    for fault in made("services", count):
+        links = cut(fault)
+        alone = {src for src, dest in links if dest == "services"}
+        assert links == {(node, "services") for node in alone} | {("services", node) for node in alone}
+        assert alone <= set(ids(count))
+        sizes.add(len(alone))
+    majority = count // 2 + 1
+    assert sizes == {1, majority - 1, majority, count} - {0}
 
 
 def test_single_links() -> None:

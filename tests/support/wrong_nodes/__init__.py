@@ -36,7 +36,7 @@ KILL_ALL = Kill(nodes=NODES, at=5, until=6)
 """The end of all that is only in memory."""
 
 ALL = ("partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock")
-"""All nemeses."""
+"""All nemeses that nodes without services feel."""
 
 EVERYWHERE = [("all", "all")]
 

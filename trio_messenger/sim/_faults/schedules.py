@@ -175,6 +175,10 @@ def _single_links(now: _Round) -> list[Fault]:
     return _cut(_few(now), now)
 
 
+def _services(now: _Round) -> list[Fault]:
+    return _cut(tuple(link for node in _some_nodes(now) for link in ((node, "services"), ("services", node))), now)
+
+
 def _cut(links: Links, now: _Round) -> list[Fault]:
     return [Partition(at=now.at, until=now.until, links=links)] if links else []
 
@@ -300,6 +304,7 @@ NEMESES: Final = (
     NemesisKind("slow", "delays messages: multiplies their latency by up to 10, then adds up to 2.5 s", _slow),
     NemesisKind("kill", "kills one node, some or all, and starts them again", _kill),
     NemesisKind("pause", "pauses one node, some or all, and resumes them", _pause),
+    NemesisKind("services", "cuts one node, some or all off from the services, such as lin-kv", _services),
     NemesisKind("clock", "sets the clocks of one node, some or all wrong, by 0.1 s to 60 s", _clock),
 )
 """All kinds of faults in random schedules."""
