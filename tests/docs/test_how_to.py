@@ -21,7 +21,7 @@ PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index"
 PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
 SESSIONS = [page for page in PAGES if page not in PROGRAMS]
 
-NOT_YET = {"executable", "workload"}
+NOT_YET = {"workload"}
 
 
 def text_of(page: str) -> str:
