@@ -20,6 +20,8 @@ from ._checkers.linearizability import (
 )
 from ._cluster.cluster import SetUpError as SetUpError
 from ._cluster.durable import Build as Build, DurableStore as DurableStore
+from ._explanation import Finding as Finding
+from ._explanation.scene import Scene as Scene
 from ._faults.faults import (
     ClockSkew as ClockSkew,
     Duplication as Duplication,

@@ -4,7 +4,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from trio_messenger import Body
-from trio_messenger.sim import WORKLOADS, History, Invocation, Reply, Results, Workload
+from trio_messenger.sim import WORKLOADS, Finding, History, Invocation, Reply, Results, Scene, Workload
 
 
 class ReadOk(Reply, kw_only=True):
@@ -36,6 +36,13 @@ class Greatest(Workload):
     def check(self, history: History) -> Results:
         return check(history)
 
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        wrong = {read.node: read for read in map(scene.history.__getitem__, results["wrong"])}
+        went_back = [scene.history[index] for index in results["went-back"]]
+        told = [(read, f"at the end; the greatest number is {results['greatest']}") for read in wrong.values()]
+        told += [(read, "after a greater number") for read in went_back]
+        return [Finding(f"{read.node} read {read.value} {what}", scene.messages_of(read)) for read, what in told]
+
 
 def check(history: History) -> Results:
     """Judge whether the last reads gave the greatest number, and none less than before."""
@@ -43,12 +50,12 @@ def check(history: History) -> Results:
     greatest = max([each.invocation.value for each in proposals if each.outcome == "ok"], default=0)
     perhaps = [each.invocation.value for each in proposals if each.outcome == "info"]
     reads = [each.completion for each in history.operations("read") if each.outcome == "ok"]
-    last = [read.value for read in reads if read.final]
-    wrong = [value for value in last if value != greatest and not greatest < value in perhaps]
+    last = [read for read in reads if read.final]
+    wrong = [read.index for read in last if read.value != greatest and not greatest < read.value in perhaps]
     went_back, latest = [], dict[int, int]()
     for read in reads:
         if read.value < latest.get(read.process, 0):
-            went_back.append(read.value)
+            went_back.append(read.index)
         latest[read.process] = read.value
     valid = not wrong and not went_back
     return {
