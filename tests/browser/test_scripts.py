@@ -33,7 +33,8 @@ def runs(store: Store, browser: Browser) -> Page:
 
 def names(page: Page) -> list[str]:
     """Return the runs that are shown, from top to bottom."""
-    return page.locator("#runs tbody tr:visible td:first-child").all_inner_texts()
+    shown: list[str] = page.locator("#runs tbody tr:visible td:first-child").all_inner_texts()
+    return shown
 
 
 def test_runs_are_sorted_by_each_column(runs: Page) -> None:
