@@ -38,7 +38,7 @@ SHOWN_ELSEWHERE = {
     "trio_messenger.sim.pictures.PageSummary": "pictures.PageSummary(",
     "Shrunk": "shrunk.is_minimal",
     "trio_messenger.sim._judging.store.Stored": "stored.options",
-    "trio_messenger.sim._explanation.Finding": "finding.text",
+    "Finding": "finding.text",
     "trio_messenger.sim._explanation.scene.Sent": "sent.arrival",
     "Impossible": "IMPOSSIBLE",
     "Linearizability": "result.undecided",
