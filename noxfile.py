@@ -56,7 +56,9 @@ ON_EACH = existing(
 # Run on one Python only, by `cover` and `slow`: what is the same on every other, since a seed gives the same run
 # everywhere. The commands among them are those of the simulator.
 ONCE = (
-    *existing(*(f"docs/test_{name}" for name in ("pages", "reference", "error_index", "glossary", "figures"))),
+    *existing(
+        *(f"docs/test_{name}" for name in ("pages", "reference", "error_index", "glossary", "figures", "phrases"))
+    ),
     *existing("bench/test_soak", "test_structure", "test_structure_of_tests"),
     *existing(
         *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test"))

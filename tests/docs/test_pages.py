@@ -69,6 +69,14 @@ def test_the_tests_that_a_page_names_are_there(page: str) -> None:
     assert named - there == set()
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "docs/contributing.md"])
+def test_the_tests_are_named_in_the_note_at_the_end(page: str) -> None:
+    """They help contributors, not users: the note is collapsed, and it is the last thing on the page."""
+    text, note, rest = text_of(page).partition("\n<details>\n<summary>Tests for this page</summary>\n\n")
+    assert re.findall(r"`tests/[^`]*`|[Hh]eld by", re.sub(r"^(```+).*?^\1$", "", text, flags=re.M | re.S)) == []
+    assert not note or rest.partition("\n\n</details>\n")[2].strip() == ""
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_files_that_a_page_names_are_there(page: str) -> None:
     """So is whatever a page says of the package's own files and of the documentation's."""
