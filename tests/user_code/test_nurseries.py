@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import trio
+import trio.testing
 from support.left_open import expect_undisturbed, logged, slow_node, stray
 from trio.testing import MockClock
 
@@ -143,3 +144,36 @@ async def test_open_nursery_takes_no_new_task(autojump_clock: MockClock) -> None
         answer = await network.request("start")
         assert (answer["code"], answer["text"]) == (13, "RuntimeError: Nursery is closed to new arrivals")
         await expect_undisturbed(network, [])
+
+
+async def test_task_that_is_being_started_in_an_open_nursery_is_cancelled(autojump_clock: MockClock) -> None:
+    """Another handler may be starting a task there as the nursery is left open. Its call ends as usual."""
+    node, kept, events = slow_node(), list[trio.Nursery](), list[str]()
+
+    async def start_slowly(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        await trio.sleep(1)
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            events.append("cancelled")
+
+    @node.on("first")
+    async def first() -> Body:
+        kept.append(await trio.open_nursery().__aenter__())
+        await trio.sleep(0.5)
+        return {}
+
+    @node.on("start")
+    async def start() -> Body:
+        await kept[0].start(start_slowly)
+        return {}
+
+    async with running(node) as network:
+        for msg_id, kind in enumerate(("first", "start"), start=1):
+            await network.send("c1", {"type": kind, "msg_id": msg_id})
+            await trio.testing.wait_all_tasks_blocked()
+        assert [(await network.receive()).body["type"] for _ in range(2)] == ["first_ok", "start_ok"]
+        await expect_undisturbed(network, [])
+    assert events == ["cancelled"]
+    assert node.stats.handler_failures == 0

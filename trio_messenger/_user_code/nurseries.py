@@ -56,7 +56,8 @@ class _LeftNursery:
         self._nursery = weakref.ref(nursery)
         self._whose = whose
         self._tasks_ended = trio.Event()
-        nursery._closed = True  # to new tasks
+        # To new tasks. A task that is being started arrives later, and is cancelled.
+        nursery._closed = not nursery._pending_starts
         nursery._nested_child_finished = self._leave
         nursery._child_finished = self._child_finished
 
