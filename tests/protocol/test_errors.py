@@ -15,6 +15,8 @@ from trio_messenger import (
     ErrorCode,
     LocalProtocolError,
     MessengerError,
+    QuorumNotReached,
+    RemoteProtocolError,
     RpcError,
     RpcTimeout,
 )
@@ -169,6 +171,23 @@ def test_rpc_error_survives_copy_and_pickle(error: RpcError) -> None:
         assert (twin.code, twin.text, twin.definite) == (error.code, error.text, error.definite)
         assert str(twin) == str(error)
         assert twin.__notes__ == error.__notes__
+
+
+@pytest.mark.parametrize(
+    "error", [RemoteProtocolError("it does not fit"), QuorumNotReached(2, {"n2": 1}, {"n3": RpcError(11)}, {"n4": 0})]
+)
+def test_errors_of_other_forms_survive_copy_and_pickle(error: RpcError) -> None:
+    """With all that they carry, and their notes."""
+    error.add_note("seen by n3")
+    for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(twin), str(twin), twin.code, twin.definite) == (
+            type(error),
+            str(error),
+            error.code,
+            error.definite,
+        )
+        assert twin.__notes__ == error.__notes__
+        assert getattr(twin, "refused", None) == getattr(error, "refused", None)
 
 
 def test_rpc_timeout_survives_copy_and_pickle() -> None:

@@ -192,7 +192,9 @@ class RemoteProtocolError(RpcError):
 
     def __init__(self, text: str) -> None:
         super().__init__(ErrorCode.CRASH, text)
-        self.args = (text,)  # so that copy and pickle work
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteProtocolError, (self.text,), self.__dict__
 
     def __str__(self) -> str:
         return self.text
@@ -273,7 +275,7 @@ class QuorumNotReached(RpcError):
         return self.text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QuorumNotReached, (self.need, self.replies, self.errors, self.refused)
+        return QuorumNotReached, (self.need, self.replies, self.errors, self.refused), self.__dict__
 
 
 @final
