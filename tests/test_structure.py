@@ -188,7 +188,7 @@ FOREIGN = {"_cancel_status", "_parent", "_scope", "_current_frames", "_getframe"
 
 OF_NURSERIES = {
     *("_activate_cancel_status", "_cancel_status", "_child_nurseries", "_closed", "_nested_child_finished"),
-    *("_nested_child_running", "_parent_task", "_pending_excs"),
+    *("_nested_child_running", "_parent_task", "_pending_excs", "_pending_starts"),
 }
 """Those of Trio that one module needs, to take a nursery from the task that opened it."""
 
