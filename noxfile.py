@@ -42,7 +42,9 @@ def existing(*names: str) -> tuple[str, ...]:
 
 # Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
 # package that no other test reaches.
-EXAMPLES = existing(*(f"docs/test_{name}" for name in ("tutorial", "tutorial_figures", "how_to", "explanation", "pictures")))
+EXAMPLES = existing(
+    *(f"docs/test_{name}" for name in ("tutorial", "tutorial_figures", "how_to", "explanation", "pictures"))
+)
 
 # Tests of the simulator that every Python runs: those of its processes, and `test_determinism_check`, whose pinned
 # digests hold that a seed gives the same run on each.
