@@ -77,11 +77,11 @@ class Network:
             raise AssertionError(f"the node sent a line that is not a message: {message.reason}: {message.excerpt}")
         return message
 
-    async def request(self, request: str | Body, *, src: str = "c1", **fields: Any) -> Body:
+    async def request(self, type_: str | Body, *, src: str = "c1", **fields: Any) -> Body:
         """Send a request and return the body of the reply, which may be an ``error`` body.
 
         Args:
-          request: The type of the request, or its whole body. Give a body if it has a field called ``src``.
+          type_: The type of the request, or its whole body. Give a body if it has a field called ``src``.
           src: The id of its sender: a client, or another node.
           fields: The other fields of the body. The ``msg_id`` is chosen here.
 
@@ -91,7 +91,7 @@ class Network:
         """
         msg_id = self._next_msg_id
         self._next_msg_id += 1
-        body = {"type": request} if isinstance(request, str) else request
+        body = {"type": type_} if isinstance(type_, str) else type_
         await self.send(src, {**body, **fields, "msg_id": msg_id})
         reply = await self.receive()
         if (reply.src, reply.dest, reply.body.get("in_reply_to")) != (self._node_id, src, msg_id):
