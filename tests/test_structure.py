@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 # unit of its own layer. A new module in a folder needs no entry here; a new folder or a new module at the top does.
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the protocol: no Trio, no I/O, no clock", ("_protocol",)),
-    ("what carries messages; code of a node's author", ("transports", "_user_code")),
+    ("what carries messages; code of a node's author; stores", ("transports", "_user_code", "_storage")),
     ("how messages leave a node", ("_sending",)),
     ("pending RPCs, and the reaper", ("_rpc",)),
     ("a node at work", ("_serving",)),
@@ -231,11 +231,12 @@ def test_the_simulator_has_three_public_modules() -> None:
 def test_only_one_module_touches_the_standard_descriptors() -> None:
     """Descriptors 0 and 1 are the business of the stdio transport alone: hardly anybody else imports os.
 
-    The parts it is made of do. So do signals, which want to know of forks, and the simulator: only os can send a signal
-    to a group of processes, and keep descriptor 1 for results.
+    The parts it is made of do. So do signals, which want to know of forks; stores, which wait for the disk; and the
+    simulator: only os can send a signal to a group of processes, and keep descriptor 1 for results.
     """
     parts = {"transports._descriptors", "transports._stderr", "transports._python_streams"}
     others = {"_serving.signals", "sim._system.children", "sim._system.standard_streams", "sim._system.guardian"}
+    others |= {"_storage.file_store"}
     assert {name for name in ALL if "os" in imports(name)} == {"transports.stdio", *parts, *others}
 
 

@@ -15,6 +15,7 @@ from ._protocol.errors import (
     RetriesExhausted as RetriesExhausted,
     RpcError as RpcError,
     RpcTimeout as RpcTimeout,
+    StoreError as StoreError,
 )
 from ._protocol.histogram import Latencies as Latencies
 from ._protocol.messages import (
@@ -35,6 +36,8 @@ from ._rpc.retry import Retried as Retried
 from ._sending.envelopes import Envelope as Envelope, EnvelopeLog as EnvelopeLog
 from ._serving.at_most_once import AtMostOnce as AtMostOnce
 from ._serving.timer import Timer as Timer
+from ._storage.file_store import FileStore as FileStore
+from ._storage.stores import DurableStore as DurableStore, MemoryStore as MemoryStore
 from .services import (
     LIN_KV as LIN_KV,
     LIN_TSO as LIN_TSO,

@@ -46,6 +46,9 @@ EXPLAIN_THEMSELVES = {
     "{} is not JSON: {}": "of a damaged schedule.json",
     "unknown options: {}": "of a damaged schedule.json",
     "{}; it was killed": "of a process that floods its stdout",
+    "byte {} of its log does not match its checksum": "of a damaged store",
+    "its log does not begin with the line that each log begins with": "of a damaged store",
+    "its log has format {}, and this version reads format {}": "of a damaged store",
     # They say how many more there are of the sentences before them.
     "{} came back changed or were refused; see results.json": "echo",
     "{} came more than once; results.json lists the most frequent": "unique-ids",

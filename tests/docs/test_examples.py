@@ -56,7 +56,7 @@ SHOWN_ELSEWHERE = {
 NOT_CALLED = {
     *("Backoff.with_random", "EnvelopeLog.note", "MessageLoss.admits", "AtMostOnce.wrap"),
     *("Transport.send_now", "Transport.wall_time", "StdioTransport.receive", "StdioTransport.send"),
-    *("StdioTransport.send_now", "StdioTransport.aclose", "DurableStore.detach", "Journal.note", "Journal.shift"),
+    *("StdioTransport.send_now", "StdioTransport.aclose", "SimulatedStore.detach", "Journal.note", "Journal.shift"),
     *("Sent.holds", "Model.key", "Model.describe", "CasRegisters.key", "CasRegisters.describe"),
 }
 

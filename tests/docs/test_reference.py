@@ -41,8 +41,10 @@ def exported(module: ModuleType) -> set[str]:
 
 @pytest.mark.parametrize("page", MODULES)
 def test_every_export_is_on_the_page(page: str) -> None:
-    """What a package exports, the page of it documents."""
-    assert exported(MODULES[page]) - documented(page) == set()
+    """What a package exports, the page of it documents; but what the root exports as well is on the root's page."""
+    module = MODULES[page]
+    own = {name for name in exported(module) if page == "api" or not hasattr(trio_messenger, name)}
+    assert own - documented(page) == set()
 
 
 def test_every_helper_for_tests_is_on_the_page() -> None:

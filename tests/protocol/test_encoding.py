@@ -65,7 +65,7 @@ NOT_NUMBERS: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("value", "where"), NOT_NUMBERS, ids=repr)
 def test_a_number_that_is_none_is_refused_wherever_it_is(value: object, where: str) -> None:
     """NaN and infinities never leave as ``null``: the error names the number and the path to it."""
-    text = f"JSON has no number {where}; send null or a string instead"
+    text = f"JSON has no number {where}; use null or a string instead"
     for fields in ({"v": value}, {"v": value, "n": None, "s": "null"}):
         for in_reply_to in (None, 1):
             with pytest.raises(LocalProtocolError, match=f"^{re.escape(text)}$"):

@@ -387,7 +387,7 @@ async def test_closed_node_sends_nothing_more() -> None:
 
 
 BAD_CALLS = [
-    ("n2", {"type": "ask", "x": math.nan}, "JSON has no number nan, found at body.x; send null or a string instead"),
+    ("n2", {"type": "ask", "x": math.nan}, "JSON has no number nan, found at body.x; use null or a string instead"),
     ("n2", {"x": 1}, "a body needs a 'type' that is a string: {'x': 1}"),
     ("n2", {"type": None}, "a body needs a 'type' that is a string: {'type': None}"),
     ("n2", "ask", "a body is a dict or a record, not str: 'ask'"),

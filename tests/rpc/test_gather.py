@@ -292,7 +292,7 @@ async def test_node_named_twice_is_refused() -> None:
             {"type": "ask", "x": math.nan},
             None,
             LocalProtocolError,
-            r"JSON has no number nan, found at body\.x; send null or a string instead",
+            r"JSON has no number nan, found at body\.x; use null or a string instead",
         ),
         (ASK, -1, ValueError, "the timeout of an RPC is -1 s; give 0 or more, or math.inf to wait forever"),
     ],

@@ -141,7 +141,7 @@ def crash(_: int) -> object:
         (lambda _: {"type": 5}, "LocalProtocolError: the 'type' of a body is a string, not 5"),
         (
             lambda _: {"x": float("nan")},
-            "LocalProtocolError: JSON has no number nan, found at body.x; send null or a string instead",
+            "LocalProtocolError: JSON has no number nan, found at body.x; use null or a string instead",
         ),
     ],
     ids=["raises", "no body", "no type", "no JSON"],

@@ -189,8 +189,8 @@ async def test_rpc_error_whose_code_is_no_integer_does_not_end_the_node(code: An
         ("text", "a body is a dict or a record, not str: 'text'"),
         (0, "a body is a dict or a record, not int: 0"),
         ({"type": 5}, "the 'type' of a body is a string, not 5"),
-        ({"x": math.nan}, "JSON has no number nan, found at body.x; send null or a string instead"),
-        ({"x": [0, {"y": -math.inf}]}, "JSON has no number -inf, found at body.x[1].y; send null or a string instead"),
+        ({"x": math.nan}, "JSON has no number nan, found at body.x; use null or a string instead"),
+        ({"x": [0, {"y": -math.inf}]}, "JSON has no number -inf, found at body.x[1].y; use null or a string instead"),
         ({"x": object}, "JSON cannot carry the 'get_ok' body to 'c1': Encoding objects of type type is unsupported"),
     ],
 )

@@ -68,6 +68,34 @@ class MessengerError(Exception):
 
 
 @final
+class StoreError(MessengerError):
+    """A `FileStore` cannot be opened: another process uses it, its log is damaged, or the system refuses it.
+
+    Args:
+      directory: The directory of the store.
+      reason: What is wrong, and what to do about it.
+
+    Example:
+      >>> with TemporaryDirectory() as directory, FileStore(directory):
+      ...     try:
+      ...         FileStore(directory)
+      ...     except StoreError as error:
+      ...         print(error)
+      the store '/tmp/...' is in use by process ...; end that process, or use another directory
+    """
+
+    def __init__(self, directory: str, reason: str) -> None:
+        super().__init__(directory, reason)  # positional, so that copy and pickle work
+        self.directory = directory
+        """The directory of the store."""
+        self.reason = reason
+        """What is wrong, and what to do about it."""
+
+    def __str__(self) -> str:
+        return f"the store {self.directory!r} {self.reason}"
+
+
+@final
 class LocalProtocolError(MessengerError):
     """This program tried to send something that the protocol cannot carry, such as NaN in a body.
 
@@ -82,7 +110,7 @@ class LocalProtocolError(MessengerError):
       ...         except MessengerError as error:
       ...             print(type(error).__name__, error, sep=": ")
       >>> trio.run(main)
-      LocalProtocolError: JSON has no number nan, found at body.value; send null or a string instead
+      LocalProtocolError: JSON has no number nan, found at body.value; use null or a string instead
     """
 
 

@@ -99,6 +99,25 @@ def _encode_spaced(body: Body) -> bytes:
     return _format(compact, indent=0)
 
 
+def encode_value(value: object, where: str) -> bytes:
+    """Return *value* as compact JSON, which contains no newline.
+
+    Args:
+      value: What to encode.
+      where: The words that name the value in an error.
+
+    Raises:
+      LocalProtocolError: if JSON cannot carry the value, as for `encode`.
+    """
+    try:
+        encoded = _encode(value)
+        if encoded.find(b"null") >= 0:
+            _refuse_non_finite(value, where)
+    except _NO_JSON as exc:
+        raise LocalProtocolError(f"JSON cannot carry {where}: {exc}") from exc
+    return encoded
+
+
 def check_body(body: object) -> None:
     """Raise `LocalProtocolError` if *body* cannot be a reply, under the conditions of `reply_parts` and `encode`."""
     encode("", "", *reply_parts(body, ""), 0)
@@ -155,7 +174,7 @@ _field_heads = _Cache(_make_field_head)
 def _refuse_non_finite(value: Any, path: str) -> None:
     """Raise if *value*, which msgspec has encoded already, contains a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise LocalProtocolError(f"JSON has no number {value!r}, found at {path}; send null or a string instead")
+        raise LocalProtocolError(f"JSON has no number {value!r}, found at {path}; use null or a string instead")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_non_finite(item, f"{path}.{key}")

@@ -1,9 +1,10 @@
 """Ready-made nodes, each a module with a function ``build`` that returns a new `trio_messenger.Node`.
 
-Some nodes keep data across restarts. Their ``build(store=None)`` takes a mapping from names to JSON values. The
-assignment ``store[name] = value`` makes the value durable, in its state at that moment; nothing else survives the
-node. After a kill, a restarted node is a new object with the same store. Without a store, a node keeps its data in
-memory, and a kill loses them.
+Some nodes keep data across restarts. Their ``build(store=None)`` takes a `trio_messenger.DurableStore`, or any mapping
+from names to JSON values. The assignment ``store[name] = value`` stores the value in its state at that moment; nothing
+else survives the node. After a kill, a restarted node is a new object with the same store. Without a store, a node
+keeps its data in memory, and a kill loses them. These nodes do not sync their store. So the data survive the end of the
+process, but not a power failure.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 schedule of faults breaks things, and checkers judge the history. The same seed gives the same run, message by message.
 """
 
+from trio_messenger import DurableStore as DurableStore
+
 from .._protocol.public_names import show_public_names as _show_public_names
 from . import pictures as _pictures
 from ._campaigns.simulation import simulate as simulate
@@ -19,7 +21,7 @@ from ._checkers.linearizability import (
     linearizable as linearizable,
 )
 from ._cluster.cluster import SetUpError as SetUpError
-from ._cluster.durable import Build as Build, DurableStore as DurableStore
+from ._cluster.durable import Build as Build, SimulatedStore as SimulatedStore
 from ._explanation import Finding as Finding
 from ._explanation.scene import Scene as Scene
 from ._faults.faults import (

@@ -14,7 +14,7 @@ from support.kept_transport import node_and_transport
 
 from trio_messenger import Body, Node, Request
 from trio_messenger.nodes import echo
-from trio_messenger.sim import WORKLOADS, DurableStore, Invocation, Kill, Options, SetUpError, simulate
+from trio_messenger.sim import WORKLOADS, Invocation, Kill, Options, SetUpError, SimulatedStore, simulate
 from trio_messenger.sim._campaigns.simulation import run_simulation
 from trio_messenger.sim._cluster.hosts import LOG_LINES, NodeLog
 from trio_messenger.sim._runs.run import Run
@@ -229,8 +229,7 @@ def test_what_others_log_goes_where_it_went() -> None:
 
 def test_a_store_is_a_mapping() -> None:
     """What is deleted is gone, what is left is counted, and a detached store takes no more writes."""
-    disk: dict[str, bytes] = {}
-    store = DurableStore(disk)
+    store = SimulatedStore()
     store["a"], store["b"] = [1], {"x": None}
     assert (len(store), list(store), store["a"]) == (2, ["a", "b"], [1])
     del store["a"]
@@ -238,7 +237,7 @@ def test_a_store_is_a_mapping() -> None:
     store.detach()
     store["c"] = 1
     del store["b"]
-    assert list(disk) == ["b"]
+    assert list(SimulatedStore(store)) == ["b"]
 
 
 def test_the_log_of_a_node_that_talks_on_has_both_ends() -> None:

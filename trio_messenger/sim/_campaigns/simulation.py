@@ -63,7 +63,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     Args:
       workload: The name of one of `WORKLOADS`.
       build: Makes a new `~trio_messenger.Node` for each life of each node. It is called with ``store=``, a
-        `DurableStore`, if it has a parameter of that name.
+        `SimulatedStore`, if it has a parameter of that name.
       nodes: The number of nodes (``n1``, ``n2`` and so on), or their ids.
       seed: The seed of all random choices.
       faults: The schedule of faults; by default the one that *nemesis* and the seed make.

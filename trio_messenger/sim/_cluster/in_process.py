@@ -21,7 +21,7 @@ from .._determinism.scheduler import end_by_force, place_of_error, unshield
 from .._network.network import Delivery, SimulatedNetwork
 from .._records.cut_texts import cut_text
 from .._runaways.guard import Owner, StuckGuard, current_owner
-from .durable import Build, DurableStore
+from .durable import Build, SimulatedStore
 from .hosts import Host, NodeLog, current_log
 
 EPOCH: Final = 1_600_000_000.0
@@ -54,14 +54,14 @@ class InProcessHost(Host):
         self._streams = streams
         self._guard = guard
         self._began = trio.current_time()
-        self._disk: dict[str, bytes] = {}
+        self._store: SimulatedStore | None = None  # of the latest life
         self._life: _Life | None = None
         self._ending: dict[_Life, None] = {}  # lives whose tasks still run, dead or not
         self._next_msg_id = 0  # higher than in all earlier lives, so that no reply to one of them matches a later one
 
     async def start(self) -> None:
         """Begin a life; see `Host.start`. Exceptions of *build* pass through."""
-        store = DurableStore(self._disk)
+        store = self._store = SimulatedStore(self._store)
         token = current_log.set(self.log)
         try:
             node = self._build(store=store) if self._takes_store else self._build()
@@ -171,7 +171,7 @@ def _note_interrupt(exc: BaseException, node_id: str) -> None:
 class _Life:
     """One life of a node, from start to end."""
 
-    def __init__(self, node: Node, store: DurableStore, transport: _SimTransport, owner: Owner) -> None:
+    def __init__(self, node: Node, store: SimulatedStore, transport: _SimTransport, owner: Owner) -> None:
         self.node = node
         self.store = store
         self.transport = transport

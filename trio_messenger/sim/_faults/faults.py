@@ -217,7 +217,8 @@ class SlowLinks(LinkFault):
 class Kill(NodeFault):
     """Kills nodes, as SIGKILL does, and starts them again at the end of the fault.
 
-    They lose their memory and every message that was on its way to them. They keep their durable store.
+    They lose their memory and every message that was on its way to them. They keep their durable store, except for
+    changes that were not synced (see `SimulatedStore`).
 
     Example:
       >>> report = simulate("echo", echo.build, nodes=1, time_limit=5, faults=[Kill(nodes=["n1"], at=1, until=3)])
