@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from trio_messenger import Node
+from trio_messenger import DurableStore, MemoryStore, Node
 
 from ..nodes import NODES
 from .fresh_modules import FreshModules
@@ -39,24 +39,31 @@ class NoSuchNodeError(Exception):
     """A name does not name a node or a function that makes nodes; the text lists the alternatives."""
 
 
-def find_node(name: str) -> Node:
+def find_node(name: str, open_store: Callable[[], DurableStore] | None = None) -> Node:
     """Return the node that *name* names, for the one life of this process.
 
     Args:
       name: One of `NODES`, or ``MODULE:NODE`` with a `Node` or a function that returns one.
+      open_store: Opens the store for the node; None for no store.
 
     Raises:
-      NoSuchNodeError: if there is no such node, or the object with this name does not make one.
+      NoSuchNodeError: if there is no such node, or the object with this name does not make one, or it takes no store.
       Exception: any exception that the module raises during import, or the function during its call.
     """
     module_name, attribute = _split(name)
     with _missing_modules_told(module_name, name):
         module = importlib.import_module(module_name)
     found = _pick(module, attribute, name)
+    takes_store = not isinstance(found, Node) and "store" in _signature(found, name).parameters
+    if open_store is not None and not takes_store:
+        raise NoSuchNodeError(
+            f"{name} takes no store; name a function with a parameter 'store', such as build(store), or leave --store "
+            "out"
+        )
     if isinstance(found, Node):
         return found
-    _check_call(found, name, {})
-    return _checked(found(), name)
+    _check_call(found, name, {} if open_store is None else {"store": {}})
+    return _checked(found() if open_store is None else found(store=open_store()), name)
 
 
 def find_build(name: str) -> Callable[..., Node]:
@@ -90,7 +97,7 @@ def find_build(name: str) -> Callable[..., Node]:
             if make() is found:
                 raise NoSuchNodeError(f"{name} is always the same node; name it in the module that makes it")
             return False
-        given: dict[str, Any] = {"store": {}} if "store" in _signature(found, name).parameters else {}
+        given: dict[str, Any] = {"store": MemoryStore()} if "store" in _signature(found, name).parameters else {}
         _check_call(found, name, given)
         _checked(found(**given), name)
         return bool(given)

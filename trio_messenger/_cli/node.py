@@ -7,10 +7,10 @@ import contextlib
 import sys
 from typing import Any, Final
 
-from trio_messenger import Node
+from trio_messenger import FileStore, Node, StoreError
 
 from .finding import NoSuchNodeError, find_node
-from .parsing import Parser, UsageError, whole
+from .parsing import Parser, UsageError, folder, whole
 
 _EXAMPLES: Final = """\
 examples:
@@ -19,6 +19,7 @@ examples:
   trio-messenger node my_nodes:build          or a function that returns one
   (cat messages.jsonl; sleep 3) | trio-messenger node
                                               keep stdin open, to see RPCs reaped after 2 s
+  trio-messenger node g-set --store data      keep what it stores in the folder data, also after a kill
   trio-messenger node --first-msg-id clock    for a node that is restarted: each life has its own numbers
 
 The node ends when stdin ends. SIGTERM and SIGINT end it in the same way: it writes all answers first, however long
@@ -29,6 +30,10 @@ arguments.
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 """The log levels, from the most detailed to the least."""
+
+MSG_ID_BITS: Final = 32
+"""Each life of a node with a store has 2 to the power of this many numbers of messages. No life sends so many. Below
+2**53, there are numbers for two million lives."""
 
 
 def configure(parser: Parser) -> None:
@@ -52,6 +57,13 @@ def configure(parser: Parser) -> None:
         help="the number of the first message, below 2**53, or 'clock' for the microseconds since 1970; a restarted "
         "node needs numbers that it has not used before (default: 0, or the Node's own first number if that is larger)",
     )
+    parser.add_argument(
+        "--store",
+        type=folder,
+        metavar="DIR",
+        help="keep the node's data in this folder, for one process at a time; a restarted node continues with them, "
+        "and with numbers of messages that it has not used (default: in memory)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -71,10 +83,20 @@ def _first_msg_id(text: str) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for messages only
-            node = find_node(arguments.node)
-    except NoSuchNodeError as exc:
-        raise UsageError(f"{exc}") from None
-    node.run(log_level=arguments.log_level, first_msg_id=arguments.first_msg_id)
+    first = arguments.first_msg_id
+    with contextlib.ExitStack() as stack:
+
+        def open_store() -> FileStore:
+            nonlocal first
+            store = stack.enter_context(FileStore(arguments.store))
+            if first != "clock":
+                first = max(first, store.life << MSG_ID_BITS)
+            return store
+
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for messages only
+                node = find_node(arguments.node, None if arguments.store is None else open_store)
+        except (NoSuchNodeError, StoreError) as exc:
+            raise UsageError(f"{exc}") from None
+        node.run(log_level=arguments.log_level, first_msg_id=first)
     return 0
