@@ -126,8 +126,25 @@ async def test_reply_that_does_not_fit_is_told_and_counted(
     assert caplog.messages == [f"{MISFIT} (1 so far)"]
 
 
+async def test_misfits_are_not_all_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that sends nothing else is told of the first ten times, and then at each power of two; all are counted."""
+    node = Node()
+
+    async def call() -> None:
+        with pytest.raises(RemoteProtocolError):
+            await node.rpc("n2", Vote(1), as_=VoteReply)
+
+    async with running(node) as network:
+        for _ in range(17):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(call)
+                await answer(network, BAD)
+    assert node.stats.misfit_replies == 17
+    assert caplog.messages == [f"{MISFIT} ({count} so far)" for count in (*range(1, 11), 16)]
+
+
 @pytest.mark.parametrize("how", CALLS)
-async def test_error_reply_is_an_error_as_ever(how: str, autojump_clock: MockClock) -> None:
+async def test_error_reply_is_an_error_with_a_class_as_well(how: str, autojump_clock: MockClock) -> None:
     """It is not compared with the class."""
     node = Node()
     error = await called(how, RpcError(30, "conflict").to_body(), node=node)

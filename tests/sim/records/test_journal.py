@@ -10,6 +10,7 @@ import msgspec
 from support.network_plays import MANY, STEADY, Line, play
 from support.stage import staged
 
+from trio_messenger import Message
 from trio_messenger.sim._faults.faults import (
     Loss,
     Partition,
@@ -35,6 +36,15 @@ def test_the_journal_has_everything(tmp_path: Path) -> None:
     ]
     assert len(stage.journal) == 8
     assert stage.journal[4] is list(stage.journal)[4]
+
+
+def test_an_entry_has_its_message_decoded_and_as_it_was_sent() -> None:
+    """Only a ``send`` has one."""
+    sent, delivered = list(staged(play([Line(0.5, "n1", "n2")])).journal)
+    assert sent.message == msgspec.convert(message(0), Message)
+    assert sent.raw is not None
+    assert msgspec.json.decode(bytes(sent.raw)) == message(0)
+    assert (delivered.message, delivered.raw) == (None, None)
 
 
 def message(number: int) -> dict[str, Any]:
