@@ -40,11 +40,9 @@ def existing(*names: str) -> tuple[str, ...]:
     return tuple(paths)
 
 
-# Run by `docs` only, on nox's own Python: the documentation shows what one Python prints. They reach no line of the
-# package that no other test reaches.
-EXAMPLES = existing(
-    *(f"docs/test_{name}" for name in ("tutorial", "tutorial_figures", "how_to", "explanation", "pictures"))
-)
+# Run by `docs` only, on nox's own Python and without coverage: the documentation shows what one Python prints. They
+# reach no line of the package that no other test reaches.
+DOCS = existing("docs")
 
 # Tests of the simulator that every Python runs: those of its processes, and `test_determinism_check`, whose pinned
 # digests hold that a seed gives the same run on each.
@@ -58,9 +56,6 @@ ON_EACH = existing(
 # Run on one Python only, by `cover` and `slow`: what is the same on every other, since a seed gives the same run
 # everywhere. The commands among them are those of the simulator.
 ONCE = (
-    *existing(
-        *(f"docs/test_{name}" for name in ("pages", "reference", "error_index", "glossary", "figures", "phrases"))
-    ),
     *existing("bench/test_soak", "test_structure", "test_structure_of_tests"),
     *existing(
         *(f"cli/test_{name}" for name in ("arguments", "diagram", "output", "replay", "seeds", "streams", "test"))
@@ -73,10 +68,11 @@ ONCE = (
 NOT_SLOW, SLOW = ("-m", "not slow"), ("-m", "slow")
 ON_OTHER_PYTHONS = ("-m", "not slow or every_python")
 
-# Left out on a Python between the oldest and the newest, which both run them. The rest is what a new Python breaks most
-# easily: nodes as processes, cycles of tracebacks, the seeded scheduler, and that a seed gives the same run.
-AT_THE_ENDS = existing(
-    *("cli", "docs", "nodes", "protocol", "rpc", "sending", "serving", "testing"),
+# Run on nox's own Python only. The rest is what another Python breaks most easily: nodes as processes, cycles of
+# tracebacks, the seeded scheduler, and that a seed gives the same run. `nox -s lowest`, and the workflow with each Python
+# as nox's own, run these, too.
+ON_OWN_PYTHON = existing(
+    *("cli", "nodes", "protocol", "rpc", "sending", "serving", "testing"),
     *("sim/cluster", "sim/judging", "sim/system", "sim/campaigns/test_campaign"),
 )
 
@@ -162,8 +158,8 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python: `nox -s tests-3.12 -- -k reaper`."""
     install(session, "tests")
-    is_between = session.python not in {PYTHONS[0], PYTHONS[-1], OWN}
-    chosen = [*ON_OTHER_PYTHONS, *without(*EXAMPLES, *ONCE, *(AT_THE_ENDS if is_between else ()))]
+    is_other = session.python != OWN
+    chosen = [*ON_OTHER_PYTHONS, *without(*DOCS, *ONCE, *(ON_OWN_PYTHON if is_other else ()))]
     session.run("pytest", *PARALLEL, *(session.posargs or chosen))
 
 
@@ -172,7 +168,7 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
     install(session, "tests", pins=lowest_allowed("tests"))
     session.run("pip", "freeze", "--exclude", "trio-messenger")
-    session.run("pytest", *PARALLEL, *(session.posargs or [*ON_OTHER_PYTHONS, *without(*EXAMPLES, *ONCE)]))
+    session.run("pytest", *PARALLEL, *(session.posargs or [*ON_OTHER_PYTHONS, *without(*DOCS, *ONCE)]))
 
 
 @nox.session(requires=["build"])
@@ -180,7 +176,7 @@ def cover(session: nox.Session) -> None:
     """Run all tests that are not marked ``slow``, and demand that they reach every line and branch."""
     install(session, "cover")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or [*NOT_SLOW, *without(*EXAMPLES)]))
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or [*NOT_SLOW, *without(*DOCS)]))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -189,7 +185,7 @@ def cover(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that are marked ``slow``."""
     install(session, "tests")
-    session.run("pytest", *PARALLEL, *(session.posargs or [*SLOW, *without(*EXAMPLES)]))
+    session.run("pytest", *PARALLEL, *(session.posargs or [*SLOW, *without(*DOCS)]))
 
 
 SPHINX = ("sphinx-build", "-W", "-n", "-q", "-d", "docs/_build/doctrees")  # builders share the pages that were read
@@ -215,7 +211,7 @@ def docs(session: nox.Session) -> None:
     install(session, "docs", "tests")
     build_pages(session)
     session.run(*SPHINX, "-b", "doctest", "docs", "docs/_build/doctest")
-    session.run("pytest", *PARALLEL, *EXAMPLES)
+    session.run("pytest", *PARALLEL, *DOCS)
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as tests/support/chromium.py
