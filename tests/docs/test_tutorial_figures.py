@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from support.page_runner import blocks
 from support.paths import DOCS
 
 from trio_messenger import Node
+from trio_messenger._rpc.table import RPC_TIMEOUT, SLICE
+from trio_messenger._rpc.wheel import BUCKETS_PER_SECOND
 from trio_messenger.sim import Report, simulate
 
 FOLDER = DOCS / "tutorial"
@@ -22,7 +25,27 @@ def text_of(page: str) -> str:
     return " ".join((FOLDER / f"{page}.md").read_text(encoding="utf-8").split())
 
 
+CHAPTER_4, CHAPTER_5 = text_of("04-the-leak"), text_of("05-the-reaper")
 CHAPTER_7, CHAPTER_8 = text_of("07-trying-again"), text_of("08-breaking-things")
+
+
+def test_odds_of_the_chapter_on_the_leak() -> None:
+    """Of an RPC without a reply, and of a broadcast, which is two RPCs; the count is what the last line shows."""
+    answered = 0.95**2
+    assert "Let five of a hundred messages between nodes be lost" in CHAPTER_4
+    assert (round(1 / (1 - answered)), round(1 / (1 - answered**2))) == (10, 5)
+    assert "about one RPC in ten gets no reply" in CHAPTER_4
+    assert "about one client in five gets no reply" in CHAPTER_4
+    [left] = re.findall(r"5000 notes, +\d+ answered, +(\d+) callbacks wait", CHAPTER_4)
+    assert f"gets no reply: {left} of {2 * 5000:,}" in CHAPTER_4
+
+
+def test_constants_of_the_reaper() -> None:
+    """The library's own, which users do not set."""
+    assert f"one for each 1/{BUCKETS_PER_SECOND} s" in CHAPTER_5
+    assert f"up to 1/{BUCKETS_PER_SECOND} s later, never earlier" in CHAPTER_5
+    assert f"the RPCs of this bucket, {SLICE} at a time" in CHAPTER_5
+    assert f"The default timeout is {RPC_TIMEOUT:g} seconds" in CHAPTER_5
 
 
 def test_odds_of_the_chapter_on_retries() -> None:
