@@ -168,7 +168,7 @@ async def test_error_that_cannot_tell_what_it_is_is_answered_all_the_same() -> N
 
 @pytest.mark.parametrize("code", ["boom", None, 1.5, [1]])
 async def test_rpc_error_whose_code_is_no_integer_does_not_end_the_node(code: Any) -> None:
-    """``RpcError("text")``, the mistake everyone makes, is answered with error 13 like any failure of a handler."""
+    """``RpcError("text")``, a common mistake, is answered with error 13 like any failure of a handler."""
     node = Node()
 
     @node.on("fail")
