@@ -69,8 +69,8 @@ NOT_SLOW, SLOW = ("-m", "not slow"), ("-m", "slow")
 ON_OTHER_PYTHONS = ("-m", "not slow or every_python")
 
 # Run on nox's own Python only. The rest is what another Python breaks most easily: nodes as processes, cycles of
-# tracebacks, the seeded scheduler, and that a seed gives the same run. `nox -s lowest`, and the workflow with each Python
-# as nox's own, run these, too.
+# tracebacks, the seeded scheduler, and that a seed gives the same run. The workflow runs these with each Python as
+# nox's own, and so does `nox -s lowest`.
 ON_OWN_PYTHON = existing(
     *("cli", "nodes", "protocol", "rpc", "sending", "serving", "testing"),
     *("sim/cluster", "sim/judging", "sim/system", "sim/campaigns/test_campaign"),
