@@ -1,8 +1,8 @@
 """The options of a run: everything that it depends on except the nodes, as a value that can be saved and run again.
 
-Add an option of ``trio-messenger test`` here, as a field of `Options`. The field declares everything: the default, the
-allowed values, and, in its metadata, the words on the command line (see `declaration.py`). Only the signature of
-`simulate` repeats the names and defaults, and a test compares them.
+Add an option of ``trio-messenger test`` here, as a field of `Options`. The field declares the default and the allowed
+values. Its metadata, from `option_words.py`, has the words on the command line. Only the signature of `simulate`
+repeats the names and defaults, and a test compares them.
 """
 
 from __future__ import annotations
@@ -18,39 +18,22 @@ import msgspec
 from .._checkers.availability import Availability
 from .._faults.bounds import is_fraction, is_not_too_great
 from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, fault_from_json, fault_to_json
-from .._faults.schedules import NEMESES, check_kinds, make_schedule
-from .._network.latency_distribution import DISTRIBUTIONS, Latency
+from .._faults.schedules import check_kinds, make_schedule
+from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
-from .._services import LWW_KV_VARIANTS, SERVICES
-from .._workloads import TOPOLOGIES, WORKLOADS
-from .compound_options import (
-    DEFAULT_NODES,
-    read_concurrency,
-    read_latency,
-    read_nodes,
-    write_faults,
-    write_latency,
-    write_nemesis,
-    write_nemesis_interval,
-    write_nodes,
-)
-from .declaration import Argument, Group, OneOf, Option, SomeOf, ValueKind, option, options_of
+from .._services import SERVICES
+from . import option_words
+from .compound_options import DEFAULT_NODES
+from .declaration import Option, options_of
 from .option_values import as_faults, as_names, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
 """The minimum of `Options.busy_limit`. Nodes may need that many messages, or turns, to start."""
 
-
 GREATEST_CONCURRENCY: Final = 100_000
 """The maximum number of clients. Each takes memory, even if it sends nothing."""
 
 _NOT_NODES: Final = frozenset({*GROUPS, *SERVICES})
-
-
-_WORKLOAD: Final = OneOf("workload", WORKLOADS)
-_TOPOLOGY: Final = OneOf("topology", TOPOLOGIES)
-_LWW_KV_VARIANT: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
-_NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
 
 
 @final
@@ -63,232 +46,78 @@ class Options:
     """
 
     workload: str = attrs.field(
-        validator=_WORKLOAD,
-        metadata=option(
-            Group.TESTED,
-            Argument(
-                "-w --workload",
-                "WORKLOAD",
-                _WORKLOAD,
-                "required; the operations of the clients, and how their outcome is judged",
-            ),
-            always=True,
-        ),
+        validator=option_words.KNOWN_WORKLOAD,
+        metadata=option_words.WORKLOAD_WORDS,
     )
     """The name of one of `WORKLOADS`."""
     nodes: tuple[str, ...] = attrs.field(
         default=DEFAULT_NODES,
         converter=as_names,
-        metadata=option(
-            Group.CLUSTER,
-            Argument(
-                "--node-count",
-                "N",
-                ValueKind.NODE_COUNT,
-                "the number of nodes, instead of their ids; they are called n0, n1 and so on, as in Maelstrom",
-                default="",
-                excludes=True,
-            ),
-            Argument("--nodes", "ID,ID,...", ValueKind.IDS, "the ids of the nodes", excludes=True),
-            Argument("-n", "ID", ValueKind.ID, "the id of one node; repeat this option for each node", default=""),
-            Argument(
-                "--nodes-file",
-                "FILE",
-                ValueKind.FILE_OF_IDS,
-                "a file with the ids, one per line; ids of the file, of --nodes and of -n add up",
-                default="",
-            ),
-            read=read_nodes,
-            write=write_nodes,
-        ),
+        metadata=option_words.NODES_WORDS,
     )
     """The ids of the nodes. An id that begins with ``c`` is not allowed, because it belongs to a client."""
-    seed: int = attrs.field(
-        default=0,
-        metadata=option(
-            Group.CHANCE,
-            Argument(
-                "--seed",
-                "N",
-                ValueKind.WHOLE,
-                "the seed of all random choices; the same seed gives the same run, or with --bin the same operations"
-                " and faults",
-            ),
-            always=True,
-        ),
-    )
+    seed: int = attrs.field(default=0, metadata=option_words.SEED_WORDS)
     """The seed of all random choices."""
-    concurrency: int = attrs.field(
-        metadata=option(
-            Group.CLIENTS,
-            Argument(
-                "--concurrency",
-                "N",
-                ValueKind.CLIENTS,
-                "how many clients send requests at the same time: a number, or a number per node, as in 2n",
-                default="1n",
-            ),
-            read=read_concurrency,
-        ),
-    )
+    concurrency: int = attrs.field(metadata=option_words.CONCURRENCY_WORDS)
     """How many clients send requests at the same time, each to one node; by default as many as there are nodes."""
     rate: float = attrs.field(
         default=5.0,
         validator=is_rate,
-        metadata=option(
-            Group.CLIENTS,
-            Argument("--rate", "R", ValueKind.NUMBER, "operations per second, of all clients together"),
-        ),
+        metadata=option_words.RATE_WORDS,
     )
     """Operations per second, of all clients together."""
     time_limit: float = attrs.field(
         default=60.0,
         validator=is_duration,
-        metadata=option(
-            Group.CLIENTS,
-            Argument("--time-limit", "SECONDS", ValueKind.NUMBER, "the length of the main phase, in seconds"),
-        ),
+        metadata=option_words.TIME_LIMIT_WORDS,
     )
     """The length of the main phase in seconds."""
-    latency: Latency = attrs.field(
-        factory=Latency,
-        metadata=option(
-            Group.NETWORK,
-            Argument("--latency", "MS", ValueKind.NUMBER, "mean latency in milliseconds", default="0"),
-            Argument(
-                "--latency-dist",
-                "NAME",
-                OneOf("distribution", DISTRIBUTIONS),
-                "the distribution of latencies",
-                default=DISTRIBUTIONS[0],
-            ),
-            read=read_latency,
-            write=write_latency,
-            late=True,
-        ),
-    )
+    latency: Latency = attrs.field(factory=Latency, metadata=option_words.LATENCY_WORDS)
     """The latency between nodes, and between nodes and services."""
     loss: float = attrs.field(
         default=0.0,
         validator=is_fraction,
-        metadata=option(
-            Group.NETWORK,
-            Argument(
-                "--loss", "P", ValueKind.NUMBER, "probability that a message from node to node is lost, from 0 to 1"
-            ),
-        ),
+        metadata=option_words.LOSS_WORDS,
     )
     """The probability that a message between nodes is lost."""
     duplicate: float = attrs.field(
         default=0.0,
         validator=is_fraction,
-        metadata=option(
-            Group.NETWORK,
-            Argument(
-                "--duplicate",
-                "P",
-                ValueKind.NUMBER,
-                "probability that a message from node to node is delivered twice, from 0 to 1",
-            ),
-        ),
+        metadata=option_words.DUPLICATE_WORDS,
     )
     """The probability that a message between nodes is delivered twice."""
     topology: str = attrs.field(
         default="grid",
-        validator=_TOPOLOGY,
-        metadata=option(
-            Group.CLUSTER,
-            Argument("--topology", "NAME", _TOPOLOGY, "the neighbours of each node, for the broadcast workload"),
-        ),
+        validator=option_words.KNOWN_TOPOLOGY,
+        metadata=option_words.TOPOLOGY_WORDS,
     )
     """Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`."""
     lww_kv: str = attrs.field(
         default="separate",
-        validator=_LWW_KV_VARIANT,
-        metadata=option(
-            Group.CLUSTER,
-            Argument(
-                "--lww-kv",
-                "VARIANT",
-                _LWW_KV_VARIANT,
-                "the behaviour of the two replicas of the service lww-kv",
-                default="separate, as in Maelstrom",
-            ),
-        ),
+        validator=option_words.KNOWN_LWW_KV,
+        metadata=option_words.LWW_KV_WORDS,
     )
     """The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their values,
     as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
-    availability: Availability = attrs.field(
-        default=None,
-        metadata=option(
-            Group.CLIENTS,
-            Argument(
-                "--availability",
-                "FRACTION",
-                ValueKind.FRACTION_OR_TOTAL,
-                "the fraction of operations that must be ok, from 0 to 1, or: total",
-                default="any",
-            ),
-        ),
-    )
+    availability: Availability = attrs.field(default=None, metadata=option_words.AVAILABILITY_WORDS)
     """The fraction of operations that must be ok, or ``total``; None requires nothing."""
-    busy_limit: int = attrs.field(
-        default=BUSY_LIMIT,
-        metadata=option(
-            Group.CHANCE,
-            Argument(
-                "--busy-limit",
-                "N",
-                ValueKind.WHOLE,
-                "end the run as stuck, and invalid, if nodes send N messages, or their tasks take N turns, in less than"
-                " a second of virtual time; with --bin, kill the node that prints the most if nodes print N lines at"
-                " once",
-            ),
-        ),
-    )
+    busy_limit: int = attrs.field(default=BUSY_LIMIT, metadata=option_words.BUSY_LIMIT_WORDS)
     """How many messages nodes may send, or how many turns their tasks may take, in less than a second of virtual time.
     With more, the run is stuck, and therefore invalid. Each message allows ten more turns."""
     nemesis: tuple[str, ...] = attrs.field(
         default=(),
         converter=as_names,
         validator=lambda _, __, kinds: check_kinds(kinds),
-        metadata=option(
-            Group.FAULTS,
-            Argument(
-                "--nemesis", "KIND,KIND,...", _NEMESIS, "make a schedule of these faults from the seed", default="none"
-            ),
-            write=write_nemesis,
-            late=True,
-        ),
+        metadata=option_words.NEMESIS_WORDS,
     )
     """Kinds of faults, of `NEMESES`. The seed decides their schedule."""
     nemesis_interval: float = attrs.field(
         default=10.0,
         validator=is_duration,
-        metadata=option(
-            Group.FAULTS,
-            Argument("--nemesis-interval", "SECONDS", ValueKind.NUMBER, "mean time between changes of these faults"),
-            write=write_nemesis_interval,
-            late=True,
-        ),
+        metadata=option_words.NEMESIS_INTERVAL_WORDS,
     )
     """The mean time between changes of the nemesis, in seconds."""
-    faults: tuple[Fault, ...] = attrs.field(
-        converter=as_faults,
-        metadata=option(
-            Group.FAULTS,
-            Argument(
-                "--faults",
-                "JSON | FILE",
-                ValueKind.FAULTS,
-                "a schedule of faults, instead of --nemesis: a list of faults as JSON, a file with such a list, or the"
-                " schedule.json of an earlier run",
-                default="",
-            ),
-            write=write_faults,
-            late=True,
-        ),
-    )
+    faults: tuple[Fault, ...] = attrs.field(converter=as_faults, metadata=option_words.FAULTS_WORDS)
     """The schedule of faults; by default the one that *nemesis* and the seed make."""
 
     @concurrency.default
