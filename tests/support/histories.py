@@ -99,7 +99,7 @@ def history(*events: Events) -> History:
                     type=event.type,
                     process=event.process,
                     f=first.f,
-                    value=event.value if event.type in ("invoke", "ok") else first.value,
+                    value=first.value if event.type in ("fail", "info") and event.value is None else event.value,
                     error=event.error,
                     final=first.final,
                     node=first.node,
