@@ -89,14 +89,16 @@ class Scene:
 
     Args:
       history: The operations of the clients.
-      journal: Every message.
+      journal: Every message; None if only the history is known.
     """
 
-    def __init__(self, history: History, journal: Journal) -> None:
+    def __init__(self, history: History, journal: Journal | None = None) -> None:
         self.history: Final = history
         """The operations of the clients."""
-        self.journal: Final = journal
-        """Every message."""
+        self.has_messages: Final = journal is not None
+        """Whether the messages are known. Without them, nothing can be said about why a value is missing."""
+        self.journal: Final = Journal() if journal is None else journal
+        """Every message; empty if they are not known."""
 
     @cached_property
     def _messages_to(self) -> dict[str, list[Sent]]:
