@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+import attrs
+
 from support.histories import MS, Event, begin, ok
 from trio_messenger.sim._records.history import History, Op, OpType
 
@@ -30,6 +32,16 @@ def txn(process: int, *steps: Any, outcome: OpType = "ok") -> tuple[Event, Event
     done: list[Any] = [["poll", step] if isinstance(step, dict) else ["send", *step] for step in steps]
     begun = [["poll"] if step[0] == "poll" else ["send", step[1], step[2][1]] for step in done]
     return begin(process, "txn", begun), Event(type=outcome, process=process, value=done)
+
+
+def on(node: str, events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """The operation asks *node*."""
+    return tuple(attrs.evolve(event, node=node) for event in events)
+
+
+def finally_(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """The operation belongs to the final phase."""
+    return tuple(attrs.evolve(event, final=True) for event in events)
 
 
 class Logs:

@@ -22,9 +22,9 @@ def in_words(names: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def listed(values: Sequence[Any]) -> str:
-    """Return the first of *values*, and the number of the others."""
-    rest = len(values) - LISTED
+def listed(values: Sequence[Any], count: int | None = None) -> str:
+    """Return the first of *values*, and how many more there are; *count* is the number of all if *values* are some."""
+    rest = (len(values) if count is None else count) - LISTED
     if rest <= 1:  # naming one more value is as short as counting it
         return in_words([cut_json(value) for value in values])
     return in_words([*(cut_json(value) for value in values[:LISTED]), f"{rest:,} more"])

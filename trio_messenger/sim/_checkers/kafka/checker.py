@@ -7,11 +7,11 @@ from typing import Any, Final, TypeAlias
 
 from ..._records.history import History
 from .. import Results
-from .contiguity import Leap, between_polls, between_sends, within_polls, within_sends
+from .contiguity import Leap, Orders, between_polls, between_sends, within_polls, within_sends
 from .log_operations import TRANSACTIONS, LogHistory
 from .realtime_lag import worst_realtime_lag
 from .version_orders import duplicates, inconsistent_offsets, version_orders
-from .visibility import aborted_reads, lost_writes, precommitted_reads, unexpected, unseen
+from .visibility import aborted_reads, behind, lost_writes, precommitted_reads, unexpected, unseen
 
 LEAPS_DESCRIBED: Final = 8
 """The number of skips and steps back that are described, as in Jepsen."""
@@ -41,6 +41,9 @@ def kafka(history: History) -> Results:
       ``info-txn-causes``: the different reasons why the outcome of sends and polls is unknown.
       ``worst-realtime-lag``: the poll that returned the oldest state; see `worst_realtime_lag`.
 
+      ``behind`` (not in Jepsen): for each node, the keys whose end its final polls did not reach, each with the highest
+      offset that they returned, or -1, and the end; left out if there are none. This does not invalidate.
+
       For each type of error, its ``count``, and under ``errs`` the worst or first ones, each with the operations that
       show it. `LEAPS_DESCRIBED` and `ERRORS_DESCRIBED` limit their number. The types, with Jepsen's names:
 
@@ -59,7 +62,9 @@ def kafka(history: History) -> Results:
       and the operations that sent these; ``time`` is the end of the last ok operation, in nanoseconds.
     """
     logs = LogHistory(history)
-    errors = _errors(logs)
+    orders = version_orders(logs)
+    errors = _errors(logs, orders)
+    late = behind(logs, orders)
     allowed = ALLOWED | (ALLOWED_BY_SUBSCRIBE if any(op.f == "subscribe" for op in history) else frozenset())
     bad = sorted(errors.keys() - allowed)
     causes = {
@@ -73,12 +78,12 @@ def kafka(history: History) -> Results:
         "bad-error-types": bad,
         "error-types": sorted(errors),
         "info-txn-causes": list(causes),
+        **({"behind": late} if late else {}),
         **dict(sorted(errors.items())),
     }
 
 
-def _errors(logs: LogHistory) -> _Errors:
-    orders = version_orders(logs)
+def _errors(logs: LogHistory, orders: Orders) -> _Errors:
     found = {
         "inconsistent-offsets": _described(inconsistent_offsets(orders)),
         "duplicate": _described(duplicates(orders)),
