@@ -279,7 +279,7 @@ def test_a_file_of_a_picture_is_small(path: Path) -> None:
 
 
 # Messages and state of the ready-made nodes, each of which can be read alone, and what workloads are called after.
-SHARED_NAMES = {"Add", "Broadcast", "Gossip", "Topology"}
+SHARED_NAMES = {"Add", "Broadcast", "Gossip"}
 
 
 def named_types(module: str) -> Iterator[str]:

@@ -2,169 +2,228 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from support.gossip import Disk, heard, sent, served_alone
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Body
-from trio_messenger.nodes import broadcast
+from trio_messenger import Body, MemoryStore
+from trio_messenger.nodes import broadcast, broadcast_frugal
+from trio_messenger.sim import Kill, Partition, simulate
 from trio_messenger.testing import Network, running
+
+PERIOD = 0.25
+"""Seconds between batches in these tests: short compared with the second between questions."""
+
+NODES = ["n1", "n2", "n3"]
+
+
+def build(store: Any = None) -> Any:
+    """Return a node with batches of `PERIOD`."""
+    return broadcast.build(store, period=PERIOD)
+
+
+async def messages_of(network: Network, node_id: str = "n1") -> list[int]:
+    """Read all messages."""
+    found: list[int] = (await network.request("read", dest=node_id))["messages"]
+    return found
+
+
+async def next_news(network: Network) -> tuple[float, str, Any]:
+    """Wait for the next news; return when they came, to whom, and the messages of each log. Leave out questions."""
+    while True:
+        at, dest, body = await heard(network)
+        if body["type"] == "tell":
+            return at, dest, {log[:2]: entries for log, entries in body["news"].items()}
+
+
+async def tell(network: Network, src: str, news: dict[str, Any], dest: str = "n1") -> None:
+    """Have *src* tell the node *news*."""
+    await network.send(src, {"type": "tell", "news": news}, dest=dest)
+    await wait_all_tasks_blocked()
+
+
+async def answer_of(network: Network, lengths: Body) -> Body:
+    """Ask the node, as a node with logs of *lengths*."""
+    await network.send("n2", {"type": "compare", "lengths": lengths, "msg_id": 1})
+    while True:
+        message = await sent(network)
+        if message.body["type"] == "compare_ok":
+            return message.body
 
 
 async def test_broadcast_is_acknowledged_and_read(autojump_clock: MockClock) -> None:
-    """A message is there as soon as it is acknowledged; a node that is alone in its cluster serves, too."""
+    """A message is there as soon as it is acknowledged, once; a node that is alone in its cluster serves, too."""
     async with running(broadcast.build()) as network:
-        assert (await network.request("read"))["messages"] == []
+        assert await messages_of(network) == []
         assert await network.request("broadcast", message=0) == {"type": "broadcast_ok", "in_reply_to": 2, "msg_id": 2}
-        await network.request("broadcast", message=7)
-        assert sorted((await network.request("read"))["messages"]) == [0, 7]
+        for message in (7, 7):
+            await network.request("broadcast", message=message)
+        assert await messages_of(network) == [0, 7]
         assert (await network.request("broadcast", message="no number"))["code"] == 12
+        assert (await network.request("topology", topology={"n1": ["n2"]}))["type"] == "topology_ok"
     assert (await served_alone(broadcast.build(), type="broadcast", message=1))["type"] == "broadcast_ok"
 
 
-async def test_broadcast_goes_to_all_peers_in_one_batch_each(autojump_clock: MockClock) -> None:
-    """Without a topology all peers are neighbours; what comes within a quarter of a second goes together."""
-    async with running(broadcast.build()) as network:
+async def test_hub_sends_each_batch_to_all_but_where_it_came_from(autojump_clock: MockClock) -> None:
+    """The messages of one period go together; nobody is sent the messages of its own clients."""
+    async with running(build()) as network:
         await network.request("broadcast", message=1)
-        await trio.sleep(0.125)
+        await tell(network, "n2", {"n2-a": (0, [5, 6])})
         await network.request("broadcast", message=2)
-        assert [await heard(network), await heard(network)] == [
-            (0.25, "n2", {"type": "gossip", "messages": [1, 2]}),
-            (0.25, "n3", {"type": "gossip", "messages": [1, 2]}),
+        assert [await next_news(network), await next_news(network)] == [
+            (0.25, "n2", {"n1": [0, [1, 2]]}),
+            (0.25, "n3", {"n1": [0, [1, 2]], "n2": [0, [5, 6]]}),
         ]
+        await tell(network, "n2", {"n2-a": (0, [5, 6]), "n2-b": (0, [7])})
+        assert await next_news(network) == (0.5, "n3", {"n2": [0, [7]]})
+        assert await messages_of(network) == [1, 5, 6, 2, 7]
 
 
-async def test_broadcast_goes_to_neighbours_only(autojump_clock: MockClock) -> None:
-    """A topology says whom to tell; what was known before it came is told as well."""
-    async with running(broadcast.build()) as network:
-        await network.request("broadcast", message=1)
-        reply = await network.request("topology", topology={"n1": ["n3"], "n2": ["n3"], "n3": ["n1", "n2"]})
-        assert reply["type"] == "topology_ok"
-        await network.request("broadcast", message=2)
-        assert await heard(network) == (0.25, "n3", {"type": "gossip", "messages": [1, 2]})
-        await network.receive_nothing()
+async def test_other_nodes_send_to_the_hub_only(autojump_clock: MockClock) -> None:
+    """They send what clients said, and what nodes other than the hub told them; never what the hub told them."""
+    async with running(build(), node_id="n2", node_ids=NODES) as network:
+        await tell(network, "n1", {"n1-a": (0, [1])}, "n2")
+        await network.request("broadcast", dest="n2", message=2)
+        await tell(network, "n3", {"n3-a": (0, [3])}, "n2")
+        assert await next_news(network) == (0.25, "n1", {"n2": [0, [2]], "n3": [0, [3]]})
+        await network.request("broadcast", dest="n2", message=4)
+        assert await next_news(network) == (0.5, "n1", {"n2": [1, [4]]})
+        assert await messages_of(network, "n2") == [1, 2, 3, 4]
 
 
-async def test_broadcast_to_all_peers_if_the_topology_does_not_name_the_node(autojump_clock: MockClock) -> None:
-    """As with Maelstrom's line of one node, whose topology is empty."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={})
-        await network.request("broadcast", message=1)
-        assert [(await heard(network))[1], (await heard(network))[1]] == ["n2", "n3"]
+async def test_node_asks_each_other_one_once_in_a_lap(autojump_clock: MockClock) -> None:
+    """Every second it asks another one, in its turn, whether or not others have answered."""
+    async with running(build()) as network:
+        await tell(network, "n2", {"n2-a": (0, [5])})
+        await next_news(network)
+        asked = [await heard(network) for _ in range(4)]
+        assert [at for at, _, _ in asked] == [1.0, 2.0, 3.0, 4.0]
+        assert [dest for _, dest, _ in asked] in (["n2", "n3"] * 2, ["n3", "n2"] * 2)
+        assert {str(body) for _, _, body in asked} == {"{'type': 'compare', 'lengths': {'n2-a': 1}}"}
+        assert await messages_of(network) == [5]
 
 
-async def test_broadcast_to_a_new_neighbour_is_everything(autojump_clock: MockClock) -> None:
-    """When the topology changes, who was a neighbour before is told what it lacks, and who is new, everything."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={"n1": ["n2"]})
-        await network.request("broadcast", message=1)
-        await network.reply(await sent(network), {"type": "gossip_ok"})
-        await network.request("topology", topology={"n1": ["n2", "n3"]})
-        await network.request("broadcast", message=2)
-        assert [await heard(network), await heard(network)] == [
-            (0.5, "n2", {"type": "gossip", "messages": [2]}),
-            (0.5, "n3", {"type": "gossip", "messages": [1, 2]}),
-        ]
-
-
-async def gossip(network: Network, src: str, msg_id: int, *messages: int) -> None:
-    """Have *src* tell the node of *messages*, and see them acknowledged."""
-    await network.send(src, {"type": "gossip", "messages": messages, "msg_id": msg_id})
-    _, dest, body = await heard(network)
-    assert (dest, body) == (src, {"type": "gossip_ok", "in_reply_to": msg_id})
-
-
-async def test_broadcast_is_passed_on_but_not_back(autojump_clock: MockClock) -> None:
-    """What a neighbour tells is told to the others; told again, it is acknowledged again, and that is all."""
-    async with running(broadcast.build()) as network:
-        await gossip(network, "n2", 1, 5, 6)
-        await gossip(network, "n2", 1, 5, 6)
-        assert sorted((await network.request("read"))["messages"]) == [5, 6]
-        message = await sent(network)
-        assert (trio.current_time(), message.dest, message.body["messages"]) == (0.25, "n3", [5, 6])
-        await network.reply(message, {"type": "gossip_ok"})
-        await trio.sleep(60)
-        await gossip(network, "n2", 2, 6)
-        await trio.sleep(60)
-        await network.receive_nothing()
-
-
-async def test_broadcast_is_not_told_to_who_tells_it(autojump_clock: MockClock) -> None:
-    """A neighbour that says what it is about to be told need not be told."""
-    async with running(broadcast.build()) as network:
-        for message in (1, 2, 3):
+async def test_question_repairs_both_sides(autojump_clock: MockClock) -> None:
+    """The answer has what the node lacks, and says what the other one lacks, which the node sends."""
+    async with running(build()) as network:
+        for message in (1, 2):
             await network.request("broadcast", message=message)
-        await gossip(network, "n2", 1, 2, 1)
-        await gossip(network, "n3", 1, 1, 2, 3)
-        assert await heard(network) == (0.25, "n2", {"type": "gossip", "messages": [3]})
+        [own] = (await answer_of(network, {}))["news"]
+        assert (await answer_of(network, {own: 1, "n3-x": 4}))["news"] == {own: [1, [2]]}
+        assert (await answer_of(network, {own: 2, "n3-x": 4}))["lengths"] == {"n3-x": 0}
+        while (question := await sent(network)).body["type"] != "compare":
+            pass
+        news = {"n3-a": (0, [8, 9])}
+        await network.reply(question, {"type": "compare_ok", "news": news, "lengths": {own: 1, "unheard": 3}})
+        assert await heard(network) == (1.0, question.dest, {"type": "tell", "news": {own: [1, [2]]}})
+        assert await messages_of(network) == [1, 2, 8, 9]
+
+
+async def test_entries_after_a_gap_are_asked_for_at_once(autojump_clock: MockClock) -> None:
+    """A node that missed news asks the sender of the next ones, and takes nothing before it has the missing entries."""
+    async with running(build(), node_id="n2", node_ids=NODES) as network:
+        for _ in range(2):
+            await tell(network, "n1", {"n3-a": (2, [9]), "n1-a": (0, [1])}, "n2")
+        question = await sent(network)
+        assert await messages_of(network, "n2") == [1]
+        assert (trio.current_time(), question.dest) == (0.0, "n1")
+        assert question.body["lengths"] == {"n1-a": 1}
+        await network.reply(question, {"type": "compare_ok", "news": {"n3-a": (0, [7, 8, 9])}, "lengths": {}})
+        await wait_all_tasks_blocked()
+        assert await messages_of(network, "n2") == [1, 7, 8, 9]
+        await trio.sleep(0.75)
         await network.receive_nothing()
 
 
-async def test_broadcast_takes_what_a_stranger_tells(autojump_clock: MockClock) -> None:
-    """A node that is no neighbour here may have this one as its neighbour."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={"n1": ["n3"]})
-        await gossip(network, "n2", 1, 5)
-        assert await heard(network) == (0.25, "n3", {"type": "gossip", "messages": [5]})
+async def test_answers_that_do_not_fit_change_nothing(autojump_clock: MockClock) -> None:
+    """Neither does an error; the node asks another one in the next second."""
+    async with running(build()) as network:
+        await network.reply(await sent(network), {"type": "error", "code": 11})
+        await network.reply(await sent(network), {"type": "compare_ok", "news": "none"})
+        assert (await heard(network))[0] == 3.0
+        assert network.node.stats.misfit_replies == 1
 
 
-@pytest.mark.parametrize("answer", [None, {"type": "error", "code": 11, "text": "not yet"}])
-async def test_broadcast_is_told_until_it_is_acknowledged(answer: Body | None, autojump_clock: MockClock) -> None:
-    """Without an acknowledgement it goes out again after a second, together with what has come since; then no more."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={"n1": ["n2"]})
-        await network.request("broadcast", message=1)
-        for turn in range(4):
-            message = await sent(network)
-            assert (trio.current_time(), message.body["messages"]) == (0.25 + turn, list(range(1, turn + 2)))
-            if answer is not None:
-                await network.reply(message, answer)
-            await network.request("broadcast", message=turn + 2)
-        message = await sent(network)
-        assert (trio.current_time(), message.body["messages"]) == (4.25, [1, 2, 3, 4, 5])
-        await network.reply(message, {"type": "gossip_ok"})
-        await trio.sleep(60)
+class SlowDisk(MemoryStore):
+    """A store whose syncs end when the test says so, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs: list[trio.Event] = []
+
+    async def sync(self) -> None:
+        self.syncs.append(trio.Event())
+        await self.syncs[-1].wait()
+
+
+async def test_message_is_safe_before_anybody_sees_it(autojump_clock: MockClock) -> None:
+    """Neither a client nor a node learns of a message before it is in the store for good; then of all before it."""
+    disk = SlowDisk()
+    async with running(build(disk)) as network:
+        for msg_id, message in enumerate((1, 2, 3)):
+            await network.send("c1", {"type": "broadcast", "message": message, "msg_id": msg_id})
+        await trio.sleep(0.75)
         await network.receive_nothing()
+        assert await messages_of(network) == []
+        disk.syncs[1].set()
+        assert (await sent(network)).body["in_reply_to"] == 1
+        assert await messages_of(network) == [1, 2]
+        assert [(await next_news(network))[2] for _ in range(2)] == [{"n1": [0, [1, 2]]}] * 2
+        disk.syncs[0].set()
+        assert (await sent(network)).body["in_reply_to"] == 0
+        assert await messages_of(network) == [1, 2]
 
 
-async def test_broadcast_goes_on_with_the_acknowledgement(autojump_clock: MockClock) -> None:
-    """What comes while a batch is on its way waits for the acknowledgement, and goes without what that was for."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={"n1": ["n2"]})
-        await network.request("broadcast", message=1)
-        first = await sent(network)
-        await network.request("broadcast", message=2)
-        await trio.sleep(0.375)
-        await network.receive_nothing()
-        await network.reply(first, {"type": "gossip_ok"})
-        await network.request("broadcast", message=3)
-        assert await heard(network) == (0.75, "n2", {"type": "gossip", "messages": [2, 3]})
-
-
-async def test_broadcast_takes_a_late_acknowledgement(autojump_clock: MockClock) -> None:
-    """On a link so slow that each batch is sent again before it can be acknowledged, it is not sent for ever."""
-    async with running(broadcast.build()) as network:
-        await network.request("topology", topology={"n1": ["n2"]})
-        await network.request("broadcast", message=1)
-        batches = [await sent(network) for _ in range(8)]
-        assert trio.current_time() == 7.25
-        await network.reply(batches[0], {"type": "gossip_ok"})
-        await trio.sleep(60)
-        await network.receive_nothing()
-
-
-async def test_broadcast_keeps_its_messages_and_neighbours_in_the_store(autojump_clock: MockClock) -> None:
-    """Killed and built anew, it has what it had acknowledged, and tells its neighbours, who may lack it."""
+async def test_broadcast_keeps_its_messages_in_the_store(autojump_clock: MockClock) -> None:
+    """Killed and built anew, a node has its messages, and goes on with its log; without a store, with a new one."""
     store = Disk()
-    async with running(broadcast.build(store)) as network:
-        await network.request("topology", topology={"n1": ["n3"]})
+    async with running(build(store)) as network:
+        for message in range(12):  # more than nine: numbers are sorted as numbers
+            await network.request("broadcast", message=message)
+        await tell(network, "n2", {"n2-a": (0, [70])})
+        before = (await answer_of(network, {}))["news"]
+    async with running(build(store=store)) as network:
+        assert sorted(await messages_of(network)) == [*range(12), 70]
+        assert (await answer_of(network, {}))["news"] == before
+        await network.request("broadcast", message=99)
+        [own, _] = before
+        assert await next_news(network) == (0.25, "n2", {"n1": [12, [99]]})
+    async with running(build()) as network:
+        await network.request("broadcast", message=5)
+        assert own not in (await answer_of(network, {}))["news"]
+
+
+async def test_frugal_node_has_larger_batches(autojump_clock: MockClock) -> None:
+    """It is the same node with a longer period."""
+    async with running(broadcast_frugal.build()) as network:
         await network.request("broadcast", message=1)
-        await gossip(network, "n3", 1, 5)
-    async with running(broadcast.build(store=store)) as network:
-        assert (await network.request("read"))["messages"] == [1, 5]
-        assert await heard(network) == (0.25, "n3", {"type": "gossip", "messages": [1, 5]})
-        await network.request("broadcast", message=8)
-        await network.receive_nothing()
-    async with running(broadcast.build()) as network:
-        assert (await network.request("read"))["messages"] == []
+        assert await next_news(network) == (broadcast.FRUGAL, "n2", {"n1": [0, [1]]})
+
+
+@pytest.mark.parametrize("node", [broadcast, broadcast_frugal], ids=["fast", "frugal"])
+def test_messages_spread_without_the_hub(node: Any) -> None:
+    """Those that cannot reach the hub learn of each other's messages within seconds, long before the partition ends."""
+    cut = Partition.between(["n1"], ["n2", "n3", "n4", "n5"], at=0, until=19)
+    report = simulate("broadcast", node.build, rate=5, time_limit=20, faults=[cut])
+    assert report.valid is True, report
+    late = [
+        op for op in report.history if op.type == "ok" and op.f == "read" and op.node != "n1" and 15e9 < op.time < 19e9
+    ]
+    known = {
+        op.value
+        for op in report.history
+        if op.type == "ok" and op.f == "broadcast" and op.node != "n1" and op.time < 9e9
+    }
+    assert known
+    assert all(known <= {*op.value} for op in late)
+
+
+def test_without_a_store_a_kill_loses_messages() -> None:
+    """The limit of the node in memory: with all nodes killed, nobody has the messages any more."""
+    faults = [Kill(nodes=["n1", "n2", "n3", "n4", "n5"], at=5, until=6)]
+    report = simulate("broadcast", lambda: broadcast.build(None), rate=5, time_limit=10, faults=faults)
+    assert report.valid is False
+    assert report.results["workload"]["lost-count"] > 5

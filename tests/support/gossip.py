@@ -35,9 +35,12 @@ async def heard(network: Network) -> tuple[float, str, Body]:
 
 
 async def served_alone(node: Node, **request: Any) -> Body:
-    """Serve *node* as the only one of its cluster for a minute and return its reply to *request*."""
+    """Serve *node* as the only one of its cluster for two minutes; return its reply to *request*, all that it sends."""
     async with running(node, init=False) as network:
         await network.send("c0", {"type": "init", "msg_id": 0, "node_id": "n1", "node_ids": ["n1"]})
         await sent(network)
         await trio.sleep(60)
-        return await network.request(**{"type_": request.pop("type"), **request})
+        reply = await network.request(**{"type_": request.pop("type"), **request})
+        await trio.sleep(60)
+        await network.receive_nothing()
+        return reply

@@ -3,8 +3,8 @@
 Some nodes keep data across restarts. Their ``build(store=None)`` takes a `trio_messenger.DurableStore`, or any mapping
 from names to JSON values. The assignment ``store[name] = value`` stores the value in its state at that moment; nothing
 else survives the node. After a kill, a restarted node is a new object with the same store. Without a store, a node
-keeps its data in memory, and a kill loses them. These nodes do not sync their store. So the data survive the end of the
-process, but not a power failure.
+keeps its data in memory, and a kill loses them. The broadcast nodes sync their store before they acknowledge. The data
+of the other nodes survive the end of the process, but not a power failure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ NODES: Final = {
     "messenger": "echo, proxied RPCs, and RPCs leaked on purpose for the reaper to close",
     "echo": "replies with the value it receives",
     "unique-ids": "makes ids that are unique in the cluster",
-    "broadcast": "sends messages to its neighbours until each neighbour has acknowledged them",
+    "broadcast": "sends messages through a hub in batches; nodes ask each other for what they lack",
+    "broadcast-frugal": "the same with fewer messages, which take longer to arrive",
     "g-set": "a set that only grows; nodes ask each other for missing elements",
     "g-counter": "a counter that only grows; nodes tell each other their counts",
     "pn-counter": "a counter that goes up and down; nodes tell each other their counts",

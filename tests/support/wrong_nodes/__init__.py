@@ -106,7 +106,7 @@ def _not_by_the_checker(workload: str, node: str, because: str, **options: Any) 
     return attrs.evolve(_wrong(workload, node, "", **options), because=because)
 
 
-def _right(workload: str, **options: Any) -> Case:
+def _right(workload: str, node: str | None = None, **options: Any) -> Case:
     harsh: dict[str, Any] = {
         "rate": 20.0,
         "time_limit": 20.0,
@@ -116,7 +116,7 @@ def _right(workload: str, **options: Any) -> Case:
         "nemesis": ALL,
         "nemesis_interval": 2.0,
     }
-    return Case(node=workload, options=Options(workload=workload, **harsh | options))
+    return Case(node=node or workload, options=Options(workload=workload, **harsh | options))
 
 
 CASES = (
@@ -134,6 +134,7 @@ CASES = (
     _wrong("unique-ids", "unique_ids:draws_few_bits", DUPLICATED_IDS, rate=100.0),
     _wrong("unique-ids", "unique_ids:takes_turns_badly", DUPLICATED_IDS, latency=Latency(20)),
     _right("broadcast"),
+    _right("broadcast", "broadcast-frugal"),
     _wrong("broadcast", "broadcast:tells_once", LOST, faults=[CUT]),
     _wrong("broadcast", "broadcast:relays_nothing", LOST, topology="line"),
     _wrong("broadcast", "broadcast:repeats_itself", DUPLICATED, duplicate=0.1),
