@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "test": ("test", "test nodes in a simulated cluster"),
     "replay": ("replay", "run a test again, exactly as it was"),
     "shrink": ("shrink", "find the few faults that make a test fail"),
+    "check": ("check", "judge a history, of a test or from elsewhere"),
     "diagram": ("diagram", "draw the messages of a test, or some of them"),
 }
 """The module of each command, and its summary."""

@@ -19,7 +19,6 @@ from ..sim._for_cli import (
     Fault,
     Group,
     OneOf,
-    Option,
     Options,
     SomeOf,
     ValueKind,
@@ -77,14 +76,16 @@ def add_arguments(parser: Parser) -> None:
         group = parser.add_argument_group(each.value)
         for name, option in OPTIONS.items():
             if option.group is each:
-                _add_option(group, name, option)
+                add_option(group, name)
                 _MORE.get(name, _add_nothing)(group)
     _add_output(parser)
 
 
-def _add_option(group: argparse._ArgumentGroup, name: str, option: Option) -> None:
-    exclusive = group.add_mutually_exclusive_group()
-    for argument in option.arguments:
+def add_option(group: argparse._ArgumentGroup, name: str) -> None:
+    """Add the arguments of the option *name* to *group*."""
+    arguments = OPTIONS[name].arguments
+    exclusive = group.add_mutually_exclusive_group() if any(each.excludes for each in arguments) else group
+    for argument in arguments:
         (exclusive if argument.excludes else group).add_argument(
             *argument.words.split(),
             type=_parser_of(argument.kind),
@@ -243,17 +244,21 @@ def _attribute(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
 
+_NOT_TYPED: Final = {argument.dest: None for option in OPTIONS.values() for argument in option.arguments}
+"""A command need not have all options."""
+
+
 def make_options(arguments: argparse.Namespace) -> Options:
     """Return the options that *arguments* define.
 
     Raises:
       UsageError: if a value is not allowed, or contradicts another; the text says why.
     """
-    typed = vars(arguments)
+    typed = {**_NOT_TYPED, **vars(arguments)}
     made: dict[str, Any] = {}
     try:
-        if arguments.faults is not None:
-            typed = {**typed, "faults": read_faults(arguments.faults)}
+        if typed["faults"] is not None:
+            typed["faults"] = read_faults(typed["faults"])
         for name, option in OPTIONS.items():
             value = option.read(typed, made)
             if value is not None:

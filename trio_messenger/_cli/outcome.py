@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from ..sim._for_cli import VERDICTS, Report, Valid, folder_command, save
+from ..sim._for_cli import VERDICTS, HistoryReport, Report, Valid, folder_command, save
 from .ending import Crash
 from .output import coloured, put, results
 from .parsing import UsageError
@@ -77,8 +77,8 @@ def time_name() -> str:
     return time.strftime("%Y%m%dT%H%M%S")
 
 
-def tell_verdict(report: Report) -> None:
-    """Print the verdict of a run, and its reasons."""
+def tell_verdict(report: Report | HistoryReport) -> None:
+    """Print the verdict of a run or of a history, and its reasons."""
     word = VERDICTS[report.valid]
     first, *rest = f"{report}".split("\n")
     head, found, tail = first.rpartition(word)

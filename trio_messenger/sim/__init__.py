@@ -50,6 +50,7 @@ from ._workloads import (
     WORKLOADS as WORKLOADS,
     Invocation as Invocation,
     Reply as Reply,
+    Shape as Shape,
     Workload as Workload,
 )
 

@@ -35,6 +35,7 @@ from ._faults.shrinking import (
     shrink as shrink,
 )
 from ._judging.command_lines import folder_command as folder_command
+from ._judging.history_report import HistoryReport as HistoryReport
 from ._judging.report import (
     NOT_THE_SEED as NOT_THE_SEED,
     VERDICTS as VERDICTS,
@@ -42,13 +43,14 @@ from ._judging.report import (
     headline as headline,
 )
 from ._judging.store import Stored as Stored, load as load, load_journal as load_journal, save as save
+from ._records.history_reader import read_history as read_history
 from ._records.journal import Entry as Entry
+from ._records.reading_errors import ReadingError as ReadingError
 from ._runs.compound_options import MOST_COUNTED_NODES as MOST_COUNTED_NODES
 from ._runs.declaration import (
     Argument as Argument,
     Group as Group,
     OneOf as OneOf,
-    Option as Option,
     SomeOf as SomeOf,
     ValueKind as ValueKind,
     as_typed as as_typed,

@@ -165,7 +165,7 @@ def test_errors_become_one_line(error: str, text: str | None) -> None:
             "{:process 0 :type :invoke :f :a} {:process 0 :type :ok :f :b}",
             "line 1, column 34: process 0 ends 'b', but it began 'a'",
         ),
-        ("PK\3\4\0\0", "line 1, column 5: a zero byte: this is not a text"),
+        ("\0PNG", "line 1, column 1: a zero byte: this is not a text"),
         (b"{:a \xff}", "line 1, column 5: the byte 0xff is not UTF-8"),
         ('[{"index": 0}]', "line 1, column 1: this is a JSON array; write one operation per line, as jq -c '.[]' does"),
     ],

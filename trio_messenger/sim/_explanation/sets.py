@@ -74,13 +74,14 @@ class _Sets:
         """Say how *value* became known, and why the node that *read* asked does not have it."""
         node = read.node or "a node"
         known, why_known = self._known(value)
-        text = f"{cut_json(value)}: {why_known}, missing from {node}'s last read"
-        if not self._scene.has_messages:
-            return Finding(text, is_detail=True)
-        carriers = self._scene.carriers(value, node, read.time)
-        why, shown_by = self._why(node, carriers)
+        why, shown_by = "", list[Sent]()
+        if self._scene.has_messages:
+            reason, found = self._why(node, self._scene.carriers(value, node, read.time))
+            why, shown_by = f"; {reason}", [*found]
         numbers = [*self._scene.messages_of(known), *(sent.id for sent in shown_by)]
-        return Finding(f"{text}; {why}", tuple(numbers), is_detail=True)
+        return Finding(
+            f"{cut_json(value)}: {why_known}, missing from {node}'s last read{why}", tuple(numbers), is_detail=True
+        )
 
     def _known(self, value: Any) -> tuple[Op, str]:
         """Return the completion that proves that *value* was added, and a description of it."""

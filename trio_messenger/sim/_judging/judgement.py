@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from .._checkers import Results, Valid, worst
 from .._checkers.audit import audit
-from .._checkers.availability import availability
+from .._checkers.availability import Availability, availability
 from .._checkers.late_replies import late_replies
 from .._checkers.net import net
 from .._checkers.operation_latencies import latencies
@@ -18,6 +18,7 @@ from .._explanation.scene import Scene
 from .._explanation.words import in_words
 from .._faults.faults import describe, fault_to_json
 from .._records.cut_texts import cut_text
+from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
@@ -42,18 +43,39 @@ def judge(run: Run) -> Results:
       and the ``daemons`` that still ran after the nodes ended
     - ``faults``: the schedule, and how often each fault ``took-effect``
     """
-    history = run.history
-    results: dict[str, Any] = {
-        "workload": run.workload.check(history),
-        "stats": stats(history),
-        "availability": availability(history, run.options.availability),
-        "net": net(run.journal, history),
-        "latencies": latencies(history),
-        "audit": audit(history),
-        "clients": _clients(run),
-        "nodes": _nodes(run),
-        "faults": _faults(run.options, run.network.bites),
-    }
+    of_history = judge_history(run.history, run.workload, run.options.availability)
+    return _with_verdict(
+        {
+            **{name: of_history[name] for name in ("workload", "stats", "availability")},
+            "net": net(run.journal, run.history),
+            **{name: of_history[name] for name in ("latencies", "audit")},
+            "clients": _clients(run),
+            "nodes": _nodes(run),
+            "faults": _faults(run.options, run.network.bites),
+        }
+    )
+
+
+def judge_history(history: History, workload: Workload, wanted: Availability) -> Results:
+    """Return the results that follow from *history* alone: ``valid?`` and the first of those that `judge` returns.
+
+    Args:
+      history: The operations of the clients.
+      workload: Has the checker.
+      wanted: The required availability.
+    """
+    return _with_verdict(
+        {
+            "workload": workload.check(history),
+            "stats": stats(history),
+            "availability": availability(history, wanted),
+            "latencies": latencies(history),
+            "audit": audit(history),
+        }
+    )
+
+
+def _with_verdict(results: Results) -> Results:
     parts: list[Valid] = [part["valid?"] for part in results.values() if "valid?" in part]
     return {"valid?": worst(parts), **results}
 
@@ -66,18 +88,28 @@ def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]
       workload: The run's workload.
       scene: The run.
     """
-    of_workload = workload.explain(results["workload"], scene)
-    if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in of_workload):
-        of_workload = [*generic.explain(results["workload"]), *of_workload]
     stuck = results["nodes"]["stuck"]
     first = [] if stuck is None else [Finding(stuck)]  # everything else usually follows from that
-    return [*first, *of_workload, *map(Finding, _other_reasons(results)), *stale_answers.explain(scene)]
+    of_workload, of_history = _explain_workload(results, workload, scene), _reasons_in_history(results)
+    of_run = [*results["nodes"]["problems"], *_left_unasked(results["clients"])]
+    return [*first, *of_workload, *map(Finding, [*of_run, *of_history]), *stale_answers.explain(scene)]
 
 
-def _other_reasons(results: Results) -> list[str]:
-    """Return the reasons why *results* are not valid, apart from those of the workload's checker."""
-    found = [*results["nodes"]["problems"]]
-    found += _left_unasked(results["clients"])
+def explain_history(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
+    """Return the meaning of *results*, those of `judge_history`, in sentences; see `explain`."""
+    return [*_explain_workload(results, workload, scene), *map(Finding, _reasons_in_history(results))]
+
+
+def _explain_workload(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
+    found = workload.explain(results["workload"], scene)
+    if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in found):
+        return [*generic.explain(results["workload"]), *found]
+    return found
+
+
+def _reasons_in_history(results: Results) -> list[str]:
+    """Return the reasons in the history why *results* are not valid, apart from those of the workload's checker."""
+    found = []
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
             found.append(f"no {f!r} of {part['count']} was ok")
@@ -98,19 +130,36 @@ def warnings(results: Results) -> list[str]:
 
 
 def _unseen_nodes(results: Results) -> list[str]:
-    found = []
-    unread = [node for node, count in results["audit"]["ok-reads"].items() if not count]
-    if unread:
-        found.append(f"no final read of {in_words(unread)} was ok, so values missing there go unnoticed")
     unasked = results["nodes"]["unasked"]
+    found = []
     if unasked:
         found.append(
             f"no client asked {in_words(unasked)}: set a longer time limit, or as many clients (concurrency) as nodes"
         )
-    return found + [
+    return [*_unread_nodes(results), *found, *_unanswered(results)]
+
+
+def history_warnings(results: Results, history: History, workload: Workload) -> list[str]:
+    """Return the limits of what *results*, those of `judge_history`, prove."""
+    found = []
+    if workload.final_invocation() is not None and all(op.node is None for op in history):
+        found.append("the history does not name the nodes, so a value that only one node lacks may go unnoticed")
+    if all(op.time == 0 for op in history):
+        found.append("the history has no times, so all latencies are 0")
+    return [*found, *_unread_nodes(results), *_unanswered(results)]
+
+
+def _unread_nodes(results: Results) -> list[str]:
+    unread = [node for node, count in results["audit"]["ok-reads"].items() if not count]
+    return [f"no final read of {in_words(unread)} was ok, so values missing there go unnoticed"] if unread else []
+
+
+def _unanswered(results: Results) -> list[str]:
+    ok_reads = results["audit"]["ok-reads"]
+    return [
         f"none of the {counts['count']} operations that asked {node} was ok"
         for node, counts in results["stats"].get("by-node", {}).items()
-        if not counts["ok-count"] and node not in unread
+        if not counts["ok-count"] and ok_reads.get(node) != 0
     ]
 
 

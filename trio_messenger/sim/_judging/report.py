@@ -154,14 +154,20 @@ class Report:
 
 def summary(report: Report) -> str:
     """Return the summary of a run for people, about twenty lines."""
-    sections = [
+    first = f"{headline(report.options)}, seed {report.options.seed}: {VERDICTS[report.valid]}"
+    return in_sections(
+        first,
         ("because", report.reasons()),
         *((name, [text]) for name, text in figures(report.results)),
         ("note", report.remarks()),
         ("faults", _fault_lines(report.results)),
         ("warning", _few(report.warnings())),
-    ]
-    lines = [f"{headline(report.options)}, seed {report.options.seed}: {VERDICTS[report.valid]}"]
+    )
+
+
+def in_sections(first: str, *sections: tuple[str, Sequence[str]]) -> str:
+    """Return the line *first* and, below it, the texts of each section behind its heading; empty ones are left out."""
+    lines = [first]
     for heading, texts in sections:
         lines += [f"  {heading if index == 0 else '':<12}{text}" for index, text in enumerate(_lines_of(texts))]
     return "\n".join(lines)
@@ -183,11 +189,10 @@ def _few(texts: list[str]) -> list[str]:
 
 
 def figures(results: Results) -> list[tuple[str, str]]:
-    """Return the key figures of a run as pairs of name and text."""
-    counts, net = results["stats"], results["net"]
+    """Return the key figures of a run, or of a history, as pairs of name and text."""
+    counts = results["stats"]
     quantiles = in_milliseconds(results["latencies"]["quantiles"])
     stable = in_milliseconds(stable_latencies(results))
-    per_op = net["servers"].get("msgs-per-op", 0)
     return [
         (
             "operations",
@@ -196,12 +201,14 @@ def figures(results: Results) -> list[tuple[str, str]]:
         ),
         ("latency", quantiles or "no operation was ok"),
         *([("stable", f"{stable} from when a value was known until every read had it")] if stable else []),
-        (
-            "messages",
-            f"{net['all']['msg-count']} in all, {net['servers']['msg-count']} between nodes and services"
-            f" ({figure(per_op)} per operation)",
-        ),
+        *([("messages", _message_counts(results["net"]))] if "net" in results else []),
     ]
+
+
+def _message_counts(net: Results) -> str:
+    per_op = figure(net["servers"].get("msgs-per-op", 0))
+    between = f"{net['servers']['msg-count']} between nodes and services ({per_op} per operation)"
+    return f"{net['all']['msg-count']} in all, {between}"
 
 
 def stable_latencies(results: Results) -> dict[str, float]:

@@ -20,9 +20,6 @@ from .reading_errors import BYTE_ORDER_MARK, ReadingError, decode_text, error_at
 _JSON_LINE: Final = re.compile(rb'\s*\{\s*"')
 _JSON_ARRAY: Final = re.compile(rb'\s*\[\s*\{\s*"')
 
-_SNIFFED: Final = 1000
-"""Bytes of a file that show whether it is a text."""
-
 
 @final
 @attrs.frozen(eq=False)
@@ -57,8 +54,8 @@ def read_history(content: bytes) -> HistoryFile:
       ReadingError: if it is not a history; the text names the place.
     """
     content = content.removeprefix(BYTE_ORDER_MARK)
-    if b"\0" in content[:_SNIFFED]:
-        raise error_at(content, content.index(b"\0"), "a zero byte: this is not a text")
+    if content.startswith(b"\0"):
+        raise ReadingError(1, 1, "a zero byte: this is not a text")
     if _JSON_ARRAY.match(content):
         raise ReadingError(1, 1, "this is a JSON array; write one operation per line, as jq -c '.[]' does")
     if _JSON_LINE.match(content):

@@ -13,6 +13,7 @@ from .broadcast import Broadcast
 from .counters import GCounter, PnCounter
 from .echo import Echo
 from .g_set import GSet
+from .shapes import Shape as Shape
 from .topologies import TOPOLOGIES as TOPOLOGIES
 from .unique_ids import UniqueIds
 

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, ClassVar
 
+import attrs
+
 from trio_messenger import Body
 
+from .._records.history import Op
 from .base import Invocation, Workload
+from .shapes import A_LIST
 
 
 class Adding(Workload):
@@ -44,6 +48,12 @@ class Adding(Workload):
     def request(self, f: str, value: Any) -> Body:
         """Return the request; see `Workload.request`."""
         return {"type": f, self.field: value} if f == self.add else {"type": f}
+
+    def adopt(self, op: Op) -> Op:
+        """Return the entry with an empty list if a set was read as null; see `Workload.adopt` and `completed`."""
+        if op.f == "read" and op.type == "ok" and op.value is None and self.shapes["read"] is A_LIST:
+            op = attrs.evolve(op, value=[])
+        return super().adopt(op)
 
     def completed(self, f: str, value: Any, reply: Any) -> Any:
         """Return the value that was read or added; see `Workload.completed`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -14,7 +14,8 @@ from trio_messenger import Body, RpcError, RpcTimeout
 from .._checkers import Results
 from .._explanation import Finding, generic
 from .._explanation.scene import Scene
-from .._records.history import History
+from .._records.history import History, Op
+from .shapes import Shape, check_shape
 from .topologies import Topology
 
 Invocation: TypeAlias = tuple[str, Any]
@@ -55,6 +56,8 @@ class Workload(ABC):
       ('info', 'fail')
       >>> workload.setup(["n1"], TOPOLOGIES["line"]), workload.final_invocation()
       (None, None)
+      >>> workload.adopt(Op(index=0, time=0, type="invoke", process=0, f="echo", value=value)).value
+      'Please echo 34'
       >>> workload.check(History())
       {'valid?': True, 'errors': []}
     """
@@ -67,6 +70,9 @@ class Workload(ABC):
     """What clients do and what nodes have to do, in two or three sentences, for the page of a run."""
     replies: ClassVar[dict[str, type[Reply]]]
     """The schema of the reply to each function's request."""
+    shapes: ClassVar[Mapping[str, Shape]] = {}
+    """The types of the values on which `check` relies, by function. They are compared with histories from elsewhere; a
+    function that is not here may have any values."""
     idempotent: ClassVar[frozenset[str]] = frozenset()
     """The read-only functions. After a timeout or an indefinite error they had no effect, so the operation ends as
     ``fail``. If the final operation uses one of them, the simulator also runs it as an audit, so that it asks every
@@ -131,6 +137,15 @@ class Workload(ABC):
             return "info"
         is_without_effect = f in self.idempotent or (error.definite and not isinstance(error, RpcTimeout))
         return "fail" if is_without_effect else "info"
+
+    def adopt(self, op: Op) -> Op:
+        """Return an entry of a history from elsewhere as a client of this workload would have recorded it.
+
+        Raises:
+          ValueError: if it cannot be in a history of this workload.
+        """
+        check_shape(op, self.name, self.replies.keys() | self.shapes.keys(), self.shapes)
+        return op
 
     @abstractmethod
     def check(self, history: History) -> Results:

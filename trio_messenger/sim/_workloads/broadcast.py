@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, final
 
@@ -17,6 +17,7 @@ from .._explanation.sets import explain as explain_sets
 from .._records.history import History
 from .adding import Adding
 from .base import Reply
+from .shapes import A_LIST, Shape
 from .topologies import Topology
 
 
@@ -38,6 +39,7 @@ class Broadcast(Adding):
         " each value that a node has acknowledged, which means confirmed to a client."
     )
     replies: ClassVar[dict[str, type[Reply]]] = {"broadcast": Reply, "read": _ReadOk}
+    shapes: ClassVar[Mapping[str, Shape]] = {"read": A_LIST}
     add = "broadcast"
     field = "message"
     read_field = "messages"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, ClassVar, final
 
@@ -14,6 +14,7 @@ from .._explanation.scene import Scene
 from .._records.history import History
 from .adding import Adding
 from .base import Invocation, Reply
+from .shapes import Shape
 
 
 class _ReadOk(Reply, kw_only=True):
@@ -31,6 +32,7 @@ class _Counter(Adding):
         "Clients add numbers, each at one node. At the end, every node has to return the same sum: that of all numbers"
         " that a node has acknowledged, which means confirmed to a client. Numbers with an unknown outcome may count."
     )
+    shapes: ClassVar[Mapping[str, Shape]] = {"add": Shape(begun=int), "read": Shape(ok=int)}
     errors_are_indefinite = True
     field = "delta"
 

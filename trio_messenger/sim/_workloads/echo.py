@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, ClassVar, final
 
+import attrs
+
 from trio_messenger import Body
 
 from .._checkers import Results
@@ -13,7 +15,7 @@ from .._checkers.echo import echo
 from .._explanation import Finding
 from .._explanation.echo import explain as explain_echo
 from .._explanation.scene import Scene
-from .._records.history import History
+from .._records.history import History, Op
 from .base import Invocation, Reply, Workload
 
 
@@ -42,6 +44,12 @@ class Echo(Workload):
     def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - only the reply counts
         """Return the echoed value; see `Workload.completed`."""
         return reply.echo
+
+    def adopt(self, op: Op) -> Op:
+        """Return the entry with the text only: Maelstrom's history has whole replies; see `Workload.adopt`."""
+        if op.type == "ok" and isinstance(op.value, dict) and op.value.get("type") == "echo_ok":
+            op = attrs.evolve(op, value=op.value.get("echo"))
+        return super().adopt(op)
 
     def check(self, history: History) -> Results:
         """Judge the history."""

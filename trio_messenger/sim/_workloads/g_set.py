@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, ClassVar, final
 
@@ -15,6 +15,7 @@ from .._explanation.sets import explain as explain_sets
 from .._records.history import History
 from .adding import Adding
 from .base import Reply
+from .shapes import A_LIST, Shape
 
 
 class _ReadOk(Reply, kw_only=True):
@@ -35,6 +36,7 @@ class GSet(Adding):
         " each element that a node has acknowledged, which means confirmed to a client."
     )
     replies: ClassVar[dict[str, type[Reply]]] = {"add": Reply, "read": _ReadOk}
+    shapes: ClassVar[Mapping[str, Shape]] = {"read": A_LIST}
     errors_are_indefinite = True
     field = "element"
 

@@ -1,0 +1,121 @@
+"""``trio-messenger check``: judge a history by itself, without the run that it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from ..sim._for_cli import WORKLOADS, HistoryReport, ReadingError, read_history
+from .arguments import add_option, make_options
+from .ending import STATUSES, concluding
+from .outcome import put_json, tell_verdict
+from .parsing import Parser, UsageError
+
+_DESCRIPTION: Final = """\
+Judge a history: the operations of clients, when they began, and how they ended. The history comes from an earlier test,
+from Maelstrom, or from a test of a database with Jepsen. The command starts no node.
+"""
+
+_EXAMPLES: Final = """\
+examples:
+  trio-messenger check store/latest/history.jsonl -w broadcast
+                                              a history that `test` has saved
+  trio-messenger check store/latest -w g-set  the history in a folder: history.jsonl or history.edn
+  ssh server cat run/history.edn | trio-messenger check - -w unique-ids
+                                              a history from stdin
+
+exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong arguments, or a file that is not a complete
+history of the workload, 255 something broke, 130 interrupted.
+"""
+
+_JUDGED_BY: Final = ("workload", "availability")
+"""The options of the checkers. Each is a field of `Options`, so the workload gets it as it does in a run."""
+
+_FILES_IN_FOLDERS: Final = ("history.jsonl", "history.edn")
+"""The histories that a folder may have."""
+
+LARGEST_HISTORY: Final = 1 << 29
+"""Bytes of the largest history, 512 MiB: it has to fit into the memory several times, and a pipe may be endless."""
+
+_READ_AT_ONCE: Final = 1 << 20
+
+
+def configure(parser: Parser) -> None:
+    """Add the arguments of this command to *parser*."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument(
+        "history",
+        metavar="HISTORY",
+        help="a history.jsonl of this program, a history.edn of Jepsen or Maelstrom, a folder with one of them, or -"
+        " for stdin",
+    )
+    group = parser.add_argument_group("what is judged")
+    for name in _JUDGED_BY:
+        add_option(group, name)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    parser.set_defaults(run=concluding(_run, parser))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.workload is None:
+        raise UsageError(f"-w is missing: give the workload of the history; there are: {', '.join(WORKLOADS)}")
+    options = make_options(arguments)
+    name, content = _read(arguments.history)
+    try:
+        report = HistoryReport(options, read_history(content))
+    except ReadingError as exc:
+        raise UsageError(f"{name}, {exc}") from None
+    if arguments.json:
+        put_json(_as_json(report))
+    else:
+        tell_verdict(report)
+    return STATUSES[report.valid]
+
+
+def _as_json(report: HistoryReport) -> dict[str, Any]:
+    return {**report.results, "reasons": report.reasons(), "warnings": report.warnings()}
+
+
+def _read(text: str) -> tuple[str, bytes]:
+    """Return the name and the content of the history that the argument *text* names.
+
+    Raises:
+      UsageError: if it cannot be read.
+    """
+    try:
+        if text == "-":
+            if sys.stdin is None:
+                raise UsageError("stdin is closed; give a file")
+            return "stdin", _read_all(sys.stdin.buffer)
+        path = _in_folder(Path(text)) if Path(text).is_dir() else Path(text)
+        with path.open("rb") as file:
+            return f"{path}", _read_all(file)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise UsageError(f"{text!r:.80} cannot be read: {reason}; give a history.jsonl or a history.edn") from None
+
+
+def _read_all(file: BinaryIO) -> bytes:
+    """Return the rest of *file*, or, if it is not a text, its beginning.
+
+    Raises:
+      ValueError: if it is larger than `LARGEST_HISTORY`.
+    """
+    content = bytearray()
+    while chunk := file.read(_READ_AT_ONCE):
+        content += chunk
+        if content.startswith(b"\0"):  # such as /dev/zero
+            break
+        if len(content) > LARGEST_HISTORY:
+            raise ValueError(f"it is larger than {LARGEST_HISTORY >> 20} MiB")
+    return bytes(content)
+
+
+def _in_folder(folder: Path) -> Path:
+    found = [folder / name for name in _FILES_IN_FOLDERS if (folder / name).exists()]
+    if len(found) != 1:
+        has = "both" if found else "neither"
+        raise UsageError(f"{folder} has {has} of {' and '.join(_FILES_IN_FOLDERS)}; give the file")
+    return found[0]
