@@ -61,12 +61,6 @@ class _Logs:
                 yield Finding(shown, self._messages(send), is_detail=True)
 
     def remarks(self) -> Iterator[Finding]:
-        for node, keys in self._results.get("behind", {}).items():
-            some = [
-                f"{'nothing' if polled < 0 else f'only offsets up to {polled}'} of log {cut_json(key)} (end: {end})"
-                for key, (polled, end) in keys.items()
-            ]
-            yield Finding(f"the final polls of {node} returned {in_words(some)}", is_reason=False)
         lag = self._results["worst-realtime-lag"]
         if lag["lag"]:
             text = (
@@ -109,6 +103,12 @@ class _Logs:
         written = f"{_done(error['writer'])}, with offset {error['offset']}"
         return f"{_message(error)} is lost: {written}; no poll returned it, but {reader}"
 
+    def missing(self, error: _Error) -> str:
+        lacks = (
+            f"{error['node']} lacks {quantity(error['count'], 'message')} of log {cut_json(error['key'])} at the end"
+        )
+        return f"{lacks}, although polls returned them: {listed(error['values'], error['count'])}"
+
     def skip_within(self, error: _Error) -> str:
         return f"{_poll(error['op'])} {_returned_both(error)}; it left out {_skipped(error)}"
 
@@ -141,6 +141,7 @@ _SENTENCES: Final[Mapping[str, Callable[[_Logs, _Error], str]]] = {
     "G1a": _Logs.aborted_read,
     "precommitted-read": _Logs.precommitted_read,
     "lost-write": _Logs.lost_write,
+    "missing": _Logs.missing,
     "int-poll-skip": _Logs.skip_within,
     "int-nonmonotonic-poll": _Logs.step_back_within,
     "poll-skip": _Logs.skip_between,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.histories import begin, checking, fail, info, ok
-from support.kafka_logs import assign, poll, send, txn
+from support.kafka_logs import assign, finally_, on, poll, send, txn
 
 from trio_messenger.sim._checkers.kafka.checker import kafka
 
@@ -270,6 +270,58 @@ def test_missing_messages_are_described() -> None:
             "x": [op(1, 0, "send", sent=[[0, "A"]]), op(5, 2, "send", sent=[[2, "C"]])],
             "y": [op(7, 3, "send", sent=[[7, "D"]])],
         },
+    }
+
+
+def final_polls(node: str, process: int, *polls: dict[str, Any]) -> tuple[Any, ...]:
+    """*process* polls keys x and y from the beginning, at the end."""
+    polled = [finally_(on(node, poll(process, **messages))) for messages in polls]
+    return (finally_(on(node, assign(process, "x", "y"))), *polled)
+
+
+@pytest.mark.parametrize(
+    ("missing", "events"),
+    [
+        ({}, final_polls("n1", 10, {"x": [A]}, {"x": [B, C]})),
+        # Before the first message, and after the last one, if the last poll returned nothing more.
+        ({"n1": ["A"]}, final_polls("n1", 10, {"x": [B, C]})),
+        ({"n1": ["C"]}, final_polls("n1", 10, {"x": [A, B]}, {"x": []})),
+        ({"n1": ["A", "B", "C"]}, final_polls("n1", 10, {})),
+        ({}, final_polls("n1", 10, {"x": [A, B]})),
+        ({}, final_polls("n1", 10)),
+        # Another client of the same node got it, but clients of other nodes do not count.
+        ({}, (*final_polls("n1", 10, {"x": [A, B]}, {}), *final_polls("n1", 11, {"x": [A, B, C]}))),
+        ({"n2": ["B", "C"]}, (*final_polls("n1", 10, {"x": [A, B, C]}), *final_polls("n2", 11, {"x": [A]}, {}))),
+        # Polls of keys that nobody assigned, and those before the end, do not count.
+        ({}, (finally_(on("n1", assign(10, "y"))), finally_(on("n1", poll(10, x=[B]))))),
+        ({}, (on("n1", assign(10, "x")), on("n1", poll(10, x=[B])))),
+        # A send after the last poll is no poll.
+        (
+            {"n1": ["C"]},
+            (
+                *final_polls("n1", 10, {"x": [A, B]}, {}),
+                finally_(on("n1", send(10, "z", "E", 0))),
+                poll(9, z=[[0, "E"]]),
+            ),
+        ),
+        # What no poll returned is unseen, not missing.
+        ({}, (send(3, "x", "D", 3), *final_polls("n1", 10, {"x": [A, B, C]}, {}))),
+    ],
+)
+def test_what_nodes_lack_at_the_end(missing: dict[str, list[str]], events: tuple[Any, ...]) -> None:
+    """Final polls of each node have to return what other polls returned."""
+    found = check(*SENT, READ, *events).get("missing", {"errs": []})
+    assert {error["node"]: error["values"] for error in found["errs"]} == missing
+
+
+def test_a_missing_message_is_described() -> None:
+    """The error names the node, the messages and the last poll."""
+    found = check(*SENT, READ, *final_polls("n1", 10, {"x": [A, B]}, {}))
+    last = {**op(13, 10, "poll"), "node": "n1"}
+    assert found["bad-error-types"] == ["missing"]
+    assert found["missing"] == {
+        "count": 1,
+        "errs": [{"node": "n1", "key": "x", "count": 1, "offsets": [2], "values": ["C"], "op": last}],
     }
 
 

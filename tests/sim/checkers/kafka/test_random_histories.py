@@ -52,9 +52,10 @@ class Edit:
         """Return the messages of the key, which the final polls all saw."""
         return [list(pair) for pair in sorted({tuple(pair) for _, messages in self.polls() for pair in messages})]
 
-    def last(self) -> Messages:
-        """Return what a final poll returned that reached the end of the log."""
-        return next(messages for _, messages in self.polls(final=True) if messages[-1] == self.log()[-1])
+    def extend(self, *messages: list[Any]) -> None:
+        """Let the final polls return *messages* after the end of the log."""
+        for messages_of_poll in [found for _, found in self.polls(final=True) if found[-1] == self.log()[-1]]:
+            messages_of_poll.extend(messages)
 
     def sends(self) -> list[Op]:
         """Return the ok sends to the key."""
@@ -103,12 +104,12 @@ def same_offset(edit: Edit) -> None:
 
 def second_offset(edit: Edit) -> None:
     """Let a poll return a message again at the end of the log."""
-    edit.last().append([edit.log()[-1][0] + 1, edit.random.choice(edit.log())[1]])
+    edit.extend([edit.log()[-1][0] + 1, edit.random.choice(edit.log())[1]])
 
 
 def invention(edit: Edit) -> None:
     """Let a poll return a message that nobody sent."""
-    edit.last().append([edit.log()[-1][0] + 1, "new"])
+    edit.extend([edit.log()[-1][0] + 1, "new"])
 
 
 def aborted(edit: Edit) -> None:
@@ -133,6 +134,20 @@ def loss(edit: Edit) -> None:
     for _, messages in edit.polls():
         if first in messages:
             messages.remove(first)
+
+
+def end_missing(edit: Edit) -> None:
+    """Let the final polls of one node end before the last message, which polls of the other nodes return."""
+    end, node = edit.log()[-1], edit.random.choice(("n0", "n1", "n2"))
+    polls = edit.polls(final=True)
+    assert any(op.node != node and end in messages for op, messages in polls)
+    op, messages = next((op, messages) for op, messages in polls if op.node == node and messages[-1] == end)
+    assert len(messages) > 1
+    del messages[-1]
+    last = max(each.index for each in edit.ops if each.node == node)
+    process = op.process
+    for kind, value in (("invoke", [["poll"]]), ("ok", [["poll", {}]])):
+        edit.ops.append(attrs.evolve(op, index=last, type=kind, value=value, process=process))
 
 
 def late_send(edit: Edit) -> None:
@@ -166,7 +181,7 @@ def repetition_between(edit: Edit) -> None:
 def sends_swapped(edit: Edit) -> None:
     """Send two messages one after the other, and let the second one get the lower offset."""
     end = edit.log()[-1][0]
-    edit.last().extend([[end + 1, "new"], [end + 3, "newer"]])
+    edit.extend([end + 1, "new"], [end + 3, "newer"])
     edit.precede_with_sends(1000, [end + 1, "new"])
     edit.precede_with_sends(1000, [end + 3, "newer"])
 
@@ -174,14 +189,14 @@ def sends_swapped(edit: Edit) -> None:
 def sends_swapped_within(edit: Edit) -> None:
     """Send two messages in one operation, and let the second one get the lower offset."""
     end = edit.log()[-1][0]
-    edit.last().extend([[end + 1, "new"], [end + 3, "newer"]])
+    edit.extend([end + 1, "new"], [end + 3, "newer"])
     edit.precede_with_sends(1000, [end + 3, "newer"], [end + 1, "new"])
 
 
 def sends_with_a_gap(edit: Edit) -> None:
     """Let the offset of another message be between those of two messages of one operation."""
     end = edit.log()[-1][0]
-    edit.last().extend([[end + 1, "new"], [end + 2, "other"], [end + 3, "newer"]])
+    edit.extend([end + 1, "new"], [end + 2, "other"], [end + 3, "newer"])
     edit.precede_with_sends(1000, [end + 1, "new"], [end + 3, "newer"])
     edit.precede_with_sends(1001, [end + 2, "other"])
 
@@ -194,6 +209,7 @@ FAULTS: dict[Callable[[Edit], None], set[str]] = {
     own_message: {"precommitted-read"},
     loss: {"lost-write", "unseen"},  # a lost message is also an unseen one
     late_send: {"unseen"},
+    end_missing: {"missing"},
     gap: {"int-poll-skip"},
     repetition: {"int-nonmonotonic-poll"},
     gap_between: {"poll-skip"},

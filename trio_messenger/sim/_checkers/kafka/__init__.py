@@ -11,12 +11,15 @@ infers it: the *version order* of a key is the list of all offsets that clients 
 - `version_orders`: two messages at one offset, or one message at two offsets;
 - `contiguity`: polls and sends that skip messages, or go back;
 - `visibility`: messages that polls should not have returned, and messages that polls should have returned;
+- `last_polls`: messages that a node lacks at the end, although polls returned them;
 - `realtime_lag`: how old the state was that a poll returned.
 
 Differences from Jepsen, other than in names of evidence:
 
 - Jepsen's checker fails with an exception if a poll returns a message that nobody sent. Here this is an error,
   ``unexpected``.
+- Jepsen accepts that a node forgets a message that some client has polled, and that a node never returns what others
+  return. Here, the final polls of every node have to return all these messages: otherwise they are ``missing``.
 - Jepsen counts a polled message as unseen if the history ends there and no send to this key was ok. Here it is seen.
 - If a log is inconsistent or has duplicates, Jepsen looks up positions by message and picks one of several. Here the
   offset decides, so one fault does not also appear as another.

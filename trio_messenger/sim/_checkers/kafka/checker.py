@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias
 from ..._records.history import History
 from .. import Results
 from .contiguity import Leap, Orders, between_polls, between_sends, within_polls, within_sends
+from .last_polls import missing
 from .log_operations import TRANSACTIONS, LogHistory
 from .realtime_lag import worst_realtime_lag
 from .version_orders import duplicates, inconsistent_offsets, version_orders
-from .visibility import aborted_reads, behind, lost_writes, precommitted_reads, unexpected, unseen
+from .visibility import aborted_reads, lost_writes, precommitted_reads, unexpected, unseen
 
 LEAPS_DESCRIBED: Final = 8
 """The number of skips and steps back that are described, as in Jepsen."""
@@ -41,9 +42,6 @@ def kafka(history: History) -> Results:
       ``info-txn-causes``: the different reasons why the outcome of sends and polls is unknown.
       ``worst-realtime-lag``: the poll that returned the oldest state; see `worst_realtime_lag`.
 
-      ``behind`` (not in Jepsen): for each node, the keys whose end its final polls did not reach, each with the highest
-      offset that they returned, or -1, and the end; left out if there are none. This does not invalidate.
-
       For each type of error, its ``count``, and under ``errs`` the worst or first ones, each with the operations that
       show it. `LEAPS_DESCRIBED` and `ERRORS_DESCRIBED` limit their number. The types, with Jepsen's names:
 
@@ -53,6 +51,8 @@ def kafka(history: History) -> Results:
       - ``G1a``: an operation polled a message whose send failed;
       - ``precommitted-read``: an operation polled a message that it sent itself;
       - ``lost-write``: nobody polled a message, but somebody polled a later one;
+      - ``missing``: at the end, a node lacks messages that polls of other nodes, or earlier ones, returned (not in
+        Jepsen); only in histories that name the nodes and the final polls;
       - ``int-poll-skip`` and ``int-nonmonotonic-poll``: one operation polled a message and then one that is not the
         next: a later one, or the same or an earlier one;
       - ``poll-skip`` and ``nonmonotonic-poll``: the same between two polls of a process;
@@ -64,7 +64,6 @@ def kafka(history: History) -> Results:
     logs = LogHistory(history)
     orders = version_orders(logs)
     errors = _errors(logs, orders)
-    late = behind(logs, orders)
     allowed = ALLOWED | (ALLOWED_BY_SUBSCRIBE if any(op.f == "subscribe" for op in history) else frozenset())
     bad = sorted(errors.keys() - allowed)
     causes = {
@@ -78,7 +77,6 @@ def kafka(history: History) -> Results:
         "bad-error-types": bad,
         "error-types": sorted(errors),
         "info-txn-causes": list(causes),
-        **({"behind": late} if late else {}),
         **dict(sorted(errors.items())),
     }
 
@@ -95,6 +93,7 @@ def _errors(logs: LogHistory, orders: Orders) -> _Errors:
         **_leaps("poll-skip", "nonmonotonic-poll", between_polls(logs, orders)),
         **_leaps("int-send-skip", "int-nonmonotonic-send", within_sends(logs, orders)),
         "nonmonotonic-send": _described(_worst_first(between_sends(logs, orders)), LEAPS_DESCRIBED),
+        "missing": _described(missing(logs, orders)),
         "unseen": unseen(logs),
     }
     return {kind: errors for kind, errors in found.items() if errors}

@@ -100,27 +100,5 @@ def unseen(history: LogHistory) -> dict[str, Any]:
     }
 
 
-def behind(history: LogHistory, orders: Mapping[str, VersionOrder]) -> dict[str, dict[str, list[int]]]:
-    """Return the logs whose end no final poll of a node reached: by node and key, the offsets of its last and the last.
-
-    Final polls begin at the beginning of all logs. They only stop early when a client gives up, after seconds.
-    """
-    reached: dict[str, dict[str, int]] = {}
-    for operation in history.operations:
-        node = operation.begun.node
-        if operation.begun.final and operation.begun.f == "assign" and node is not None and operation.outcome == "ok":
-            reached.setdefault(node, dict.fromkeys(sorted(operation.assigned), -1))
-        if operation.begun.final and node in reached:
-            for key, pairs in operation.polled.items():
-                offsets = (offset for offset, _ in pairs if offset is not None)
-                reached[node][key] = max([reached[node].get(key, -1), *offsets])
-    ends = {key: order.offsets[-1] for key, order in orders.items() if order.offsets}
-    lacking = {
-        node: {key: [offset, ends[key]] for key, offset in keys.items() if offset < ends.get(key, -1)}
-        for node, keys in sorted(reached.items())
-    }
-    return {node: keys for node, keys in lacking.items() if keys}
-
-
 def _sends(history: LogHistory, key: str, values: list[ValueKey]) -> list[dict[str, Any]]:
     return [history.writers[key][value].mention(key, value) for value in values[:UNSEEN_DESCRIBED]]
