@@ -144,10 +144,8 @@ def end_missing(edit: Edit) -> None:
     op, messages = next((op, messages) for op, messages in polls if op.node == node and messages[-1] == end)
     assert len(messages) > 1
     del messages[-1]
-    last = max(each.index for each in edit.ops if each.node == node)
-    process = op.process
-    for kind, value in (("invoke", [["poll"]]), ("ok", [["poll", {}]])):
-        edit.ops.append(attrs.evolve(op, index=last, type=kind, value=value, process=process))
+    edit.ops.append(attrs.evolve(op, type="invoke", value=[["poll"]]))
+    edit.ops.append(attrs.evolve(op, value=[["poll", {}]]))
 
 
 def late_send(edit: Edit) -> None:

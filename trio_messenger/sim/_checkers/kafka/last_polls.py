@@ -7,8 +7,8 @@ from typing import Any, Final, final
 
 import attrs
 
-from ..values import original
-from .log_operations import LogHistory, LogOperation, OffsetValue
+from ..values import ValueKey, original
+from .log_operations import LogHistory, LogOperation
 from .version_orders import VersionOrder
 
 MISSING_LISTED: Final = 32
@@ -37,7 +37,7 @@ def missing(history: LogHistory, orders: Mapping[str, VersionOrder]) -> Iterator
             first, last = min(reading.offsets, default=0), max(reading.offsets, default=-1)
             lacking = [
                 (offset, value)
-                for offset, value in _seen(history, key, orders)
+                for offset, value in _messages(history, key, orders)
                 if offset < first or (offset > last and reading.was_empty)
             ]
             if lacking:
@@ -70,12 +70,10 @@ def _final_readings(history: LogHistory) -> dict[str, dict[str, _Reading]]:
     return found
 
 
-def _seen(history: LogHistory, key: str, orders: Mapping[str, VersionOrder]) -> Iterator[OffsetValue]:
+def _messages(history: LogHistory, key: str, orders: Mapping[str, VersionOrder]) -> Iterator[tuple[int, ValueKey]]:
     """Yield the messages of a log that any ok poll returned, in order."""
-    seen = history.seen.get(key, {})
-    order = orders.get(key)
-    for position, offset in enumerate(order.offsets if order is not None else ()):
-        assert order is not None
-        value = next((value for value in order.values_at(position) if value in seen), None)
+    order = orders.get(key, VersionOrder({}))
+    for position, offset in enumerate(order.offsets):
+        value = next((value for value in order.values_at(position) if value in history.seen.get(key, ())), None)
         if value is not None:
             yield offset, value
