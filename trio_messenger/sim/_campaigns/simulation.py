@@ -24,6 +24,7 @@ from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
+from .._workloads import Workload
 
 INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
@@ -34,7 +35,7 @@ a longer spread, more messages of a run would be those that nodes exchange befor
 
 
 def simulate(  # noqa: PLR0913 - the options of a test, by name
-    workload: str,
+    workload: str | type[Workload],
     build: Build,
     *,
     nodes: int | Sequence[str] = 5,
@@ -61,7 +62,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     the outside world. The report contains the lines that they log or print.
 
     Args:
-      workload: The name of one of `WORKLOADS`.
+      workload: The name of one of `WORKLOADS`, or ``MODULE:CLASS`` for any other subclass of `Workload`, or that class.
       build: Makes a new `~trio_messenger.Node` for each life of each node. It is called with ``store=``, a
         `SimulatedStore`, if it has a parameter of that name.
       nodes: The number of nodes (``n1``, ``n2`` and so on), or their ids.
@@ -88,6 +89,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       ValueError: if an argument is not allowed; the text names the value and the allowed ones.
       TypeError: if *build* is not a function. A node is not enough, because it has only one life.
       SetUpError: if a node could not be made or did not answer ``init``.
+      WorkloadError: if the code of a workload of your own is wrong.
       RuntimeError: if it is called from an async function, because a simulation runs Trio itself, or while another
         simulation runs in this process.
 

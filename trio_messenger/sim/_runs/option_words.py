@@ -23,7 +23,6 @@ from .compound_options import (
 )
 from .declaration import Argument, Group, OneOf, SomeOf, ValueKind, option
 
-KNOWN_WORKLOAD: Final = OneOf("workload", WORKLOADS)
 KNOWN_TOPOLOGY: Final = OneOf("topology", TOPOLOGIES)
 KNOWN_LWW_KV: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
 KNOWN_NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
@@ -32,9 +31,10 @@ WORKLOAD_WORDS: Final = option(
     Group.TESTED,
     Argument(
         "-w --workload",
-        "WORKLOAD",
-        KNOWN_WORKLOAD,
-        "required; the operations of the clients, and how their outcome is judged",
+        "NAME | MODULE:CLASS",
+        ValueKind.WORKLOAD,
+        f"required; the operations of the clients, and how their outcome is judged: {', '.join(WORKLOADS)}, or your own"
+        " subclass of Workload",
     ),
     always=True,
 )

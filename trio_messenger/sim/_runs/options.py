@@ -22,6 +22,7 @@ from .._faults.schedules import check_kinds, make_schedule
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
+from .._workloads import Setting, Workload, make_workload, reference_to, workload_class
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
@@ -46,10 +47,11 @@ class Options:
     """
 
     workload: str = attrs.field(
-        validator=option_words.KNOWN_WORKLOAD,
+        converter=reference_to,
+        validator=lambda _, __, name: workload_class(name),
         metadata=option_words.WORKLOAD_WORDS,
     )
-    """The name of one of `WORKLOADS`."""
+    """The name of one of `WORKLOADS`, or ``MODULE:CLASS`` for any other subclass of `Workload`, or that class."""
     nodes: tuple[str, ...] = attrs.field(
         default=DEFAULT_NODES,
         converter=as_names,
@@ -122,7 +124,7 @@ class Options:
 
     @concurrency.default
     def _one_client_per_node(self) -> int:
-        return len(self.nodes)
+        return len(self.nodes) * workload_class(self.workload).clients_per_node
 
     @faults.default
     def _make_schedule(self) -> tuple[Fault, ...]:
@@ -169,6 +171,19 @@ class Options:
                     )
                 if not isinstance(fault, LinkFault):
                     raise ValueError(f"a {fault.kind} names {name!r}, which is not a node; name only nodes")
+
+    def __attrs_post_init__(self) -> None:
+        self.make_workload().check_setting()
+
+    def make_workload(self) -> Workload:
+        """Return a new instance of the workload, for one run."""
+        setting = Setting(nodes=self.nodes, concurrency=self.concurrency, latency=self.latency.mean)
+        return make_workload(self.workload, setting)
+
+    @property
+    def workload_name(self) -> str:
+        """The name of the workload: that of its class if `workload` is ``MODULE:CLASS``."""
+        return workload_class(self.workload).name
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes from the seed; `faults` may be another one."""
