@@ -168,9 +168,9 @@ def test_a_value_that_is_none_is_refused(argv: str, message: str) -> None:
             " --leave-db-running has no meaning here: nodes end with the run; omit it",
         ),
         (
-            ("--key-count=3",),
-            f"--key-count has no meaning here: it is for workloads that do not exist here; there are: {WORKLOAD_NAMES};"
-            " omit it",
+            ("--consistency-models=x",),
+            "--consistency-models has no meaning here: it is for workloads that do not exist here; there are:"
+            f" {WORKLOAD_NAMES}; omit it",
         ),
     ],
 )

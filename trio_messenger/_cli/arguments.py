@@ -64,9 +64,7 @@ _FOREIGN: Final = {
     "--leave-db-running": "nodes end with the run",
     "--logging-json": "there is no log; --json prints the results as JSON, and all files of a run are JSON except"
     " pictures and the nodes' logs",
-    **dict.fromkeys(
-        ("--consistency-models", "--key-count", "--max-txn-length", "--max-writes-per-key"), _NO_SUCH_WORKLOAD
-    ),
+    "--consistency-models": _NO_SUCH_WORKLOAD,
 }
 """Options of Maelstrom and Jepsen that do not exist here, each with the reason."""
 

@@ -52,6 +52,9 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     duplicate: float = 0.0,
     topology: str = "grid",
     lww_kv: str = "separate",
+    key_count: int = 10,
+    max_txn_length: int = 4,
+    max_writes_per_key: int = 16,
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
 ) -> Report:
@@ -81,6 +84,10 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       topology: Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`.
       lww_kv: The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their
         values, as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say.
+      key_count: How many keys the operations of the kafka and transaction workloads use at the same time.
+      max_txn_length: The maximum number of operations in a transaction.
+      max_writes_per_key: How many writes a key gets, in the kafka and transaction workloads, before another key
+        replaces it.
       availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
         virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
@@ -116,6 +123,9 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         duplicate=duplicate,
         topology=topology,
         lww_kv=lww_kv,
+        key_count=key_count,
+        max_txn_length=max_txn_length,
+        max_writes_per_key=max_writes_per_key,
         availability=availability,
         busy_limit=busy_limit,
         **{name: value for name, value in given.items() if value is not None},

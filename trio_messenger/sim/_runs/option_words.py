@@ -142,6 +142,31 @@ LWW_KV_WORDS: Final = option(
     ),
 )
 
+KEY_COUNT_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument(
+        "--key-count",
+        "N",
+        ValueKind.WHOLE,
+        "how many keys the operations of the kafka and transaction workloads use at the same time",
+    ),
+)
+
+MAX_TXN_LENGTH_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument("--max-txn-length", "N", ValueKind.WHOLE, "the maximum number of operations in a transaction"),
+)
+
+MAX_WRITES_PER_KEY_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument(
+        "--max-writes-per-key",
+        "N",
+        ValueKind.WHOLE,
+        "how many writes a key gets, in the kafka and transaction workloads, before another key replaces it",
+    ),
+)
+
 AVAILABILITY_WORDS: Final = option(
     Group.CLIENTS,
     Argument(

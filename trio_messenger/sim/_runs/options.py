@@ -26,7 +26,7 @@ from .._workloads import Setting, Workload, make_workload, reference_to, workloa
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
-from .option_values import as_faults, as_names, is_duration, is_rate
+from .option_values import as_faults, as_names, is_count, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
 """The minimum of `Options.busy_limit`. Nodes may need that many messages, or turns, to start."""
@@ -101,6 +101,14 @@ class Options:
     )
     """The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their values,
     as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
+    key_count: int = attrs.field(default=10, validator=is_count, metadata=option_words.KEY_COUNT_WORDS)
+    """How many keys the operations of the kafka and transaction workloads use at the same time."""
+    max_txn_length: int = attrs.field(default=4, validator=is_count, metadata=option_words.MAX_TXN_LENGTH_WORDS)
+    """The maximum number of operations in a transaction."""
+    max_writes_per_key: int = attrs.field(
+        default=16, validator=is_count, metadata=option_words.MAX_WRITES_PER_KEY_WORDS
+    )
+    """How many writes a key gets, in the kafka and transaction workloads, before another key replaces it."""
     availability: Availability = attrs.field(default=None, metadata=option_words.AVAILABILITY_WORDS)
     """The fraction of operations that must be ok, or ``total``; None requires nothing."""
     busy_limit: int = attrs.field(default=BUSY_LIMIT, metadata=option_words.BUSY_LIMIT_WORDS)
@@ -177,7 +185,14 @@ class Options:
 
     def make_workload(self) -> Workload:
         """Return a new instance of the workload, for one run."""
-        setting = Setting(nodes=self.nodes, concurrency=self.concurrency, latency=self.latency.mean)
+        setting = Setting(
+            nodes=self.nodes,
+            concurrency=self.concurrency,
+            latency=self.latency.mean,
+            key_count=self.key_count,
+            max_txn_length=self.max_txn_length,
+            max_writes_per_key=self.max_writes_per_key,
+        )
         return make_workload(self.workload, setting)
 
     @property
