@@ -14,7 +14,7 @@ from .._records.cut_texts import cut_text
 from .base import Workload
 from .interface import Invocation
 
-_ALLOWED: Final = (True, False, "unknown")
+_VALID_VALUES: Final = (True, False, "unknown")
 
 
 class WorkloadError(Exception):
@@ -70,7 +70,7 @@ def checked_results(workload: Workload, results: object) -> Results:
     if not isinstance(results, dict):
         refuse(workload, f"check() returned {results!r:.80}; return a dict with 'valid?'")
     verdict = results.get("valid?")
-    if not any(verdict is known for known in _ALLOWED) and verdict != "unknown":
+    if not any(verdict is known for known in _VALID_VALUES) and verdict != "unknown":
         had = f"has {verdict!r:.80} as" if "valid?" in results else "has no"
         refuse(workload, f"the result of check() {had} 'valid?'; give True, False or 'unknown'")
     try:
