@@ -11,14 +11,16 @@ from . import pictures as _pictures
 from ._campaigns.simulation import simulate as simulate
 from ._checkers import Results as Results, Valid as Valid
 from ._checkers.linearizability import (
+    Linearizability as Linearizability,
+    Violation as Violation,
+    linearizable as linearizable,
+)
+from ._checkers.models import (
     IMPOSSIBLE as IMPOSSIBLE,
     CasRegisters as CasRegisters,
     Impossible as Impossible,
-    Linearizability as Linearizability,
     Model as Model,
     State as State,
-    Violation as Violation,
-    linearizable as linearizable,
 )
 from ._cluster.cluster import SetUpError as SetUpError
 from ._cluster.durable import Build as Build, SimulatedStore as SimulatedStore
@@ -48,15 +50,10 @@ from ._runs.options import Options as Options
 from ._workloads import (
     TOPOLOGIES as TOPOLOGIES,
     WORKLOADS as WORKLOADS,
-    ClientCrash as ClientCrash,
-    GeneratorContext as GeneratorContext,
     Invocation as Invocation,
     Reply as Reply,
-    Setting as Setting,
     Shape as Shape,
     Workload as Workload,
-    WorkloadClient as WorkloadClient,
-    WorkloadError as WorkloadError,
 )
 
 _show_public_names(__name__, globals())

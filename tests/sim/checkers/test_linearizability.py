@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Hashable
 from random import Random
 from typing import Any
 
 import attrs
 import pytest
-from support.histories import begin, checking, fail, history, info, ok, random_history, system_history
+from support.brute_force import by_brute_force
+from support.histories import begin, checking, fail, history, info, ok, random_history
+from support.models import KINDS, Queue
+from support.registers import cas, random_registers, read, registers_of_a_system, write
 
-from trio_messenger.sim._checkers.linearizability import (
+from trio_messenger.sim import (
     IMPOSSIBLE,
     CasRegisters,
+    History,
     Impossible,
     Linearizability,
-    Model,
+    Operation,
     State,
     Violation,
     linearizable,
 )
-from trio_messenger.sim._records.history import History, Operation
 
 check = checking(functools.partial(linearizable, model=CasRegisters()))
-
-
-def write(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:
-    return begin(process, "write", [key, value]), ok(process, [key, value])
-
-
-def read(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:
-    return begin(process, "read", [key, None]), ok(process, [key, value])
-
-
-def cas(process: int, old: Any, new: Any, key: Any = "x") -> tuple[Any, ...]:
-    return begin(process, "cas", [key, [old, new]]), ok(process, [key, [old, new]])
 
 
 def the_violation(found: Linearizability) -> Violation:
@@ -177,21 +167,6 @@ def test_a_search_beyond_its_budget_is_undecided() -> None:
 # Other objects
 
 
-class Queue(Model):
-    """A queue: ``enqueue`` with a value, ``dequeue`` with what came out."""
-
-    initial = ()
-
-    def step(self, state: Any, operation: Operation) -> State | Impossible:
-        if operation.f == "enqueue":
-            return (*state, operation.invocation.value)
-        if not state:
-            return state if operation.completion is None else IMPOSSIBLE
-        if operation.outcome == "ok" and operation.completion is not None and operation.completion.value != state[0]:
-            return IMPOSSIBLE
-        return tuple(state[1:])
-
-
 def test_a_model_of_ones_own_is_judged_by_the_same_search() -> None:
     """A queue gives back what was put in first, whatever overlapped."""
     put, got = "enqueue", "dequeue"
@@ -211,74 +186,6 @@ def test_impossible_says_what_it_is() -> None:
 # Against brute force
 
 
-def by_brute_force(whole: History, model: Model) -> bool:
-    """Tell whether any order explains *whole*, by trying all of them."""
-    objects: dict[Hashable, list[Operation]] = {}
-    for operation in whole.operations():
-        if operation.outcome != "fail":
-            objects.setdefault(model.key(operation), []).append(operation)
-    return all(any_order_explains(operations, model) for operations in objects.values())
-
-
-def any_order_explains(operations: list[Operation], model: Model) -> bool:
-    certain = [each for each in operations if each.outcome == "ok"]
-    perhaps = [each for each in operations if each.outcome == "info"]
-    for count in range(len(perhaps) + 1):
-        for some in itertools.combinations(perhaps, count):
-            if any(explains(order, model) for order in itertools.permutations([*certain, *some])):
-                return True
-    return False
-
-
-def explains(order: tuple[Operation, ...], model: Model) -> bool:
-    state = model.initial
-    begun = -1  # the last beginning of those before
-    for operation in order:
-        if operation.outcome == "ok" and operation.completion is not None and operation.completion.index < begun:
-            return False  # it was over before one began that is said to have taken effect earlier
-        begun = max(begun, operation.invocation.index)
-        following = model.step(state, operation)
-        if following is IMPOSSIBLE:
-            return False
-        state = following
-    return True
-
-
-def choose(random: Random) -> tuple[str, Any]:
-    key, value = random.choice("xxy"), random.randrange(2)
-    f = random.choice(("read", "write", "cas"))
-    return f, [key, None if f == "read" else value if f == "write" else [value, random.randrange(2)]]
-
-
-def random_registers(seed: int) -> History:
-    """Return a history in which anything may have been read."""
-    random = Random(seed)
-
-    def answer(f: str, value: Any) -> Any:
-        return [value[0], random.choice((None, 0, 1))] if f == "read" else value
-
-    return random_history(random, lambda: choose(random), answer, most=12)
-
-
-def registers_of_a_system(seed: int) -> History:
-    """Return a history of registers that are right; some requests take effect late, or never."""
-    random = Random(seed)
-    registers: dict[str, Any] = {}
-
-    def apply(f: str, value: Any) -> Any:
-        key, argument = value
-        if f == "read":
-            return [key, registers.get(key)]
-        if f == "write":
-            registers[key] = argument
-        elif registers.get(key) == argument[0]:
-            registers[key] = argument[1]
-        return value
-
-    calls = [call for call in (choose(random) for _ in range(6)) if call[0] != "cas"]
-    return system_history(random, calls, ("read", ["x", None]), apply)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_brute_force_agrees(part: int) -> None:
@@ -290,6 +197,25 @@ def test_brute_force_agrees(part: int) -> None:
         assert linearizable(whole, CasRegisters()).valid is expected, seed
         verdicts[expected] += 1
     assert min(verdicts.values()) > 50  # the histories are of both kinds
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_brute_force_agrees_for_any_model(name: str) -> None:
+    """In 250 small histories of each kind of object, all orders tried say the same."""
+    kind = KINDS[name]
+    verdicts = {True: 0, False: 0}
+    for seed in range(250):
+        random = Random(seed)
+        whole = random_history(
+            random,
+            functools.partial(kind.choose, random),
+            functools.partial(kind.answer, random),
+            most=10,
+        )
+        expected = by_brute_force(whole, kind.model)
+        assert linearizable(whole, kind.model).valid is expected, seed
+        verdicts[expected] += 1
+    assert min(verdicts.values()) > 25  # the histories are of both kinds
 
 
 @pytest.mark.slow
