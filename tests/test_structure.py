@@ -49,7 +49,8 @@ SIM_LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("chance and time, the system, records", ("_determinism", "_system", "_records")),
     ("services, faults, checkers, runaways", ("_services", "_faults", "_checkers", "_runaways")),
     ("the network, and sentences about records", ("_network", "_explanation", "strategies")),
-    ("workloads, pictures, and who is on the network", ("_workloads", "_cluster", "pictures")),
+    ("pictures", ("pictures",)),
+    ("workloads, and who is on the network", ("_workloads", "_cluster")),
     ("a run", ("_runs",)),
     ("its judgement, its report, its files", ("_judging",)),
     ("many runs", ("_campaigns",)),
@@ -301,7 +302,7 @@ def named_types(module: str) -> Iterator[str]:
 SHARED_CONSTANTS = {"DESCRIPTION", "EXAMPLES", "GAP", "LAP", "DETAILS", "STDIN", "STDOUT", "STDERR"}
 
 # A workload, its checker, its explanation and its ready-made node are called the same; a command is called by its word.
-SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "unique_ids", "node"}
+SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "lin_kv", "unique_ids", "node"}
 
 
 def constants(module: str) -> Iterator[str]:

@@ -54,6 +54,7 @@ EXPLAIN_THEMSELVES = {
     "{} came more than once; results.json lists the most frequent": "unique-ids",
     "{} had impossible values": "counters",
     "{} lack values at the end; results.json says which": "broadcast and g-set",
+    "{} {} not linearizable": "lin-kv",
     "in all, {} were lost before the last reads of the nodes": "broadcast and g-set",
     "other values in reads that no client added: {}": "broadcast and g-set",
     "other values that are in one read more than once: {}": "broadcast and g-set",

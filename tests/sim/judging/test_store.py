@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -18,11 +18,12 @@ from support.wrong_nodes import (
 
 from trio_messenger import Node
 from trio_messenger.nodes import broadcast, echo
-from trio_messenger.sim import WORKLOADS, Kill, Latency, Options, Report, simulate
+from trio_messenger.sim import WORKLOADS, Kill, Latency, Options, Report, Results, Scene, simulate
 from trio_messenger.sim._judging import store as store_module
 from trio_messenger.sim._judging.store import Stored, load, load_history, load_journal, save
 from trio_messenger.sim._records.history import History, Op
-from trio_messenger.sim.pictures import PageSummary, page
+from trio_messenger.sim._workloads.echo import Echo
+from trio_messenger.sim.pictures import PageSummary, Picture, page
 from trio_messenger.sim.pictures._terms import define
 
 
@@ -76,6 +77,21 @@ def test_values_are_kept_whatever_they_are(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_bytes().splitlines()]
     assert [line["value"] for line in lines] == [None, False, 0]
     assert lines[0].keys() == {"index", "time", "type", "process", "f", "value"}
+
+
+def test_a_workload_adds_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the folder and on the page."""
+
+    class Drawn(Echo):  # type: ignore[misc] # final
+        def pictures(self, results: Results, scene: Scene) -> Sequence[Picture]:
+            text = f"<svg>{results['valid?']}, {len(scene.history)}</svg>"
+            return [Picture(name="echoes.svg", title="Echoes", explanation="Each echo.", svg=text)]
+
+    monkeypatch.setitem(WORKLOADS, "echo", Drawn)
+    made = simulate("echo", echo.build, nodes=1, time_limit=1)
+    folder = save(made, tmp_path, "7")
+    assert (folder / "echoes.svg").read_text() == f"<svg>True, {len(made.history)}</svg>" == made.pictures()[0].svg
+    assert 'data="echoes.svg"' in (folder / "index.html").read_text()
 
 
 def test_what_was_run_can_be_loaded(report: Report, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from support.html_pages import Page
 from support.pictures import MS, NASTY, S
 
 from trio_messenger.sim._explanation import Finding
-from trio_messenger.sim.pictures import PageSummary, page
+from trio_messenger.sim.pictures import PageSummary, Picture, page
 from trio_messenger.sim.pictures._svg import Clock, duration, element, escape, shorten
 
 
@@ -286,3 +287,25 @@ def test_elements_escape_what_they_are_given() -> None:
 def test_a_page_shows_json_as_json() -> None:
     """Strings in lists keep their quotes, and letters of all languages stay what they are."""
     assert json.dumps("ä", ensure_ascii=False) in paged(results={"lost": ["ä"]}).text
+
+
+def test_pictures_of_a_workload_come_before_the_messages() -> None:
+    """Each with its heading and how to read it, and in the list of files."""
+    shown = [Picture(name="queue.svg", title="A <queue>", explanation="What was < in it.", svg="<svg/>")]
+    found = paged(pictures=shown, files=["queue.svg", "messages.svg"])
+    parts = ["A <queue>", "What was < in it.", "open the whole diagram"]
+    assert [found.text.index(part) for part in parts] == sorted(found.text.index(part) for part in parts)
+    assert [dict(given).get("data") for tag, given in found.elements if tag == "object"] == ["queue.svg"]
+    assert "queue.svg - A <queue>" in found.text
+    assert "A <queue>" not in paged(pictures=shown).text  # it was not saved
+
+
+@pytest.mark.parametrize("name", ["rate.svg", "../x.svg", "index.html", "X.svg", ".svg"])
+def test_a_picture_has_a_name_of_its_own(name: str) -> None:
+    """It can replace no other file of the run."""
+    expected = (
+        f"a picture cannot be called {name!r}; use small letters, digits and hyphens, then .svg, and none of the names"
+        " that each run has: latency.svg, messages.svg, rate.svg"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        Picture(name=name, title="x", explanation="x", svg="<svg/>")

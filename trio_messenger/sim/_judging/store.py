@@ -12,6 +12,7 @@ store/WORKLOAD/SEED or TIME/     the folder of a run: complete, or not there
   messages.svg                   the messages over time, with sender and receiver
   latency.svg                    how long operations took
   rate.svg                       completed operations per second
+  NAME.svg                       what else the workload draws, such as linear.svg
   node-logs/NODE.log             what each node logged and printed
 """
 
@@ -28,7 +29,7 @@ from .._checkers import Results
 from .._faults.faults import when
 from .._records.history import Op
 from .._system.folders import point, write_folder
-from .._workloads import workload_class
+from .._workloads import WORKLOADS
 from ..pictures import PageSummary, latency, page, rate, space_time
 from .command_lines import folder_command, node_in_words
 from .loading import (
@@ -79,7 +80,7 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
       echo/seed-0
       history.jsonl index.html journal.jsonl latency.svg messages.svg rate.svg results.json schedule.json
     """
-    workload = store / report.options.workload_name
+    workload = store / report.options.workload
 
     def write(folder: Path, place: Path) -> None:
         (folder / "node-logs").mkdir()
@@ -137,6 +138,9 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
     _write_text(folder / "messages.svg", diagram)
     for name, chart in (("latency", latency), ("rate", rate)):
         _write_text(folder / f"{name}.svg", chart(report.history, report.journal, title=title))
+    pictures = report.pictures()
+    for picture in pictures:
+        _write_text(folder / picture.name, picture.svg)
     summary = PageSummary(
         title=headline(report.options),
         verdict=report.valid,
@@ -145,7 +149,7 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         warnings=report.warnings(),
         seed=report.options.seed,
         node=node_in_words(report.node),
-        rules=workload_class(report.options.workload).rules,
+        rules=WORKLOADS[report.options.workload].rules,
         store_page=str(place.parents[1] / INDEX),
         commands=_commands(report, place),
         figures=_figures(report.results),
@@ -154,6 +158,7 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
             for entry, fault in zip(report.results["faults"]["schedule"], report.options.faults, strict=True)
         ],
         results=_for_people(report.results["workload"]),
+        pictures=pictures,
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
     _write_text(folder / "index.html", page(summary))
@@ -193,7 +198,7 @@ def _for_people(results: Results) -> Results:
     return {
         name: in_milliseconds(value) if name in ("stable-latencies", "lost-latencies") else value
         for name, value in results.items()
-        if name not in ("worst-stale", "worst-lost")
+        if name not in ("worst-stale", "worst-lost", "results")
     }
 
 

@@ -12,12 +12,11 @@ import attrs
 from trio_messenger import Body
 
 from .._records.history import Op
-from .base import Workload
-from .interface import Invocation
+from .base import Invocation, Workload
 from .shapes import A_LIST
 
 
-class Adding(Workload, abstract=True):
+class Adding(Workload):
     """Each operation is an addition or a ``read``, with equal probability; at the end each worker reads once.
 
     The request to add has the value in `field`; the reply to a read has the result in `read_field`.

@@ -16,8 +16,7 @@ from .._explanation import Finding
 from .._explanation.echo import explain as explain_echo
 from .._explanation.scene import Scene
 from .._records.history import History, Op
-from .base import Workload
-from .interface import Invocation, Reply
+from .base import Invocation, Reply, Workload
 
 
 class _EchoOk(Reply, kw_only=True):

@@ -16,6 +16,7 @@ import attrs
 from .._checkers import Results, Valid
 from .._explanation import Finding
 from ._html import VERDICT_MARKS, html_document, table, unordered, wide
+from ._picture import Picture
 from ._space_time import LIMIT
 from ._svg import NS, element, escape
 from ._terms import MEANINGS, define
@@ -93,6 +94,8 @@ class PageSummary:
     """The schedule: for each fault its description, its time, and how often it took effect."""
     results: Results = attrs.field(factory=dict)
     """The results of the workload's checker."""
+    pictures: Sequence[Picture] = ()
+    """The pictures of the workload."""
     files: Sequence[str] = ()
     """The run's files, as paths relative to the page."""
 
@@ -125,7 +128,11 @@ def page(summary: PageSummary) -> str:
             _noted("What this run does not show:", unordered(map(escape, summary.warnings), "warnings")),
             class_=verdict_class,
         ),
-        *(element("section", element("h2", heading), content) for heading, content in _sections(summary) if content),
+        *(
+            element("section", element("h2", escape(heading)), content)
+            for heading, content in _sections(summary)
+            if content
+        ),
     ]
     return html_document(f"{verdict}: {summary.title}", body)
 
@@ -135,6 +142,10 @@ def _sections(summary: PageSummary) -> list[tuple[str, str]]:
     return [
         ("What to do next", _commands(summary)),
         ("Faults", _faults(summary.faults)),
+        *(
+            (each.title, _chart(each.name, each.title, escape(each.explanation), summary.files))
+            for each in summary.pictures
+        ),
         ("Messages", _messages(summary)),
         ("Figures", _figures(summary.figures) + define(name for name, _ in summary.figures)),
         ("Latencies", _chart(_LATENCY_CHART, "Latencies", _LATENCY_HELP, summary.files)),
@@ -302,12 +313,13 @@ def _chart(name: str, label: str, explanation: str, files: Sequence[str]) -> str
 
 def _files(summary: PageSummary) -> str:
     files = summary.files
+    known = _FILES | {each.name: escape(each.title) for each in summary.pictures}
 
     def link(name: str, text: str) -> str:
         return element("a", escape(text), href=quote(name))
 
     items = [
-        element("li", link(name, name), f" - {_FILES[name]}" if name in _FILES else "")
+        element("li", link(name, name), f" - {known[name]}" if name in known else "")
         for name in files
         if not name.startswith(_LOGS)
     ]

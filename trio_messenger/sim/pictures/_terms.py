@@ -53,6 +53,8 @@ _TERMS: Final = {
     "last-reads": "for each node, the value that it returned last",
     "attempted-count": "ids that clients asked for",
     "acknowledged-count": "ids that nodes returned",
+    "key-count": "keys that clients used",
+    "failures": "keys whose operations no order explains",
     "range": "the smallest and the greatest id",
 }
 """Names of figures and results, and their definitions. ``N`` stands for a number."""
