@@ -20,6 +20,7 @@ from trio_messenger.sim._faults.schedules import NEMESES
 
 NODE_NAMES = ", ".join(NODES)
 WORKLOAD_NAMES = ", ".join(WORKLOADS)
+OF_WORKLOADS = f"{WORKLOAD_NAMES}. Give your own as MODULE:CLASS"
 KILL = '[{"kind":"kill","nodes":["n1"],"at":5,"until":10}]'
 PAGE = DOCS / "reference" / "cli.md"
 USAGE = "usage: trio-messenger test -w WORKLOAD [--node NAME | --bin FILE] [options] [-- ARGUMENTS]\n"
@@ -105,8 +106,8 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("-w brodcast", f"there is no workload 'brodcast'; did you mean 'broadcast'? There are: {WORKLOAD_NAMES}"),
-        ("-w lin-kv", f"there is no workload 'lin-kv'. There are: {WORKLOAD_NAMES}"),
+        ("-w brodcast", f"there is no workload 'brodcast'; did you mean 'broadcast'? There are: {OF_WORKLOADS}"),
+        ("-w lin", f"there is no workload 'lin'. There are: {OF_WORKLOADS}"),
         (
             "-w echo --topology gird",
             "there is no topology 'gird'; did you mean 'grid'? There are: grid, line, total, tree, tree2, tree3, tree4",
@@ -167,9 +168,9 @@ def test_a_value_that_is_none_is_refused(argv: str, message: str) -> None:
             " --leave-db-running has no meaning here: nodes end with the run; omit it",
         ),
         (
-            ("--key-count=3",),
-            f"--key-count has no meaning here: it is for workloads that do not exist here; there are: {WORKLOAD_NAMES};"
-            " omit it",
+            ("--consistency-models=x",),
+            "--consistency-models has no meaning here: it is for workloads that do not exist here; there are:"
+            f" {WORKLOAD_NAMES}; omit it",
         ),
     ],
 )
@@ -181,7 +182,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ((), f"-w is missing: give a workload; there are: {WORKLOAD_NAMES}"),
+        ((), f"-w is missing: give a workload; there are: {WORKLOAD_NAMES}, or your own as MODULE:CLASS"),
         (("--rate", "-1"), "--rate is -1.0; give 0 or more"),
         (("--time-limit", "nan"), "--time-limit is nan; give 0 or more"),
         (("--time-limit", "1e300"), "--time-limit is 1e+300; give 1,000,000,000 or less"),

@@ -24,7 +24,9 @@ from ..sim._for_cli import (
     ValueKind,
     as_typed,
     fault_from_json,
+    workload_class,
 )
+from .finding import look_in_current_folder
 from .parsing import (
     Parser,
     UsageError,
@@ -62,9 +64,7 @@ _FOREIGN: Final = {
     "--leave-db-running": "nodes end with the run",
     "--logging-json": "there is no log; --json prints the results as JSON, and all files of a run are JSON except"
     " pictures and the nodes' logs",
-    **dict.fromkeys(
-        ("--consistency-models", "--key-count", "--max-txn-length", "--max-writes-per-key"), _NO_SUCH_WORKLOAD
-    ),
+    "--consistency-models": _NO_SUCH_WORKLOAD,
 }
 """Options of Maelstrom and Jepsen that do not exist here, each with the reason."""
 
@@ -101,6 +101,16 @@ def _parser_of(kind: ValueKind | OneOf | SomeOf) -> Callable[[str], Any]:
     return (one_of if isinstance(kind, OneOf) else some_of)(kind.what, kind.known)
 
 
+def _workload(text: str) -> str:
+    """Return the name of a workload, or ``MODULE:CLASS``, whose module may be in the current folder."""
+    look_in_current_folder()
+    try:
+        workload_class(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{exc}") from None
+    return text
+
+
 PARSERS: Final[Mapping[ValueKind, Callable[[str], Any]]] = {
     ValueKind.NUMBER: number,
     ValueKind.WHOLE: whole,
@@ -111,6 +121,7 @@ PARSERS: Final[Mapping[ValueKind, Callable[[str], Any]]] = {
     ValueKind.IDS: names,
     ValueKind.FILE_OF_IDS: names_in_file,
     ValueKind.FAULTS: str,
+    ValueKind.WORKLOAD: _workload,
 }
 """The parser of each kind of value."""
 
@@ -210,7 +221,9 @@ def check_together(arguments: argparse.Namespace) -> None:
     """Raise `UsageError` if some of *arguments* contradict each other, or one is missing."""
     _count_seeds(arguments)
     if arguments.workload is None:
-        raise UsageError(f"-w is missing: give a workload; there are: {', '.join(WORKLOADS)}")
+        raise UsageError(
+            f"-w is missing: give a workload; there are: {', '.join(WORKLOADS)}, or your own as MODULE:CLASS"
+        )
     if arguments.faults is not None and arguments.nemesis is not None:
         raise UsageError("--faults and --nemesis both set the whole schedule; give one of them")
     if arguments.nemesis_interval is not None and arguments.nemesis is None:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from ..sim._for_cli import EndedBySignal, SetUpError, Valid
+from ..sim._for_cli import EndedBySignal, SetUpError, Valid, WorkloadError
 from .parsing import Parser, UsageError
 from .results_stream import results_apart
 
@@ -63,7 +63,7 @@ def _end_by(exc: BaseException) -> tuple[int, str]:
         return INTERRUPTED, "; ".join(["interrupted", *getattr(exc, "__notes__", [])])
     if isinstance(exc, UsageError):
         return BAD_ARGUMENTS, f"error: {exc}"
-    if isinstance(exc, (Crash, SetUpError)):
+    if isinstance(exc, (Crash, SetUpError, WorkloadError)):
         return CRASH, f"error: {exc}"
     system_error = _system_error(exc)
     if system_error is not None:

@@ -135,9 +135,14 @@ def _split(name: str) -> tuple[str, str]:
         raise NoSuchNodeError(
             f"{name}: {module_name!r} is not the name of a module; write MODULE:NODE, such as my_nodes:build"
         )
-    if sys.path[:1] != [""]:
-        sys.path.insert(0, "")  # a module in the current folder, as with python -m
+    look_in_current_folder()
     return module_name, attribute
+
+
+def look_in_current_folder() -> None:
+    """Let modules in the current folder be imported, as with ``python -m``."""
+    if sys.path[:1] != [""]:
+        sys.path.insert(0, "")
 
 
 def _meant_by(name: str) -> str:

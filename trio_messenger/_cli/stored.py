@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..sim._for_cli import Stored, load
 from .arguments import STORE
+from .finding import look_in_current_folder
 from .parsing import UsageError
 from .subject import Subject, find_subject
 
@@ -17,6 +18,7 @@ def load_run(folder: Path) -> tuple[Stored, Subject]:
       UsageError: if there is no run in *folder*, or its subject cannot be found.
       Crash: if the subject's nodes cannot be made.
     """
+    look_in_current_folder()
     try:
         stored = load(folder)
     except (OSError, ValueError) as exc:
@@ -33,7 +35,7 @@ def load_run(folder: Path) -> tuple[Stored, Subject]:
 def store_of(folder: Path, stored: Stored) -> Path:
     """Return the store of the run in *folder*, or the default store if the folder was moved."""
     found = folder.resolve()  # ``latest`` is a link
-    if found.parent.name != stored.options.workload:
+    if found.parent.name != stored.options.workload_name:
         return Path(STORE)
     store, here = found.parents[1], Path.cwd()
     return store.relative_to(here) if store.is_relative_to(here) else store

@@ -50,10 +50,15 @@ from ._runs.options import Options as Options
 from ._workloads import (
     TOPOLOGIES as TOPOLOGIES,
     WORKLOADS as WORKLOADS,
+    ClientCrash as ClientCrash,
+    GeneratorContext as GeneratorContext,
     Invocation as Invocation,
     Reply as Reply,
+    Setting as Setting,
     Shape as Shape,
     Workload as Workload,
+    WorkloadClient as WorkloadClient,
+    WorkloadError as WorkloadError,
 )
 
 _show_public_names(__name__, globals())

@@ -69,5 +69,5 @@ from ._system.standard_streams import (
     fill_standard_descriptors as fill_standard_descriptors,
     take_descriptor_1 as take_descriptor_1,
 )
-from ._workloads import WORKLOADS as WORKLOADS
+from ._workloads import WORKLOADS as WORKLOADS, WorkloadError as WorkloadError, workload_class as workload_class
 from .pictures import LIMIT as LIMIT, space_time as space_time

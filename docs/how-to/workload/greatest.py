@@ -4,7 +4,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from trio_messenger import Body
-from trio_messenger.sim import WORKLOADS, Finding, History, Invocation, Reply, Results, Scene, Workload
+from trio_messenger.sim import Finding, History, Invocation, Reply, Results, Scene, Workload
 
 
 class ReadOk(Reply, kw_only=True):
@@ -65,6 +65,3 @@ def check(history: History) -> Results:
         "wrong": wrong,
         "went-back": went_back,
     }
-
-
-WORKLOADS[Greatest.name] = Greatest

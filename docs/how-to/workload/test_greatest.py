@@ -35,7 +35,7 @@ def test_the_checker_tells_right_from_wrong(operations, valid):
 def test_the_right_node_passes_and_the_wrong_one_is_caught(seed):
     def run(build):
         options = {"nodes": 3, "rate": 20, "time_limit": 20, "latency": 100, "latency_dist": "exponential"}
-        return simulate("greatest", build, seed=seed, **options)
+        return simulate(greatest.Greatest, build, seed=seed, **options)
 
     run(peaks.build).assert_valid()
     assert run(peaks.build_wrong).valid is False

@@ -305,7 +305,7 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"workload": "ecko"}, r"^there is no workload 'ecko'; there are: echo, unique-ids, "),
+        ({"workload": "ecko"}, r"^there is no workload 'ecko'; did you mean 'echo'\? There are: echo, unique-ids, "),
         ({"nodes": []}, r"^the nodes are \[\]; give at least one id, and each id only once$"),
         ({"nodes": ["n1", "n1"]}, r"; give at least one id, and each id only once$"),
         ({"nodes": ["c1"]}, r"^a node cannot be named 'c1'; ids that begin with 'c' are for clients$"),

@@ -94,7 +94,7 @@ def test_a_ready_made_node_has_its_name() -> None:
     """It is found anywhere, without looking."""
     assert name_of(broadcast.build) == ("--node", "broadcast")
     assert name_of(pn_counter.build) == ("--node", "pn-counter")
-    assert can_be_found(("--node", "pn-counter"))
+    assert can_be_found(("--node", "pn-counter"), "pn-counter")
 
 
 def test_what_has_no_name_has_no_command(here: Path) -> None:
@@ -138,10 +138,10 @@ def test_a_name_is_tried_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     report = failed(imported("nodes_here").build)
     with monkeypatch.context() as changed:
         changed.setenv("TRIO_MESSENGER_TRIES_A_NAME", "1")
-        assert not can_be_found(report.node)
-    assert can_be_found(report.node)
+        assert not can_be_found(report.node, "echo")
+    assert can_be_found(report.node, "echo")
     monkeypatch.setattr(subprocess, "run", None)
-    assert can_be_found(report.node)
+    assert can_be_found(report.node, "echo")
 
 
 def test_where_nothing_can_be_tried_there_is_no_command(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,13 +149,13 @@ def test_where_nothing_can_be_tried_there_is_no_command(here: Path, monkeypatch:
     name = ("--node", "nodes_here:slow")
     (here / "nodes_here.py").write_text("import time; time.sleep(1000)")
     monkeypatch.setattr(naming, "TRIAL_PATIENCE", 0.01)
-    assert not can_be_found(name)
+    assert not can_be_found(name, "echo")
     monkeypatch.setattr(sys, "executable", str(here / "no-python"))
-    assert not can_be_found(("--node", "nodes_here:other"))
+    assert not can_be_found(("--node", "nodes_here:other"), "echo")
     (here / "gone").mkdir()
     monkeypatch.chdir(here / "gone")
     (here / "gone").rmdir()
-    assert not can_be_found(name)
+    assert not can_be_found(name, "echo")
 
 
 FAULTS: list[Fault] = [

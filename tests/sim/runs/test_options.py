@@ -50,6 +50,9 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "duplicate": FRACTIONS,
     "topology": st.sampled_from(list(TOPOLOGIES)),
     "lww_kv": st.sampled_from(list(LWW_KV_VARIANTS)),
+    "key_count": st.integers(1, 10**6),
+    "max_txn_length": st.integers(1, 10**6),
+    "max_writes_per_key": st.integers(1, 10**6),
     "availability": st.one_of(st.none(), st.just("total"), FRACTIONS),
     "busy_limit": st.integers(1000, 10**7),
     "nemesis": st.lists(st.sampled_from([kind.name for kind in NEMESES]), unique=True),
@@ -65,6 +68,8 @@ def some_options(draw: st.DrawFn) -> Options:
     values: dict[str, Any] = draw(st.fixed_dictionaries({"workload": VALUES["workload"]}, optional=others))
     if draw(st.booleans()):
         values["faults"] = draw(fault_schedules(values.get("nodes", DEFAULT_NODES), max_size=2))
+    if values["workload"] == "lin-kv" and "concurrency" in values:
+        values["concurrency"] *= 2 * len(values.get("nodes", DEFAULT_NODES))
     return Options(**values)
 
 

@@ -34,6 +34,7 @@ from .._cluster.cluster import SetUpError
 from .._judging.report import Report
 from .._runs.options import Options
 from .._system.standard_streams import Forgiving, take_descriptor_0, take_descriptor_1
+from .._workloads import WorkloadError
 
 MakeRun: TypeAlias = Callable[[Options, tuple[str, ...]], Report]
 """Makes a run of the node that the arguments name, such as ``("--node", "broadcast")``. It must be a top-level function
@@ -209,7 +210,7 @@ def _make(request: _Request) -> SeedResult:
     try:
         report = _run(pickle.loads(job))
     except BaseException as exc:  # noqa: BLE001 - the parent reports it
-        error = str(exc) if isinstance(exc, SetUpError) else traceback.format_exc()
+        error = str(exc) if isinstance(exc, (SetUpError, WorkloadError)) else traceback.format_exc()
         return SeedResult(seed=seed, valid=None, error=error, seconds=time.perf_counter() - begun)
     return SeedResult(
         seed=seed,

@@ -24,6 +24,7 @@ from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
+from .._workloads import Workload
 
 INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
@@ -34,7 +35,7 @@ a longer spread, more messages of a run would be those that nodes exchange befor
 
 
 def simulate(  # noqa: PLR0913 - the options of a test, by name
-    workload: str,
+    workload: str | type[Workload],
     build: Build,
     *,
     nodes: int | Sequence[str] = 5,
@@ -51,6 +52,9 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     duplicate: float = 0.0,
     topology: str = "grid",
     lww_kv: str = "separate",
+    key_count: int = 10,
+    max_txn_length: int = 4,
+    max_writes_per_key: int = 16,
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
 ) -> Report:
@@ -61,7 +65,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     the outside world. The report contains the lines that they log or print.
 
     Args:
-      workload: The name of one of `WORKLOADS`.
+      workload: The name of one of `WORKLOADS`, or ``MODULE:CLASS`` for any other subclass of `Workload`, or that class.
       build: Makes a new `~trio_messenger.Node` for each life of each node. It is called with ``store=``, a
         `SimulatedStore`, if it has a parameter of that name.
       nodes: The number of nodes (``n1``, ``n2`` and so on), or their ids.
@@ -80,6 +84,10 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       topology: Which nodes are neighbours, for the broadcast workload: the name of one of `TOPOLOGIES`.
       lww_kv: The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their
         values, as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say.
+      key_count: How many keys the operations of the kafka and transaction workloads use at the same time.
+      max_txn_length: The maximum number of operations in a transaction.
+      max_writes_per_key: How many writes a key gets, in the kafka and transaction workloads, before another key
+        replaces it.
       availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
         virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
@@ -88,6 +96,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       ValueError: if an argument is not allowed; the text names the value and the allowed ones.
       TypeError: if *build* is not a function. A node is not enough, because it has only one life.
       SetUpError: if a node could not be made or did not answer ``init``.
+      WorkloadError: if the code of a workload of your own is wrong.
       RuntimeError: if it is called from an async function, because a simulation runs Trio itself, or while another
         simulation runs in this process.
 
@@ -114,6 +123,9 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         duplicate=duplicate,
         topology=topology,
         lww_kv=lww_kv,
+        key_count=key_count,
+        max_txn_length=max_txn_length,
+        max_writes_per_key=max_writes_per_key,
         availability=availability,
         busy_limit=busy_limit,
         **{name: value for name, value in given.items() if value is not None},

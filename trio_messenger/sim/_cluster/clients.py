@@ -13,11 +13,11 @@ from trio_messenger import Body, RpcError, RpcTimeout
 
 from .._network.network import Delivery, SimulatedNetwork
 
-CLIENT_TIMEOUT: Final = 5.0
-"""Seconds that a client waits for a reply (as in Maelstrom's ``client.clj``)."""
-
 INIT_TIMEOUT: Final = 10.0
 """Seconds that a node has to answer ``init``."""
+
+SETUP_TIMEOUT: Final = 5.0
+"""Seconds that a node has to acknowledge the request with which a workload sets it up."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,7 +43,7 @@ class Client:
         self._came = trio.Event()
         network.attach(client_id, "clients", self._receive)
 
-    async def rpc(self, dest: str, body: Body, timeout: float = CLIENT_TIMEOUT) -> Body:
+    async def rpc(self, dest: str, body: Body, timeout: float) -> Body:
         """Send *body* to *dest* and wait for the reply.
 
         The client drops late replies to earlier requests, as in Maelstrom.

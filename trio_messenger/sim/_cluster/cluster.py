@@ -12,7 +12,7 @@ from trio_messenger import Body, RpcError, RpcTimeout
 
 from .._network.network import SimulatedNetwork
 from .._records.cut_texts import cut_text
-from .clients import CLIENT_TIMEOUT, INIT_TIMEOUT, Clients
+from .clients import INIT_TIMEOUT, SETUP_TIMEOUT, Clients
 from .diagnosis import what_came
 from .hosts import Host
 
@@ -90,7 +90,7 @@ class Cluster:
         """
 
         async def ask(host: Host) -> None:
-            await self._ask(host, body, CLIENT_TIMEOUT)
+            await self._ask(host, body, SETUP_TIMEOUT)
 
         await self._for_all(ask)
 

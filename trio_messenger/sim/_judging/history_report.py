@@ -13,7 +13,7 @@ from .._explanation.words import quantity
 from .._records.history import History
 from .._records.history_reader import HistoryFile
 from .._runs.options import Options
-from .._workloads import WORKLOADS, Workload
+from .._workloads import Workload
 from .judgement import explain_history, history_warnings, judge_history
 from .report import VERDICTS, figures, in_sections
 
@@ -40,7 +40,7 @@ class HistoryReport:
 
     def __init__(self, options: Options, file: HistoryFile) -> None:
         self._options = options
-        self._workload = WORKLOADS[options.workload]()
+        self._workload = options.make_workload()
         self.history = adopted(file, self._workload)
         """The operations of the clients, in the form of the workload."""
         self.results: Results = judge_history(self.history, self._workload, options.availability)
@@ -71,7 +71,7 @@ class HistoryReport:
     def __str__(self) -> str:
         count = quantity(self.results["stats"]["count"], "operation")
         return in_sections(
-            f"{self._options.workload}, {count}: {VERDICTS[self.valid]}",
+            f"{self._options.workload_name}, {count}: {VERDICTS[self.valid]}",
             ("because", self.reasons()),
             *((name, [text]) for name, text in figures(self.results)),
             ("note", self.remarks()),

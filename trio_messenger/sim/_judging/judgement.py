@@ -22,7 +22,7 @@ from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
-from .._workloads import Workload
+from .._workloads import Workload, blaming, checked_results
 
 _PROBLEMS_LISTED: Final = 8
 """The number of problems of one kind that are listed one by one."""
@@ -42,6 +42,9 @@ def judge(run: Run) -> Results:
       ``remarks`` on things that may be harmless; the nodes that were ``unasked``; why the run is ``stuck`` (or null);
       and the ``daemons`` that still ran after the nodes ended
     - ``faults``: the schedule, and how often each fault ``took-effect``
+
+    Raises:
+      WorkloadError: if the workload's code is wrong.
     """
     of_history = judge_history(run.history, run.workload, run.options.availability)
     return _with_verdict(
@@ -63,10 +66,13 @@ def judge_history(history: History, workload: Workload, wanted: Availability) ->
       history: The operations of the clients.
       workload: Has the checker.
       wanted: The required availability.
+
+    Raises:
+      WorkloadError: if the workload's code is wrong.
     """
     return _with_verdict(
         {
-            "workload": workload.check(history),
+            "workload": _check(workload, history),
             "stats": stats(history),
             "availability": availability(history, wanted),
             "latencies": latencies(history),
@@ -80,6 +86,12 @@ def _with_verdict(results: Results) -> Results:
     return {"valid?": worst(parts), **results}
 
 
+def _check(workload: Workload, history: History) -> Results:
+    with blaming(workload, "check"):
+        results = workload.check(history)
+    return checked_results(workload, results)
+
+
 def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
     """Return the meaning of *results* in sentences: reasons why the run is not valid, if it is not, and remarks.
 
@@ -87,6 +99,9 @@ def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]
       results: The result of `judge`.
       workload: The run's workload.
       scene: The run.
+
+    Raises:
+      WorkloadError: if the workload's code is wrong.
     """
     stuck = results["nodes"]["stuck"]
     first = [] if stuck is None else [Finding(stuck)]  # everything else usually follows from that
@@ -101,7 +116,8 @@ def explain_history(results: Results, workload: Workload, scene: Scene) -> list[
 
 
 def _explain_workload(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
-    found = workload.explain(results["workload"], scene)
+    with blaming(workload, "explain"):
+        found = workload.explain(results["workload"], scene)
     if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in found):
         return [*generic.explain(results["workload"]), *found]
     return found

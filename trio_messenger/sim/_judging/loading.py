@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import attrs
 import msgspec
@@ -35,12 +35,53 @@ class Stored:
     """The verdict."""
 
 
+class _ListedOptions(msgspec.Struct):
+    seed: int
+    nodes: list[str]
+    faults: list[dict[str, Any]]
+
+
+class Listed(msgspec.Struct):
+    """A saved run, as the list of a store needs it."""
+
+    options: _ListedOptions
+    """Some of the options."""
+    node: list[str]
+    """The command-line arguments that name the node under test."""
+    valid: bool | Literal["unknown"] = msgspec.field(name="valid?")
+    """The verdict."""
+
+
+def load_listed(folder: Path) -> Listed:
+    """Read what the list of a store needs of a run, without importing its workload, which may be gone.
+
+    Raises:
+      ValueError: as `load` does.
+    """
+    content = _load_schedule(folder)
+    try:
+        return msgspec.convert(content, Listed)
+    except msgspec.ValidationError as exc:
+        raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
+
+
 def load(folder: Path) -> Stored:
     """Read the options of a run from its folder.
 
     Raises:
-      ValueError: if `save` did not write *folder*, or another version of it did.
+      ValueError: if `save` did not write *folder*, or another version of it did, or its workload cannot be imported.
     """
+    content = _load_schedule(folder)
+    try:
+        options = Options.from_json(content["options"])
+        return Stored(options, _checked_node(content["node"]), content["digest"], content["valid?"])
+    except KeyError as exc:
+        raise ValueError(f"{folder / SCHEDULE} cannot be read: it has no {exc}") from None
+    except (TypeError, AttributeError, ValueError) as exc:
+        raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
+
+
+def _load_schedule(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / SCHEDULE).read_bytes())
     except FileNotFoundError:
@@ -49,13 +90,7 @@ def load(folder: Path) -> Stored:
         raise ValueError(f"{folder / SCHEDULE} is not JSON: {exc}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{folder / SCHEDULE} does not have format {FORMAT}, the only one that this version reads")
-    try:
-        options = Options.from_json(content["options"])
-        return Stored(options, _checked_node(content["node"]), content["digest"], content["valid?"])
-    except KeyError as exc:
-        raise ValueError(f"{folder / SCHEDULE} cannot be read: it has no {exc}") from None
-    except (TypeError, AttributeError, ValueError) as exc:
-        raise ValueError(f"{folder / SCHEDULE} cannot be read: {exc}") from None
+    return content
 
 
 def _checked_node(value: Any) -> tuple[str, ...]:

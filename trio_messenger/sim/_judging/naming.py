@@ -21,7 +21,14 @@ _TRYING: Final = "TRIO_MESSENGER_TRIES_A_NAME"
 """Set in the environment of a process that tries a name. A module may make runs when it is imported; without this mark,
 its name would be tried again in that process, and so on forever."""
 
-_TRY: Final = "import sys; from trio_messenger._cli.finding import find_build; find_build(sys.argv[1])"
+_TRY: Final = """\
+import sys
+from trio_messenger._cli.finding import find_build
+from trio_messenger.sim import Options
+find_build(sys.argv[1])
+Options(workload=sys.argv[2], nodes=["n1"])
+"""
+"""`find_build` lets modules of the current folder be found."""
 
 
 def name_of(build: Build) -> tuple[str, ...]:
@@ -38,24 +45,25 @@ def name_of(build: Build) -> tuple[str, ...]:
     return "--node", f"{module}:{name}"
 
 
-def can_be_found(node: Sequence[str]) -> bool:
-    """Tell whether a command with the arguments *node* finds the node, if someone runs it in the current folder.
+def can_be_found(node: Sequence[str], workload: str) -> bool:
+    """Tell whether a command with the arguments *node* finds the node and the *workload* in the current folder.
 
     The search happens once, in a new process, and takes as long as the import of the module. The current process may
     have imported the module from a place where a new command does not look, such as the folder of a test.
     """
     name = node[1]
     try:
-        return ":" not in name or (_TRYING not in environ and _is_found(name, Path.cwd()))
+        is_ready_made = ":" not in name and ":" not in workload
+        return is_ready_made or (_TRYING not in environ and _is_found(name, workload, Path.cwd()))
     except FileNotFoundError:  # the current folder has been deleted
         return False
 
 
 @functools.cache
-def _is_found(name: str, folder: Path) -> bool:
+def _is_found(name: str, workload: str, folder: Path) -> bool:
     try:
         tried = subprocess.run(
-            [sys.executable, "-c", _TRY, name],
+            [sys.executable, "-c", _TRY, name, workload],
             cwd=folder,
             env={**environ, _TRYING: "1"},
             stdin=subprocess.DEVNULL,

@@ -17,7 +17,7 @@ from .._faults.shrinking import DoesNotFail, shrink
 from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
-from .._workloads import WORKLOADS
+from .._workloads import can_be_imported
 from ..pictures import Picture
 from .command_lines import command_line
 from .judgement import explain, warnings
@@ -105,12 +105,14 @@ class Report:
 
     @property
     def command(self) -> str | None:
-        """The command that repeats this run, in the current folder; None if no command line can name the node.
+        """The command that repeats this run, in the current folder; None if no command line can name what was run.
 
+        A command cannot name a node or workload of the main program, or of a function.
         If the node came from an argument of `simulate`, the first access checks whether the command finds it. The check
         happens once, in a new process, and takes as long as the import of the node's module.
         """
-        if not self.node or (self.is_guess and not can_be_found(self.node)):
+        workload = self.options.workload
+        if not self.node or not can_be_imported(workload) or (self.is_guess and not can_be_found(self.node, workload)):
             return None
         return command_line(self.options, self.node)
 
@@ -123,13 +125,13 @@ class Report:
         """Return the explanation of the run: sentences, each with the messages that show it."""
         if not self._explained:
             scene = Scene(self.history, self.journal)
-            self._explained.append(explain(self.results, WORKLOADS[self.options.workload](), scene))
+            self._explained.append(explain(self.results, self.options.make_workload(), scene))
         return self._explained[0]
 
     def pictures(self) -> Sequence[Picture]:
         """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
         scene = Scene(self.history, self.journal)
-        return WORKLOADS[self.options.workload]().pictures(self.results["workload"], scene)
+        return self.options.make_workload().pictures(self.results["workload"], scene)
 
     def reasons(self) -> list[str]:
         """Return the reasons why the run is not valid, one sentence each."""
@@ -182,7 +184,7 @@ def in_sections(first: str, *sections: tuple[str, Sequence[str]]) -> str:
 def headline(options: Options) -> str:
     """Return the workload and the number of nodes, in a few words."""
     count = len(options.nodes)
-    return f"{options.workload}, {count} node{'s' * (count > 1)}"
+    return f"{options.workload_name}, {count} node{'s' * (count > 1)}"
 
 
 def _lines_of(texts: Sequence[str]) -> list[str]:

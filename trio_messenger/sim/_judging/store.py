@@ -29,7 +29,7 @@ from .._checkers import Results
 from .._faults.faults import when
 from .._records.history import Op
 from .._system.folders import point, write_folder
-from .._workloads import WORKLOADS
+from .._workloads import workload_class
 from ..pictures import PageSummary, latency, page, rate, space_time
 from .command_lines import folder_command, node_in_words
 from .loading import (
@@ -80,7 +80,7 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
       echo/seed-0
       history.jsonl index.html journal.jsonl latency.svg messages.svg rate.svg results.json schedule.json
     """
-    workload = store / report.options.workload
+    workload = store / report.options.workload_name
 
     def write(folder: Path, place: Path) -> None:
         (folder / "node-logs").mkdir()
@@ -149,7 +149,7 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         warnings=report.warnings(),
         seed=report.options.seed,
         node=node_in_words(report.node),
-        rules=WORKLOADS[report.options.workload].rules,
+        rules=workload_class(report.options.workload).rules,
         store_page=str(place.parents[1] / INDEX),
         commands=_commands(report, place),
         figures=_figures(report.results),

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from .._system.folders import replace_file
 from ..pictures._store_page import MARK, RunSummary, store_page
 from .command_lines import node_in_words
-from .loading import SCHEDULE, load
+from .loading import SCHEDULE, load_listed
 
 INDEX: Final = "index.html"
 """The name of the page."""
@@ -87,14 +87,14 @@ def _summary(folder: Path, name: str, written_at: float) -> RunSummary:
     Raises:
       OSError, ValueError: if it cannot be read.
     """
-    stored = load(folder)
+    listed = load_listed(folder)
     return RunSummary(
         folder=name,
-        verdict=stored.valid,
-        workload=stored.options.workload,
-        seed=stored.options.seed,
-        node=node_in_words(stored.node),
-        nodes=len(stored.options.nodes),
-        faults=len(stored.options.faults),
+        verdict=listed.valid,
+        workload=folder.parent.name,
+        seed=listed.options.seed,
+        node=node_in_words(listed.node),
+        nodes=len(listed.options.nodes),
+        faults=len(listed.options.faults),
         written_at=written_at,
     )

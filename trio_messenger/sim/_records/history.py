@@ -47,6 +47,8 @@ class Op:
     """The value that is read, written or added, as JSON: the argument at the beginning, the result at an ``ok`` end."""
     error: str | None = None
     """Why the operation failed or its outcome is unknown, in one line."""
+    code: int | None = None
+    """The code of the error that the node answered with; None if there was none."""
     final: bool = False
     """Whether the operation belongs to the final phase, after all faults are healed."""
     node: str | None = None

@@ -46,6 +46,8 @@ class ValueKind(enum.Enum):
     FILE_OF_IDS = enum.auto()
     FAULTS = enum.auto()
     """Faults as JSON, or the name of a file with them."""
+    WORKLOAD = enum.auto()
+    """The name of a workload, or ``MODULE:CLASS``."""
 
 
 @final

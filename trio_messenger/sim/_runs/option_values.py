@@ -14,6 +14,9 @@ from .._faults.faults import Fault
 GREATEST_RATE: Final = 1e6
 """The maximum number of operations per second. With more, virtual time could not advance between two operations."""
 
+GREATEST_COUNT: Final = 1_000_000
+"""The maximum number of keys, of operations in a transaction, and of writes to a key."""
+
 
 def as_names(values: Iterable[str]) -> tuple[str, ...]:
     """Return *values* as a tuple.
@@ -49,6 +52,13 @@ def is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
     if not (0 <= value < math.inf):
         raise ValueError(f"{field.name} is {value}; give 0 or more")
     is_not_too_great(field.name, value)
+
+
+def is_count(_: object, field: attrs.Attribute[int], value: int) -> None:
+    """Refuse a number that is less than 1 or too large."""
+    if value < 1:
+        raise ValueError(f"{field.name} is {value}; give 1 or more")
+    is_not_too_great(field.name, value, GREATEST_COUNT)
 
 
 def is_rate(_: object, field: attrs.Attribute[float], value: float) -> None:

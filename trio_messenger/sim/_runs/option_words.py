@@ -23,7 +23,6 @@ from .compound_options import (
 )
 from .declaration import Argument, Group, OneOf, SomeOf, ValueKind, option
 
-KNOWN_WORKLOAD: Final = OneOf("workload", WORKLOADS)
 KNOWN_TOPOLOGY: Final = OneOf("topology", TOPOLOGIES)
 KNOWN_LWW_KV: Final = OneOf("variant of lww-kv", LWW_KV_VARIANTS)
 KNOWN_NEMESIS: Final = SomeOf("nemesis", tuple(kind.name for kind in NEMESES))
@@ -32,9 +31,10 @@ WORKLOAD_WORDS: Final = option(
     Group.TESTED,
     Argument(
         "-w --workload",
-        "WORKLOAD",
-        KNOWN_WORKLOAD,
-        "required; the operations of the clients, and how their outcome is judged",
+        "NAME | MODULE:CLASS",
+        ValueKind.WORKLOAD,
+        f"required; the operations of the clients, and how their outcome is judged: {', '.join(WORKLOADS)}, or your own"
+        " subclass of Workload",
     ),
     always=True,
 )
@@ -139,6 +139,31 @@ LWW_KV_WORDS: Final = option(
         KNOWN_LWW_KV,
         "the behaviour of the two replicas of the service lww-kv",
         default="separate, as in Maelstrom",
+    ),
+)
+
+KEY_COUNT_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument(
+        "--key-count",
+        "N",
+        ValueKind.WHOLE,
+        "how many keys the operations of the kafka and transaction workloads use at the same time",
+    ),
+)
+
+MAX_TXN_LENGTH_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument("--max-txn-length", "N", ValueKind.WHOLE, "the maximum number of operations in a transaction"),
+)
+
+MAX_WRITES_PER_KEY_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument(
+        "--max-writes-per-key",
+        "N",
+        ValueKind.WHOLE,
+        "how many writes a key gets, in the kafka and transaction workloads, before another key replaces it",
     ),
 )
 

@@ -22,10 +22,11 @@ from .._faults.schedules import check_kinds, make_schedule
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
+from .._workloads import Setting, Workload, make_workload, reference_to, workload_class
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
-from .option_values import as_faults, as_names, is_duration, is_rate
+from .option_values import as_faults, as_names, is_count, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
 """The minimum of `Options.busy_limit`. Nodes may need that many messages, or turns, to start."""
@@ -46,10 +47,11 @@ class Options:
     """
 
     workload: str = attrs.field(
-        validator=option_words.KNOWN_WORKLOAD,
+        converter=reference_to,
+        validator=lambda _, __, name: workload_class(name),
         metadata=option_words.WORKLOAD_WORDS,
     )
-    """The name of one of `WORKLOADS`."""
+    """The name of one of `WORKLOADS`, or ``MODULE:CLASS`` for any other subclass of `Workload`, or that class."""
     nodes: tuple[str, ...] = attrs.field(
         default=DEFAULT_NODES,
         converter=as_names,
@@ -99,6 +101,14 @@ class Options:
     )
     """The behaviour of the two replicas of the service ``lww-kv``. With ``separate`` they never exchange their values,
     as in Maelstrom; with ``merging`` they do, as Maelstrom's documents say."""
+    key_count: int = attrs.field(default=10, validator=is_count, metadata=option_words.KEY_COUNT_WORDS)
+    """How many keys the operations of the kafka and transaction workloads use at the same time."""
+    max_txn_length: int = attrs.field(default=4, validator=is_count, metadata=option_words.MAX_TXN_LENGTH_WORDS)
+    """The maximum number of operations in a transaction."""
+    max_writes_per_key: int = attrs.field(
+        default=16, validator=is_count, metadata=option_words.MAX_WRITES_PER_KEY_WORDS
+    )
+    """How many writes a key gets, in the kafka and transaction workloads, before another key replaces it."""
     availability: Availability = attrs.field(default=None, metadata=option_words.AVAILABILITY_WORDS)
     """The fraction of operations that must be ok, or ``total``; None requires nothing."""
     busy_limit: int = attrs.field(default=BUSY_LIMIT, metadata=option_words.BUSY_LIMIT_WORDS)
@@ -122,7 +132,7 @@ class Options:
 
     @concurrency.default
     def _one_client_per_node(self) -> int:
-        return len(self.nodes)
+        return len(self.nodes) * workload_class(self.workload).clients_per_node
 
     @faults.default
     def _make_schedule(self) -> tuple[Fault, ...]:
@@ -169,6 +179,26 @@ class Options:
                     )
                 if not isinstance(fault, LinkFault):
                     raise ValueError(f"a {fault.kind} names {name!r}, which is not a node; name only nodes")
+
+    def __attrs_post_init__(self) -> None:
+        self.make_workload().check_setting()
+
+    def make_workload(self) -> Workload:
+        """Return a new instance of the workload, for one run."""
+        setting = Setting(
+            nodes=self.nodes,
+            concurrency=self.concurrency,
+            latency=self.latency.mean,
+            key_count=self.key_count,
+            max_txn_length=self.max_txn_length,
+            max_writes_per_key=self.max_writes_per_key,
+        )
+        return make_workload(self.workload, setting)
+
+    @property
+    def workload_name(self) -> str:
+        """The name of the workload: that of its class if `workload` is ``MODULE:CLASS``."""
+        return workload_class(self.workload).name
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes from the seed; `faults` may be another one."""

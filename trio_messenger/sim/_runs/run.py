@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
-import attrs
 import msgspec
 import trio
 
-from trio_messenger import LWW_KV, RpcError
+from trio_messenger import LWW_KV
 
-from .._cluster.clients import Client, Clients
 from .._cluster.cluster import Cluster, SetUpError
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.in_process import capturing_logs
@@ -20,11 +17,12 @@ from .._cluster.nemesis import Nemesis
 from .._determinism.random_streams import Streams
 from .._explanation.words import quantity
 from .._network.network import Delivery, SimulatedNetwork
-from .._records.history import History, Op, OpType
+from .._records.history import History
 from .._records.journal import Journal
 from .._services import LWW_KV_VARIANTS, SERVICES, SimulatedService
-from .._workloads import TOPOLOGIES, WORKLOADS, Invocation
+from .._workloads import TOPOLOGIES, Invocation, WorkloadError, blaming
 from .options import Options
+from .worker_pool import WorkerPool
 
 RECOVERY: Final = 10.0
 """Seconds between the end of all faults and the final operations, as in Maelstrom."""
@@ -39,15 +37,6 @@ MakeHost: TypeAlias = Callable[[str, SimulatedNetwork, NodeLog, trio.Nursery, St
 """Makes the host of a node, given its id, the network, its log, a nursery for its tasks, and the random streams."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-@attrs.define(eq=False)
-class _Worker:
-    node_id: str
-    process: int
-    client: Client
-    is_auditor: bool = False
-    has_given_up: bool = False  # its last operation ended as info, so its client will not be used again
 
 
 @final
@@ -79,7 +68,7 @@ class Run:
     ) -> None:
         self.options: Final = options
         """The options of the run."""
-        self.workload: Final = WORKLOADS[options.workload]()
+        self.workload: Final = options.make_workload()
         """The workload: the operations of the clients."""
         self.history: Final = History()
         """The operations that the clients did."""
@@ -87,14 +76,9 @@ class Run:
         """Every message."""
         self.phase: RunPhase = "set-up"
         """The current phase."""
-        self.malformed: Final[list[str]] = []
-        """Replies that did not match the workload's schema, one line each."""
         self.ran_out_after: float | None = None
         """Seconds of the main phase after which the workload's operations ended; None if they did not, as they
         should."""
-        self.closed_clients: Final[dict[str, int]] = {}
-        """Clients that were closed because one of their operations ended as ``info``: by id, the number of messages
-        sent before that."""
         self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
         """The log of each node."""
         self.daemons: Final[list[str]] = []
@@ -108,14 +92,24 @@ class Run:
             self._streams, self.journal, options.latency, loss=options.loss, duplicate=options.duplicate
         )
         """The network: it carries the messages, and counts the effects of faults."""
-        self._clients = Clients(self.network)
         self._make_host = make_host
         self._watch = watch
         self._recovery = recovery
         self._spread = spread
-        self._workers: list[_Worker] = []
-        self._free: list[int] = []
-        self._freed = trio.Event()
+        self._workers = WorkerPool(
+            self.workload, self.network, self.history, blame=self._blame, ended=lambda: self._watch(self)
+        )
+        self._mistake: WorkloadError | None = None  # in the workload's code, found while it ran
+
+    @property
+    def malformed(self) -> list[str]:
+        """Replies that did not match the workload's schema, one line each."""
+        return self._workers.malformed
+
+    @property
+    def closed_clients(self) -> dict[str, int]:
+        """Clients that were closed because an operation ended as ``info``: by id, the number of earlier messages."""
+        return self._workers.closed_clients
 
     def moment(self, nanoseconds: int | None = None) -> str:
         """Return a time, now by default, in the form that is shown during the run.
@@ -132,8 +126,9 @@ class Run:
 
         Raises:
           SetUpError: if a node did not start.
+          WorkloadError: if the workload's code is wrong.
         """
-        failure: SetUpError | None = None
+        failure: SetUpError | WorkloadError | None = None
         with capturing_logs():
             async with trio.open_nursery() as nursery:
                 self.network.start()
@@ -148,11 +143,12 @@ class Run:
                         await self._conduct(cluster, Nemesis(self.options.faults, self.network, cluster, nursery))
                     if self.phase == "set-up":
                         failure = SetUpError(f"the nodes did not start: {self.stuck}")
-                except SetUpError as exc:
+                except (SetUpError, WorkloadError) as exc:
                     failure = exc  # raised from inside the nursery, it would arrive in an exception group
                 finally:
                     await cluster.aclose()
                 nursery.cancel_scope.cancel()
+        self._mistake, failure = None, failure or self._mistake
         if failure is not None:
             raise failure
         self._enter("done")
@@ -162,19 +158,25 @@ class Run:
         self.stuck = why
         self._scope.cancel()
 
+    def _blame(self, mistake: WorkloadError) -> None:
+        """End the run because of a *mistake* in the workload's code."""
+        self._mistake = self._mistake or mistake
+        self._scope.cancel()
+
     def _make_cluster(self, nursery: trio.Nursery) -> Cluster:
         self.hosts = {
             node_id: self._make_host(node_id, self.network, log, nursery, self._streams)
             for node_id, log in self.logs.items()
         }
-        return Cluster(self.hosts, self.network, self._clients)
+        return Cluster(self.hosts, self.network, self._workers.clients)
 
     async def _conduct(self, cluster: Cluster, nemesis: Nemesis) -> None:
         await cluster.start(self._delays())
-        request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
+        with blaming(self.workload, "setup"):
+            request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
         if request is not None:
             await cluster.ask_all(request)
-        self._open_workers()
+        self._workers.open(self.options.concurrency, self.options.nodes)
         self._set_up = self.network.now()
         self.network.start()
         self._enter("main")
@@ -184,16 +186,7 @@ class Run:
                     phase.start_soon(nemesis.run)
                     await self._invoke(operations)
         nemesis.heal()
-        last = self.workload.final_invocation()
-        if last is not None:
-            self._enter("recovery")
-            await trio.sleep(self._recovery)
-            self._enter("final")
-            async with trio.open_nursery() as operations:
-                for index in range(len(self._workers)):
-                    operations.start_soon(self._perform, index, last, True)
-            if last[0] in self.workload.idempotent:
-                await self._audit(last)
+        await self._finish()
 
     async def _audit(self, last: Invocation) -> None:
         """Do *last*, a read, on the nodes that no worker asked, then on every node, after the workload has ended.
@@ -202,14 +195,9 @@ class Run:
         lacks a value permanently. The second round can: every node must know what any node knew in the first round.
         """
         self.journal.note(self.network.now(), "audit")
-        processes = itertools.count(max(worker.process for worker in self._workers) + 1)
-        asked = {worker.node_id for worker in self._workers}
-        nodes = self.options.nodes
-        for some in ([node_id for node_id in nodes if node_id not in asked], nodes):
-            async with trio.open_nursery() as operations:
-                for node_id in some:
-                    auditor = _Worker(node_id, next(processes), self._clients.open(), is_auditor=True)
-                    operations.start_soon(self._carry_out, auditor, last, True)
+        nodes, asked = self.options.nodes, self._workers.nodes
+        await self._workers.audit([node_id for node_id in nodes if node_id not in asked], last)
+        await self._workers.audit(nodes, last)
 
     def _delays(self) -> dict[str, float]:
         """Return for each node how many seconds after the first node it receives ``init``."""
@@ -224,87 +212,31 @@ class Run:
         self.phase = phase
         self._watch(self)
 
-    def _open_workers(self) -> None:
-        nodes = self.options.nodes
-        for index in range(self.options.concurrency):
-            self._workers.append(_Worker(nodes[index % len(nodes)], index, self._clients.open()))
-            self._free.append(index)
-
     async def _invoke(self, nursery: trio.Nursery) -> None:
-        """Let workers begin operations, at the rate of the options, until cancelled.
-
-        Gaps are uniformly distributed from 0 to twice their mean, and the first operation begins at once. Each gap
-        starts at the planned time of the previous operation, so waking up late, which always happens in real time, does
-        not reduce the number of operations. Only time in which all workers are busy is lost (Jepsen's ``stagger``).
-        """
-        if self.options.rate == 0:
-            await trio.sleep_forever()
-        gaps, chance = self._streams.stream("operations"), self._streams.stream("workers")
-        due = begun = trio.current_time()
-        for invocation in self.workload.invocations(self._streams.stream("invocations")):
-            await trio.sleep_until(due)
-            while not self._free:
-                self._freed = trio.Event()
-                await self._freed.wait()
-                due = trio.current_time()
-            index = self._free.pop(chance.randrange(len(self._free)))
-            nursery.start_soon(self._perform, index, invocation, False)
-            due += gaps.uniform(0, 2 / self.options.rate)
+        """Let workers begin operations, at the rate of the options, until cancelled."""
+        begun, stream = trio.current_time(), self._streams.stream
+        await self._workers.main_phase(
+            self.options.rate,
+            nursery,
+            gaps=stream("operations"),
+            chance=stream("workers"),
+            draw=stream("invocations"),
+        )
         self.ran_out_after = trio.current_time() - begun
 
-    async def _perform(self, index: int, invocation: Invocation, is_final: bool) -> None:
-        worker = self._workers[index]
-        if worker.has_given_up:
-            self._replace_client(worker)
-        outcome = await self._carry_out(worker, invocation, is_final)
-        if outcome == "info":  # it may still happen: the process has not finished, and begins no other operation
-            worker.process += len(self._workers)
-            worker.has_given_up = not self.workload.reuses_clients
-        self._free.append(index)
-        self._freed.set()
-        self._watch(self)
-
-    async def _carry_out(self, worker: _Worker, invocation: Invocation, is_final: bool) -> OpType:
-        """Let *worker* do one operation, and return its outcome."""
-        f, value = invocation
-        self._record(worker, "invoke", f, value, None, is_final)
-        outcome, value, error = await self._ask(worker, f, value)
-        self._record(worker, outcome, f, value, error, is_final)
-        return outcome
-
-    def _replace_client(self, worker: _Worker) -> None:
-        """Give *worker* a new client. As in Maelstrom, the old client still receives late replies until now."""
-        worker.has_given_up = False
-        worker.client.close()
-        self.closed_clients[worker.client.id] = self.network.sent
-        worker.client = self._clients.open()
-
-    async def _ask(self, worker: _Worker, f: str, value: Any) -> tuple[OpType, Any, str | None]:
-        """Do an operation; return its outcome, its value, and the error text or None."""
-        try:
-            reply = await worker.client.rpc(worker.node_id, self.workload.request(f, value))
-            return "ok", self.workload.completed(f, value, self.workload.parse(f, reply)), None
-        except RpcError as exc:
-            return self.workload.outcome(f, exc), value, str(exc)
-        except msgspec.ValidationError as exc:
-            self.malformed.append(f"node {worker.node_id!r} answered {f!r} with a malformed reply: {exc}")
-            return "info", value, f"malformed reply: {exc}"
-
-    def _record(self, worker: _Worker, kind: OpType, f: str, value: Any, error: str | None, is_final: bool) -> None:
-        self.history.append(
-            Op(
-                index=len(self.history),
-                time=self.network.now(),
-                type=kind,
-                process=worker.process,
-                f=f,
-                value=value,
-                error=error,
-                final=is_final,
-                node=worker.node_id,
-                audit=worker.is_auditor,
-            )
-        )
+    async def _finish(self) -> None:
+        """Let the nodes recover, and do the final operations, if the workload has any."""
+        operations = self._workers.final_operations()
+        if operations is None:
+            return
+        self._enter("recovery")
+        await trio.sleep(self._recovery)
+        self._enter("final")
+        await self._workers.final_phase(operations)
+        with blaming(self.workload, "final_invocation"):
+            last = self.workload.final_invocation()
+        if last is not None and last[0] in self.workload.idempotent:
+            await self._audit(last)
 
     def _attach(self, service_id: str, service: SimulatedService) -> None:
         def serve(delivery: Delivery) -> None:

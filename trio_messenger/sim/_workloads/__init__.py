@@ -1,23 +1,32 @@
 """Workloads: the operations of the clients, and the judgement of their outcome.
 
-Each workload is a subclass of `base.Workload` in its own module. `WORKLOADS` lists it; no other module needs to know
-it. Maelstrom's lin-kv, kafka and transaction workloads are not available yet.
+`base.Workload` is the interface. `known.WORKLOADS` lists the workloads of the package; `reference` finds others.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
-from .base import Invocation as Invocation, Reply as Reply, Workload as Workload
-from .broadcast import Broadcast
-from .counters import GCounter, PnCounter
-from .echo import Echo
-from .g_set import GSet
+from .base import Workload as Workload
+from .blame import (
+    WorkloadError as WorkloadError,
+    blaming as blaming,
+    checked_invocation as checked_invocation,
+    checked_results as checked_results,
+    checked_value as checked_value,
+)
+from .interface import (
+    ClientCrash as ClientCrash,
+    GeneratorContext as GeneratorContext,
+    Invocation as Invocation,
+    Reply as Reply,
+    Setting as Setting,
+    WorkloadClient as WorkloadClient,
+)
+from .known import WORKLOADS as WORKLOADS
+from .reference import (
+    can_be_imported as can_be_imported,
+    make_workload as make_workload,
+    reference_to as reference_to,
+    workload_class as workload_class,
+)
 from .shapes import Shape as Shape
 from .topologies import TOPOLOGIES as TOPOLOGIES
-from .unique_ids import UniqueIds
-
-WORKLOADS: Final[dict[str, type[Workload]]] = {
-    workload.name: workload for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter)
-}
-"""All workloads, by Maelstrom's names."""

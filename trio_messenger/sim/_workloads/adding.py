@@ -12,11 +12,12 @@ import attrs
 from trio_messenger import Body
 
 from .._records.history import Op
-from .base import Invocation, Workload
+from .base import Workload
+from .interface import Invocation
 from .shapes import A_LIST
 
 
-class Adding(Workload):
+class Adding(Workload, abstract=True):
     """Each operation is an addition or a ``read``, with equal probability; at the end each worker reads once.
 
     The request to add has the value in `field`; the reply to a read has the result in `read_field`.

@@ -13,7 +13,7 @@ from .._explanation.counters import explain as explain_counters
 from .._explanation.scene import Scene
 from .._records.history import History
 from .adding import Adding
-from .base import Invocation, Reply
+from .interface import Invocation, Reply
 from .shapes import Shape
 
 
@@ -21,7 +21,7 @@ class _ReadOk(Reply, kw_only=True):
     value: int
 
 
-class _Counter(Adding):
+class _Counter(Adding, abstract=True):
     """``add`` with a ``delta``, answered with ``add_ok``; ``read``, answered with the ``value``.
 
     Every error ends the operation as ``info``, even a read, as in Maelstrom.

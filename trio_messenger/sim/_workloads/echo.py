@@ -16,7 +16,8 @@ from .._explanation import Finding
 from .._explanation.echo import explain as explain_echo
 from .._explanation.scene import Scene
 from .._records.history import History, Op
-from .base import Invocation, Reply, Workload
+from .base import Workload
+from .interface import Invocation, Reply
 
 
 class _EchoOk(Reply, kw_only=True):

@@ -14,7 +14,7 @@ from .._explanation.scene import Scene
 from .._explanation.sets import explain as explain_sets
 from .._records.history import History
 from .adding import Adding
-from .base import Reply
+from .interface import Reply
 from .shapes import A_LIST, Shape
 
 

@@ -14,7 +14,8 @@ from .._explanation import Finding
 from .._explanation.scene import Scene
 from .._explanation.unique_ids import explain as explain_unique_ids
 from .._records.history import History
-from .base import Invocation, Reply, Workload
+from .base import Workload
+from .interface import Invocation, Reply
 
 
 class _GenerateOk(Reply, kw_only=True):

@@ -1,0 +1,296 @@
+"""The workers of a run: each has a client, asks one node, and does one operation at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from random import Random
+from typing import Any, Final, final
+
+import attrs
+import msgspec
+import trio
+
+from trio_messenger import RpcError, RpcTimeout
+
+from .._cluster.clients import Client, Clients
+from .._network.network import SimulatedNetwork
+from .._records.history import History, Op, OpType
+from .._workloads import (
+    ClientCrash,
+    GeneratorContext,
+    Invocation,
+    Workload,
+    WorkloadClient,
+    WorkloadError,
+    blaming,
+    checked_invocation,
+    checked_value,
+)
+
+_PACKAGE: Final = "trio_messenger."
+
+
+@attrs.define(eq=False)
+class _Worker:
+    index: int
+    node_id: str
+    process: int
+    client: Client
+    view: WorkloadClient  # the client as the workload sees it
+    is_auditor: bool = False
+    has_given_up: bool = False  # its last operation ended as info, so its client will not be used again
+
+
+@attrs.frozen
+class _End:
+    """How an operation ended."""
+
+    outcome: OpType
+    value: Any
+    error: str | None = None
+    code: int | None = None
+    is_crash: bool = False
+
+
+@final
+class WorkerPool:
+    """Does the operations of a workload, and records them.
+
+    Args:
+      workload: Makes the operations.
+      network: Carries the messages.
+      history: Gets the beginning and the end of each operation.
+      blame: Called with the mistake if the workload's code is wrong; it has to cancel the run.
+      ended: Called after each operation.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        network: SimulatedNetwork,
+        history: History,
+        *,
+        blame: Callable[[WorkloadError], object],
+        ended: Callable[[], object],
+    ) -> None:
+        self.malformed: Final[list[str]] = []
+        """Replies that did not match the workload's schema, one line each."""
+        self.closed_clients: Final[dict[str, int]] = {}
+        """Clients that were closed because one of their operations ended as ``info``: by id, the number of messages
+        sent before that."""
+        self._workload = workload
+        self._network = network
+        self._history = history
+        self._blame = blame
+        self._ended = ended
+        self._clients = Clients(network)
+        self._workers: list[_Worker] = []
+        self._free: list[int] = []
+        self._freed = trio.Event()
+        self._is_foreign = not type(workload).__module__.startswith(_PACKAGE)
+        self._timeout = 0.0  # seconds; open() asks the workload
+        self._audited = 0  # how many audits there were
+
+    @property
+    def clients(self) -> Clients:
+        """Creates clients for other purposes than the workload's."""
+        return self._clients
+
+    @property
+    def nodes(self) -> set[str]:
+        """The ids of the nodes that workers ask."""
+        return {worker.node_id for worker in self._workers}
+
+    def open(self, count: int, nodes: Sequence[str]) -> None:
+        """Open *count* workers; the worker with the number *w* asks ``nodes[w % len(nodes)]``.
+
+        Raises:
+          WorkloadError: if the workload's code is wrong.
+        """
+        with blaming(self._workload, "client_timeout"):
+            self._timeout = self._workload.client_timeout()
+        for index in range(count):
+            self._workers.append(self._make(index, nodes[index % len(nodes)], index))
+            self._free.append(index)
+
+    async def main_phase(
+        self, rate: float, nursery: trio.Nursery, *, gaps: Random, chance: Random, draw: Random
+    ) -> None:
+        """Let workers begin operations, until cancelled, or until the workload has no more of them.
+
+        Gaps are uniformly distributed from 0 to twice their mean, and the first operation begins at once. Each gap
+        starts at the planned time of the previous operation, so waking up late, which always happens in real time, does
+        not reduce the number of operations. Only time in which all workers are busy is lost (Jepsen's ``stagger``).
+
+        Args:
+          rate: Operations per second, of all workers together.
+          nursery: Runs the operations, which may end later than this.
+          gaps: The random stream of the gaps.
+          chance: The random stream of the choice of workers.
+          draw: The random stream of the workload.
+        """
+        if rate == 0:
+            await trio.sleep_forever()
+        due = trio.current_time()
+        while True:
+            await trio.sleep_until(due)
+            while not self._free:
+                self._freed = trio.Event()
+                await self._freed.wait()
+                due = trio.current_time()
+            worker = self._workers[self._free.pop(chance.randrange(len(self._free)))]
+            try:
+                invocation = self._next(worker, draw)
+            except WorkloadError as exc:
+                self._blame(exc)
+                await trio.sleep_forever()
+            if invocation is None:
+                return
+            nursery.start_soon(self._perform, worker, invocation)
+            due += gaps.uniform(0, 2 / rate)
+
+    def final_operations(self) -> list[Iterator[Invocation]] | None:
+        """Return the operations that each worker does at the end; None if the workload has no final phase.
+
+        Raises:
+          WorkloadError: if the workload's code is wrong.
+        """
+        found = []
+        for worker in self._workers:
+            with blaming(self._workload, "final_invocations"):
+                operations = self._workload.final_invocations(self._context(worker))
+            if operations is not None:
+                found.append(operations)
+        return found if len(found) == len(self._workers) else None
+
+    async def final_phase(self, operations: Sequence[Iterator[Invocation]]) -> None:
+        """Let each worker do its *operations*, one after another; return when all have ended."""
+        until = trio.current_time() + self._workload.final_limit
+        async with trio.open_nursery() as nursery:
+            for worker, each in zip(self._workers, operations, strict=True):
+                nursery.start_soon(self._finish, worker, each, until)
+
+    async def audit(self, nodes: Sequence[str], last: Invocation) -> None:
+        """Do *last*, a read, once on each of *nodes*, all at the same time, with new clients."""
+        first = max([0, *(worker.process + 1 for worker in self._workers)])
+        async with trio.open_nursery() as nursery:
+            for process, node_id in enumerate(nodes, first + self._audited):
+                auditor = self._make(process, node_id, process, is_auditor=True)
+                nursery.start_soon(self._audit_one, auditor, last)
+        self._audited += len(nodes)
+
+    # One worker
+
+    def _make(self, index: int, node_id: str, process: int, *, is_auditor: bool = False) -> _Worker:
+        client = self._clients.open()
+        view = self._view(client, index, node_id, process)
+        return _Worker(index, node_id, process, client, view, is_auditor)
+
+    def _view(self, client: Client, index: int, node_id: str, process: int) -> WorkloadClient:
+        with blaming(self._workload, "client_state"):
+            state = self._workload.client_state()
+        ask = partial(client.rpc, node_id)
+        return WorkloadClient(
+            id=client.id, worker=index, process=process, node=node_id, state=state, ask=ask, timeout=self._timeout
+        )
+
+    def _replace_client(self, worker: _Worker) -> None:
+        """Give *worker* a new client. As in Maelstrom, the old client still receives late replies until now."""
+        worker.has_given_up = False
+        worker.client.close()
+        self.closed_clients[worker.client.id] = self._network.sent
+        worker.client = self._clients.open()
+        worker.view = self._view(worker.client, worker.index, worker.node_id, worker.process)
+
+    def _context(self, worker: _Worker) -> GeneratorContext:
+        return GeneratorContext(
+            worker=worker.index, process=worker.process, node=worker.node_id, time=self._network.now()
+        )
+
+    def _next(self, worker: _Worker, draw: Random) -> Invocation | None:
+        method = "next_invocation"
+        with blaming(self._workload, method):
+            found = self._workload.next_invocation(self._context(worker), draw)
+        return None if found is None else checked_invocation(self._workload, method, found)
+
+    async def _finish(self, worker: _Worker, operations: Iterator[Invocation], until: float) -> None:
+        """Let *worker* do *operations*, but begin none after *until*."""
+        is_first = True
+        while trio.current_time() < until:
+            try:
+                with blaming(self._workload, "final_invocations"):
+                    invocation = next(operations, None)
+                if invocation is None:
+                    return
+                invocation = checked_invocation(self._workload, "final_invocations", invocation)
+            except WorkloadError as exc:
+                self._blame(exc)
+                return
+            if not is_first:
+                await trio.sleep(self._workload.final_pause)
+            is_first = False
+            await self._perform(worker, invocation, is_final=True)
+
+    async def _perform(self, worker: _Worker, invocation: Invocation, is_final: bool = False) -> None:
+        try:
+            if worker.has_given_up:
+                self._replace_client(worker)
+            end = await self._carry_out(worker, invocation, is_final)
+        except WorkloadError as exc:
+            self._blame(exc)
+            return
+        if end.outcome == "info":  # it may still happen: the process has not finished, and begins no other operation
+            worker.process += len(self._workers)
+            worker.view.process = worker.process
+            worker.has_given_up = end.is_crash or not self._workload.reuses_clients
+        self._free.append(worker.index)
+        self._freed.set()
+        self._ended()
+
+    async def _audit_one(self, auditor: _Worker, last: Invocation) -> None:
+        try:
+            await self._carry_out(auditor, last, is_final=True)
+        except WorkloadError as exc:
+            self._blame(exc)
+
+    async def _carry_out(self, worker: _Worker, invocation: Invocation, is_final: bool) -> _End:
+        """Let *worker* do one operation, and return how it ended."""
+        f, value = invocation
+        self._record(worker, f, _End("invoke", value), is_final)
+        end = await self._invoke(worker, f, value)
+        self._record(worker, f, end, is_final)
+        return end
+
+    async def _invoke(self, worker: _Worker, f: str, value: Any) -> _End:
+        try:
+            with blaming(self._workload, "invoke", but=(RpcError, msgspec.ValidationError, ClientCrash)):
+                return _End("ok", await self._workload.invoke(worker.view, f, value))
+        except RpcError as exc:
+            with blaming(self._workload, "outcome"):
+                outcome = self._workload.outcome(f, exc)
+            return _End(outcome, value, str(exc), None if isinstance(exc, RpcTimeout) else exc.code)
+        except ClientCrash as exc:
+            return _End("info", value, str(exc), is_crash=True)
+        except msgspec.ValidationError as exc:
+            self.malformed.append(f"node {worker.node_id!r} answered {f!r} with a malformed reply: {exc}")
+            return _End("info", value, f"malformed reply: {exc}")
+
+    def _record(self, worker: _Worker, f: str, end: _End, is_final: bool) -> None:
+        value = checked_value(self._workload, f, end.value) if self._is_foreign else end.value
+        op = Op(
+            index=len(self._history),
+            time=self._network.now(),
+            type=end.outcome,
+            process=worker.process,
+            f=f,
+            value=value,
+            error=end.error,
+            code=end.code,
+            final=is_final,
+            node=worker.node_id,
+            audit=worker.is_auditor,
+        )
+        self._history.append(op)
+        with blaming(self._workload, "update"):
+            self._workload.update(op)

@@ -1,0 +1,106 @@
+"""Names of workloads: those of the package, and ``MODULE:CLASS`` for all others."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from types import ModuleType
+from typing import Any, Final
+
+from .base import Workload
+from .interface import Setting
+from .known import WORKLOADS
+
+_OF_A_PROGRAM: Final = "__main__"
+
+_given: Final[dict[str, type[Workload]]] = {}
+"""The classes that were given as classes, by their references. A class inside a function has no other place."""
+
+
+def reference_to(workload: str | type[Workload]) -> str:
+    """Return the name of *workload* if it is in `WORKLOADS`, and ``MODULE:CLASS`` otherwise; a text stays as it is.
+
+    Raises:
+      ValueError: if *workload* is neither a text nor a class that `make_workload` can use.
+    """
+    if isinstance(workload, str):
+        return workload
+    if not (isinstance(workload, type) and issubclass(workload, Workload)):
+        raise ValueError(f"workload is {workload!r:.80}; give a name such as 'echo', or a subclass of Workload")
+    if WORKLOADS.get(getattr(workload, "name", "")) is workload:
+        return workload.name
+    reference = f"{workload.__module__}:{workload.__qualname__}"
+    _given[reference] = _complete(workload, reference)
+    return reference
+
+
+def workload_class(reference: str) -> type[Workload]:
+    """Return the class of a workload, given its name in `WORKLOADS` or ``MODULE:CLASS``, which is imported.
+
+    Raises:
+      ValueError: if there is none; the text says why, and what there is.
+    """
+    found = WORKLOADS.get(reference) or _given.get(reference)
+    if found is not None:
+        return found
+    module_name, colon, name = reference.partition(":")
+    if not colon:
+        near = difflib.get_close_matches(reference, WORKLOADS, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(
+            f"there is no workload {reference!r:.80}{meant} There are: {', '.join(WORKLOADS)}."
+            " Give your own as MODULE:CLASS"
+        )
+    if module_name == _OF_A_PROGRAM:
+        raise ValueError(f"the workload {reference!r:.80} belongs to a program; run that program again")
+    return _pick(_import(module_name, reference), name, reference)
+
+
+def can_be_imported(reference: str) -> bool:
+    """Tell whether another process may find a workload by its *reference*: it is not in a program or a function."""
+    return not reference.startswith(f"{_OF_A_PROGRAM}:") and "<locals>" not in reference
+
+
+def make_workload(reference: str, setting: Setting) -> Workload:
+    """Return a new instance of a workload, for one run with this *setting*.
+
+    Raises:
+      ValueError: as `workload_class` does.
+    """
+    workload = workload_class(reference)()
+    workload.setting = setting
+    return workload
+
+
+def _import(module_name: str, reference: str) -> ModuleType:
+    if module_name.endswith(".py") or "" in module_name.split("."):
+        raise ValueError(
+            f"{reference!r:.80} names no module; write MODULE:CLASS, such as my_workloads:Greatest, without .py"
+        )
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
+            raise ValueError(f"{reference!r:.80}: its module imports {exc.name!r:.80}, which is missing") from exc
+        raise ValueError(
+            f"{reference!r:.80}: there is no module {exc.name!r:.80} in this folder or among the installed ones"
+        ) from None
+    except Exception as exc:
+        raise ValueError(f"{reference!r:.80}: its module raised {type(exc).__name__}: {exc}") from exc
+
+
+def _pick(module: ModuleType, name: str, reference: str) -> type[Workload]:
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, Workload):
+        return _complete(found, reference)
+    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Workload)]
+    hint = f"; it has {', '.join(known)}" if known else ""
+    raise ValueError(f"{reference!r:.80}: module {module.__name__!r} has no workload {name!r:.80}{hint}")
+
+
+def _complete(workload: type[Workload], reference: str) -> type[Workload]:
+    if workload.is_abstract:
+        raise ValueError(f"the workload {reference!r:.80} is abstract; give one of its subclasses")
+    return workload
