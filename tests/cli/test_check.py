@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.command_line import Outcome, outcome, wrong
+from support.command_line import Outcome, in_folder, outcome, wrong
 from support.edn import damaged
 from support.maelstrom_histories import HISTORIES, Written
 
@@ -219,6 +219,49 @@ def test_any_history_is_judged_or_refused_in_one_line(workload: str, file: Path)
             assert re.search(rf"error: {file}, line \d+, column \d+: [^\n]+\n\Z", found.errors)
         else:
             assert (found.status in STATUSES.values(), found.errors) == (True, "")
+
+
+OWN = """
+from trio_messenger.sim import Reply, Shape, Workload
+
+class Bank(Workload):
+    name, summary = "bank", "accounts keep their sum"
+    replies = {"read": Reply, "transfer": Reply}
+    shapes = {"read": Shape(ok=dict[str, int])}
+
+    def invocations(self, random):
+        yield "read", None
+
+    def request(self, f, value):
+        return {"type": f}
+
+    def completed(self, f, value, reply):
+        return None
+
+    def check(self, history):
+        sums = [sum(op.value.values()) for op in history if op.f == "read" and op.type == "ok"]
+        return {"valid?": all(each == sums[0] for each in sums), "sums": sums}
+
+class Careless(Bank):
+    def adopt(self, op):
+        return {}[op.f]
+"""
+"""A workload for Jepsen's tests of banks."""
+
+
+def test_a_workload_of_ones_own_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class gives the checker, and the shapes of the values; mistakes in it are told as those of a run."""
+    for _ in in_folder(tmp_path, monkeypatch):
+        (tmp_path / "bank.py").write_text(OWN)
+        file = tmp_path / "history.edn"
+        assert check(file, op(":read", "{0 5, 1 5}") * 2, workload="bank:Bank").status == 0
+        found = check(file, op(":read", "{0 5, 1 5}") + op(":read", "{0 5, 1 4}"), workload="bank:Bank")
+        assert (found.status, found.output.splitlines()[0]) == (1, "bank, 2 operations: INVALID")
+        refused = check(file, op(":read", "[5 5]"), workload="bank:Bank").errors
+        assert "line 2, column 1: the value of this 'read' is [5, 5], which cannot be in a history of bank" in refused
+        found = check(file, op(":read", "{}"), workload="bank:Careless")
+        assert (found.status, found.errors.count("\n")) == (255, 1)
+        assert "the workload 'bank' failed in adopt(): KeyError: 'read' (bank.py, line 24)" in found.errors
 
 
 VALUES = (

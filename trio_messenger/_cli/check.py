@@ -60,7 +60,10 @@ def configure(parser: Parser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.workload is None:
-        raise UsageError(f"-w is missing: give the workload of the history; there are: {', '.join(WORKLOADS)}")
+        known = ", ".join(WORKLOADS)
+        raise UsageError(
+            f"-w is missing: give the workload of the history; there are: {known}, or your own as MODULE:CLASS"
+        )
     options = make_options(arguments)
     name, content = _read(arguments.history)
     try:

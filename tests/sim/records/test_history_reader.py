@@ -51,7 +51,7 @@ EXPECTED = [
     op(2, "ok", 1, "read", [1], time=30),
     op(3, "info", 0, "add", 1, time=40, error="net-timeout (0)"),
     op(4, "invoke", 2, "read", time=50, final=True),
-    op(5, "fail", 2, "read", time=60, final=True, error="abort (14): no leader"),
+    op(5, "fail", 2, "read", time=60, final=True, error="abort (14): no leader", code=14),
 ]
 
 
@@ -111,26 +111,28 @@ def test_values_of_all_workloads_become_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "text"),
+    ("error", "text", "code"),
     [
-        (":net-timeout", "net-timeout (0)"),
-        ("[:txn-conflict]", "txn-conflict (30)"),
-        ("[:precondition-failed nil]", "precondition-failed (22)"),
-        ('[:key-does-not-exist "no key 3"]', "key-does-not-exist (20): no key 3"),
-        ('[:unknown "odd"]', "unknown: odd"),
-        (":conn-refused", "conn-refused"),
-        ('"two\n lines"', "two lines"),
-        ("[:a 1]", '["a", 1]'),
-        ("{:code 4}", '{"code": 4}'),
-        ("[]", "[]"),
-        ("nil", None),
-        (f'"{"x" * 500}"', "x" * 400 + "..."),
+        (":net-timeout", "net-timeout (0)", None),
+        ("[:txn-conflict]", "txn-conflict (30)", 30),
+        ("[:precondition-failed nil]", "precondition-failed (22)", 22),
+        ('[:key-does-not-exist "no key 3"]', "key-does-not-exist (20): no key 3", 20),
+        ('[:unknown "odd"]', "unknown: odd", None),
+        (":conn-refused", "conn-refused", None),
+        ('"two\n lines"', "two lines", None),
+        ("[:a 1]", '["a", 1]', None),
+        ("[[1] 2]", "[[1], 2]", None),
+        ("{:code 4}", '{"code": 4}', None),
+        ("[]", "[]", None),
+        ("nil", None, None),
+        (f'"{"x" * 500}"', "x" * 400 + "...", None),
     ],
 )
-def test_errors_become_one_line(error: str, text: str | None) -> None:
-    """Maelstrom's errors read as in our own runs; any other value is kept as text."""
+def test_errors_become_one_line(error: str, text: str | None, code: int | None) -> None:
+    """Maelstrom's errors read as in our own runs, with their codes; any other value is kept as text."""
     begin, end = "{:process 0, :type :invoke, :f :a}", f"{{:process 0, :type :fail, :f :a, :error {error}}}"
-    assert read(f"{begin}{end}")[1].error == text
+    found = read(f"{begin}{end}")[1]
+    assert (found.error, found.code) == (text, code)
 
 
 @pytest.mark.parametrize(

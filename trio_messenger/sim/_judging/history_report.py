@@ -13,7 +13,7 @@ from .._explanation.words import quantity
 from .._records.history import History
 from .._records.history_reader import HistoryFile
 from .._runs.options import Options
-from .._workloads import Workload
+from .._workloads import Workload, blaming
 from .judgement import explain_history, history_warnings, judge_history
 from .report import VERDICTS, figures, in_sections
 
@@ -28,6 +28,7 @@ class HistoryReport:
 
     Raises:
       ReadingError: if an operation does not belong to the workload; the text names its place.
+      WorkloadError: if the workload's code is wrong.
 
     Example:
       >>> begin = "{:process 0, :type :invoke, :f :generate, :value nil, :time 0}"
@@ -88,7 +89,8 @@ def adopted(file: HistoryFile, workload: Workload) -> History:
     found = History()
     for op in file.history:
         try:
-            found.append(workload.adopt(op))
+            with blaming(workload, "adopt", but=(ValueError,)):
+                found.append(workload.adopt(op))
         except ValueError as exc:
             raise file.error(op.index, f"{exc}") from None
     return found

@@ -22,6 +22,8 @@ from .reading_errors import error_at
 
 _TYPES: Final = get_args(OpType)
 
+_WELL: Final = ("invoke", "ok")
+
 _CODES: Final[Mapping[str, ErrorCode]] = {
     **{code.label: code for code in ErrorCode},
     "net-timeout": ErrorCode.TIMEOUT,  # Maelstrom's clients gave up
@@ -42,8 +44,8 @@ def read_jepsen_history(text: str) -> Iterator[tuple[int, Op]]:
 
     Example:
       >>> [(_, op)] = read_jepsen_history("{:type :invoke, :process 0, :f :add, :value 3, :time 5}")
-      >>> op
-      Op(index=0, time=5, type='invoke', process=0, f='add', value=3, error=None, final=False, node=None, audit=False)
+      >>> op.index, op.type, op.process, op.f, op.value, op.time
+      (0, 'invoke', 0, 'add', 3, 5)
     """
     index, time, last = 0, 0, -1
     for offset, entry in read_values(text, spread=True):
@@ -76,7 +78,8 @@ def _op(entry: dict[str, Any], index: int, time: int) -> Op:
         process=_whole(entry, "process"),
         f=f,
         value=entry.get("value"),
-        error=None if kind in ("invoke", "ok") else _error_text(entry.get("error")),
+        error=None if kind in _WELL else _error_text(entry.get("error")),
+        code=None if kind in _WELL else _error_code(entry.get("error")),
         final=entry.get("final?") is True,
         node=node if isinstance(node, str) else None,
     )
@@ -108,6 +111,13 @@ def _following(entry: dict[str, Any], last: int) -> int:
     if index <= last:
         raise ValueError(f"the :index is {index}, after {last} in an earlier operation; sort the operations by it")
     return index
+
+
+def _error_code(error: Any) -> int | None:
+    """Return the code in the node's answer, as in ``[:abort "text"]``; None if the node did not answer."""
+    name = error[0] if isinstance(error, list) and error else None
+    code = _CODES.get(name) if isinstance(name, str) else None
+    return None if code is None else int(code)
 
 
 def _error_text(error: Any) -> str | None:

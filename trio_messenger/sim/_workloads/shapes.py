@@ -35,6 +35,9 @@ A_LIST: Final = Shape(ok=list[Any])
 """A read of a whole set."""
 
 
+_ANYTHING: Final = Shape()
+
+
 def check_shape(op: Op, name: str, functions: Collection[str], shapes: Mapping[str, Shape]) -> None:
     """Check that *op* can be an entry of the workload *name*, which has these *functions*.
 
@@ -44,7 +47,7 @@ def check_shape(op: Op, name: str, functions: Collection[str], shapes: Mapping[s
     if op.f not in functions:
         has = in_words(sorted(functions))
         raise ValueError(f"{op.f!r:.80} is no operation of {name}, which has {has}; give another workload with -w")
-    shape = shapes.get(op.f, Shape())
+    shape = shapes.get(op.f, _ANYTHING)
     wanted = shape.begun if op.type == "invoke" else shape.ok if op.type == "ok" else Any
     if wanted is Any:
         return
