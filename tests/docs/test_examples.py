@@ -50,12 +50,15 @@ SHOWN_ELSEWHERE = {
     "trio_messenger.sim._judging.store.load_journal": "load_journal(folder)",
     # Owns stdin and stdout of a process.
     "trio_messenger.transports.stdio.StdioTransport": "node.run()",
+    # Made by a function.
+    "trio_messenger.transports.nats.NatsTransport": "open_nats(",
 }
 
 # Methods that no example calls, for only the package does.
 NOT_CALLED = {
     *("Backoff.with_random", "EnvelopeLog.note", "MessageLoss.admits", "AtMostOnce.wrap"),
     *("Transport.send_now", "Transport.wall_time", "StdioTransport.receive", "StdioTransport.send"),
+    *(f"NatsTransport.{name}" for name in ("receive", "send", "send_now", "aclose")),
     *("StdioTransport.send_now", "StdioTransport.aclose", "SimulatedStore.detach", "Journal.note", "Journal.shift"),
     *("Sent.holds", "Model.key", "Model.describe", "CasRegisters.key", "CasRegisters.describe"),
 }

@@ -18,6 +18,7 @@ import trio_messenger
 import trio_messenger.sim
 import trio_messenger.testing
 import trio_messenger.transports.memory
+import trio_messenger.transports.nats
 import trio_messenger.transports.stdio
 from trio_messenger._cli import _COMMANDS
 from trio_messenger.nodes import NODES, messenger
@@ -64,8 +65,8 @@ def test_every_ready_made_node_is_on_the_page(name: str) -> None:
 
 def coroutines() -> Iterator[tuple[type, str]]:
     """Yield every public async method that the reference shows, with its class."""
-    memory, stdio = trio_messenger.transports.memory, trio_messenger.transports.stdio
-    for module in (trio_messenger, trio_messenger.sim, trio_messenger.testing, memory, stdio):
+    transports = (getattr(trio_messenger.transports, name) for name in ("memory", "nats", "stdio"))
+    for module in (trio_messenger, trio_messenger.sim, trio_messenger.testing, *transports):
         for cls in vars(module).values():
             if inspect.isclass(cls) and cls.__module__.startswith("trio_messenger"):
                 for name, method in vars(cls).items():

@@ -17,7 +17,7 @@ from trio_messenger import Body, LocalProtocolError, Message, Node, RpcError, St
 from trio_messenger._protocol.stats import worth_a_line
 from trio_messenger.testing import Network, running
 
-COUNTERS = [field.name for field in attrs.fields(Stats) if field.name != "rpc_latency"]
+COUNTERS = [field.name for field in attrs.fields(Stats) if str(field.type) == "int"]
 
 
 @pytest.mark.parametrize("name", COUNTERS)

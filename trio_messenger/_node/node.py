@@ -12,11 +12,11 @@ from .._protocol.stats import Stats
 from .._rpc.record import PendingRpc
 from .._rpc.table import RPC_TIMEOUT
 from .._sending.envelopes import EnvelopeLog
-from .._sending.sender import FirstMsgId, check_first_msg_id
+from .._sending.sender import check_first_msg_id
 from .._serving.admission import MAX_HANDLERS, OUTBOX_LIMIT
 from .._serving.process import run_on_stdio
 from .._serving.service import HANDLER_GRACE, NodeOptions, Service
-from ..transports import Transport
+from ..transports import FirstMsgId, Transport
 from .messaging import Messaging
 from .registration import Registration
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, final
 
 import attrs
@@ -73,10 +74,13 @@ class Stats:
     """Replies to an RPC from another node than the one that was asked; dropped, and the RPC stays pending."""
     rpc_latency: Latencies = attrs.field(factory=Latencies)
     """Seconds from sending to the reply, for RPCs that were answered."""
+    transport: Mapping[str, int] = attrs.field(factory=dict)
+    """What the transport counts, by name; see `Transport.counters`."""
 
     def counters(self) -> dict[str, int]:
-        """Return the counters other than 0, by name."""
-        counters = attrs.asdict(self, recurse=False, filter=lambda field, _: "int" in str(field.type))
+        """Return the counters other than 0, by name, and then those of the transport."""
+        counters: dict[str, int] = attrs.asdict(self, recurse=False, filter=lambda field, _: str(field.type) == "int")
+        counters |= self.transport
         return {name: count for name, count in counters.items() if count}
 
     def line(self) -> str:

@@ -6,21 +6,20 @@ that sends it, and only messages that leave use a number.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, final
 
 import trio
 
+from .._protocol.errors import LocalProtocolError
 from .._protocol.lines import encode
 from .._protocol.messages import Request, check_dest, is_id, reply_parts, request_parts
 from .._protocol.stats import Stats
-from ..transports import Admits
+from ..transports import Admits, FirstMsgId
 from .envelopes import EnvelopeLog
 from .outbox import Outbox
-
-FirstMsgId: TypeAlias = int | Literal["clock"]
-"""The first number of a node; see `Node`."""
 
 MSG_ID_LIMIT: Final = 1 << 53
 """From here up, numbers are not exact in JavaScript and other programs that read JSON numbers as doubles."""
@@ -71,6 +70,8 @@ class Sender:
         """The identifier of the thread in which the node serves; None before it serves."""
         self.admits: Admits | None = None
         """Called with each message: False if the network loses it. None if it loses none. Set when the node serves."""
+        self.size_limit: float = math.inf
+        """Bytes of the longest line that the transport carries. Set when the node serves."""
         self._outbox = outbox
         self._log = log
         self._stats = stats
@@ -99,7 +100,7 @@ class Sender:
         """Send a message that is not a reply, even if the outbox is full.
 
         Raises:
-          LocalProtocolError: if *dest* is not a string, or *body* is not a body that JSON can carry.
+          LocalProtocolError: if *dest* is not a string, or *body* is not a body that JSON and the network can carry.
           RuntimeError: if the node does not know its own id yet.
           trio.ClosedResourceError: if the node is closed.
         """
@@ -117,7 +118,7 @@ class Sender:
           body: A dict or a record; the default ``type`` is the request's, followed by ``_ok``.
 
         Raises:
-          LocalProtocolError: if *body* is not a body that JSON can carry.
+          LocalProtocolError: if *body* is not a body that JSON and the network can carry.
           trio.ClosedResourceError: if the node is closed.
         """
         if request.msg_id is None:
@@ -127,6 +128,11 @@ class Sender:
         self._put(encode(src, dest, msg_type, fields, self.next_msg_id, request.msg_id), src, dest, msg_type)
 
     def _put(self, line: bytes, src: str, dest: str, msg_type: str) -> None:
+        if len(line) > self.size_limit:
+            raise LocalProtocolError(
+                f"the {msg_type!r:.80} message to {dest!r:.80} has {len(line)} bytes, and this network carries"
+                f" {self.size_limit}; send less, or in parts"
+            )
         if self.admits is None or self.admits(dest, msg_type):
             self._outbox.put(line)
         self.next_msg_id += 1

@@ -42,10 +42,10 @@ from .._rpc.reaper import Reaper
 from .._rpc.record import PendingRpc
 from .._rpc.table import PendingTable, check_timeout
 from .._sending.envelopes import EnvelopeLog
-from .._sending.sender import FirstMsgId, Sender, check_first_msg_id, first_number
+from .._sending.sender import Sender, check_first_msg_id, first_number
 from .._user_code.enclosure import Enclosure
 from .._user_code.failures import OnFailure, let_go, split_failure
-from ..transports import Transport
+from ..transports import FirstMsgId, Transport
 from .admission import Admission
 from .at_most_once import AtMostOnce
 from .handlers import HandlerFunction, make_handler
@@ -169,11 +169,13 @@ class Service:
         self.sender.home = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
         self._wall_time = transport.wall_time
+        self._stats.transport = transport.counters
+        self.sender.size_limit = transport.size_limit
         try:
             async with self.life.on(transport, self._options.wrap_transport) as wrapped:
                 self._wall_time = wrapped.wall_time
                 self.sender.admits = wrapped.admits
-                firsts = (self._options.first_msg_id, first_msg_id)
+                firsts = (self._options.first_msg_id, first_msg_id, transport.first_msg_id)
                 self.sender.next_msg_id = max(first_number(first, self.wall_time) for first in firsts)
                 await self._serve(wrapped)
         finally:

@@ -7,10 +7,12 @@ already encoded, so that a message that cannot be encoded raises its error at th
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import trio
 
@@ -18,6 +20,9 @@ from .._protocol.messages import Message
 
 Admits: TypeAlias = Callable[[str, str], bool]
 """``admits(dest, msg_type)`` returns False if the network loses this message."""
+
+FirstMsgId: TypeAlias = int | Literal["clock"]
+"""The first number of a node; see `Node`."""
 
 
 class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[Message]]):
@@ -52,6 +57,17 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
 
     admits: Admits | None = None
     """If set, the node calls it with each message that it sends. If it returns False, the message is lost."""
+
+    first_msg_id: FirstMsgId = 0
+    """The number of the first message, as for `Node`, which uses the largest of all that it is given. A transport to a
+    network that remembers former lives of the node sets it. The node asks the transport that `Node.serve` is given, and
+    none that is put around it; the same holds for `size_limit` and `counters`."""
+
+    size_limit: float = math.inf
+    """Bytes of the longest line that it carries. The call that sends a longer one raises `LocalProtocolError`."""
+
+    counters: Mapping[str, int] = MappingProxyType({})
+    """What the transport counts, such as messages that it dropped. They become a part of `Stats.counters`."""
 
     def send_now(self, value: list[bytes]) -> list[bytes]:
         """Send as much of *value* as possible without waiting. The node calls it only while no `send` is running.
