@@ -107,7 +107,7 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
     ("argv", "message"),
     [
         ("-w brodcast", f"there is no workload 'brodcast'; did you mean 'broadcast'? There are: {OF_WORKLOADS}"),
-        ("-w lin", f"there is no workload 'lin'. There are: {OF_WORKLOADS}"),
+        ("-w quorum", f"there is no workload 'quorum'. There are: {OF_WORKLOADS}"),
         (
             "-w echo --topology gird",
             "there is no topology 'gird'; did you mean 'grid'? There are: grid, line, total, tree, tree2, tree3, tree4",

@@ -56,6 +56,7 @@ UNEXPECTED = r"the read of n\d at .*, which no client added"
 WRONG_SUM = r"(n\d+.*|all nodes) read -?\d+ at the end.*; (the acknowledged adds sum to|possible values are) "
 UNAVAILABLE = r"availability is 0\.\d+, below the required"
 MALFORMED = r"node 'n\d' answered 'echo' with a malformed reply: "
+NOT_LINEARIZABLE = r"key \d+"
 DUPLICATED_IDS = r"(n\d and n\d both returned|n\d returned|id .* was returned) "
 
 
@@ -165,4 +166,9 @@ CASES = (
     _wrong("pn-counter", "counters:only_grows", WRONG_SUM),
     _wrong("pn-counter", "counters:merges_by_the_greater", WRONG_SUM),
     _wrong("pn-counter", "counters:reads_the_past", WRONG_SUM, nodes=MANY_NODES, latency=Latency(1)),
+    _right("lin-kv", "support.wrong_nodes.lin_kv:asks_the_service", rate=50.0, nemesis=(*ALL, "services")),
+    _wrong("lin-kv", "lin_kv:forgets", NOT_LINEARIZABLE),
+    _wrong("lin-kv", "lin_kv:reads_from_memory", NOT_LINEARIZABLE),
+    _wrong("lin-kv", "lin_kv:sets_in_steps", NOT_LINEARIZABLE, rate=100.0, latency=Latency(20)),
+    _wrong("lin-kv", "lin_kv:keeps_its_own", NOT_LINEARIZABLE),
 )

@@ -17,7 +17,7 @@ from .._faults.shrinking import DoesNotFail, shrink
 from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
-from .._workloads import can_be_imported
+from .._workloads import blaming, can_be_imported
 from ..pictures import Picture
 from .command_lines import command_line
 from .judgement import explain, warnings
@@ -131,7 +131,9 @@ class Report:
     def pictures(self) -> Sequence[Picture]:
         """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
         scene = Scene(self.history, self.journal)
-        return self.options.make_workload().pictures(self.results["workload"], scene)
+        workload = self.options.make_workload()
+        with blaming(workload, "pictures"):
+            return workload.pictures(self.results["workload"], scene)
 
     def reasons(self) -> list[str]:
         """Return the reasons why the run is not valid, one sentence each."""

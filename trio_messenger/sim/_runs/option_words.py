@@ -81,7 +81,7 @@ CONCURRENCY_WORDS: Final = option(
         "N",
         ValueKind.CLIENTS,
         "how many clients send requests at the same time: a number, or a number per node, as in 2n",
-        default="1n",
+        default="1n; 2n for lin-kv",
     ),
     read=read_concurrency,
 )

@@ -9,9 +9,10 @@ from .broadcast import Broadcast
 from .counters import GCounter, PnCounter
 from .echo import Echo
 from .g_set import GSet
+from .lin_kv import LinKvRegisters
 from .unique_ids import UniqueIds
 
 WORKLOADS: Final[dict[str, type[Workload]]] = {
-    workload.name: workload for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter)
+    workload.name: workload for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter, LinKvRegisters)
 }
 """All workloads of the package, by Maelstrom's names."""
