@@ -280,7 +280,7 @@ def test_a_file_of_a_picture_is_small(path: Path) -> None:
 
 
 # Messages and state of the ready-made nodes, each of which can be read alone, and what workloads are called after.
-SHARED_NAMES = {"Add", "Broadcast", "Gossip"}
+SHARED_NAMES = {"Add", "Broadcast", "Merge", "Merged", "Peer"}
 
 
 def named_types(module: str) -> Iterator[str]:
@@ -299,7 +299,17 @@ def named_types(module: str) -> Iterator[str]:
 # Constants that are the same thing wherever they are: the texts of each command for its help; figures of the ready-made
 # nodes that gossip, each of which can be read alone; how many examples each explanation gives; the descriptors of the
 # standard streams, which transports and the simulator each need.
-SHARED_CONSTANTS = {"DESCRIPTION", "EXAMPLES", "GAP", "LAP", "DETAILS", "STDIN", "STDOUT", "STDERR"}
+SHARED_CONSTANTS = {
+    "ACKNOWLEDGED_WITHIN",
+    "DESCRIPTION",
+    "EXAMPLES",
+    "GAP",
+    "LAP",
+    "DETAILS",
+    "STDIN",
+    "STDOUT",
+    "STDERR",
+}
 
 # A workload, its checker, its explanation and its ready-made node are called the same; a command is called by its word.
 SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "lin_kv", "unique_ids", "node"}

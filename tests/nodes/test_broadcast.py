@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import trio
-from support.gossip import Disk, heard, sent, served_alone
+from support.gossip import Disk, SlowDisk, heard, sent, served_alone
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_messenger import Body, MemoryStore
+from trio_messenger import Body
 from trio_messenger.nodes import broadcast, broadcast_frugal
 from trio_messenger.sim import Kill, Partition, simulate
 from trio_messenger.testing import Network, running
@@ -145,18 +145,6 @@ async def test_answers_that_do_not_fit_change_nothing(autojump_clock: MockClock)
         await network.reply(await sent(network), {"type": "compare_ok", "news": "none"})
         assert (await heard(network))[0] == 3.0
         assert network.node.stats.misfit_replies == 1
-
-
-class SlowDisk(MemoryStore):
-    """A store whose syncs end when the test says so, in any order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.syncs: list[trio.Event] = []
-
-    async def sync(self) -> None:
-        self.syncs.append(trio.Event())
-        await self.syncs[-1].wait()
 
 
 async def test_message_is_safe_before_anybody_sees_it(autojump_clock: MockClock) -> None:

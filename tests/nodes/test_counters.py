@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.gossip import Disk, heard, sent, served_alone
+import trio
+from support.gossip import Disk, SlowDisk, heard, sent, served_alone
 from trio.testing import MockClock
 
 from trio_messenger import Body
@@ -26,10 +27,13 @@ def counts(counter: Any, up: int, down: int = 0) -> int | list[int]:
     return up if counter is g_counter else [up, down]
 
 
-async def tell(network: Network, src: str, counts: Body) -> None:
-    """Have *src* tell the node of *counts*, and see that it answers nothing."""
-    await network.send(src, {"type": "gossip", "counts": counts, "msg_id": 1})
-    await network.receive_nothing()
+async def tell(network: Network, src: str, counts: Body, life: str = "a") -> str:
+    """Have *src* in its *life* tell the node of *counts*, and return the name of the node's life."""
+    await network.send(src, {"type": "merge", "life": life, "counts": counts, "msg_id": 1})
+    _, dest, body = await heard(network)
+    assert (dest, body["type"], body["in_reply_to"]) == (src, "merge_ok", 1)
+    name: str = body["life"]
+    return name
 
 
 @COUNTERS
@@ -63,10 +67,10 @@ async def test_what_goes_up_and_down_does() -> None:
 
 @COUNTERS
 async def test_counter_tells_each_peer_once_a_lap(counter: Any, autojump_clock: MockClock) -> None:
-    """Every half second another node is told all that is known, each in its turn, whether or not it was told before."""
+    """Every half second another node is told what it is not known to have, until it acknowledges that."""
     async with running(counter.build()) as network:
         await network.request("add", delta=3)
-        await tell(network, "n2", {"a": counts(counter, 2)})
+        life = await tell(network, "n2", {"a": counts(counter, 2)})
         times = []
         for _ in range(3):
             one, other = await heard(network), await heard(network)
@@ -74,9 +78,66 @@ async def test_counter_tells_each_peer_once_a_lap(counter: Any, autojump_clock: 
             times += [one[0], other[0]]
             assert one[2] == other[2]
             [name] = one[2]["counts"].keys() - {"a"}
-            assert one[2] == {"type": "gossip", "counts": {name: counts(counter, 3), "a": counts(counter, 2)}}
+            told = {name: counts(counter, 3), "a": counts(counter, 2)}
+            assert one[2] == {"type": "merge", "life": life, "counts": told}
             assert name.startswith("n1-")
         assert times == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+
+
+async def acknowledged(network: Network, lives: dict[str, str]) -> list[tuple[str, int]]:
+    """Acknowledge all that the node tells in ten seconds; return whom it told, and of how many counts."""
+    told = []
+    with trio.move_on_after(10):
+        while True:
+            message = await network.receive()
+            told.append((message.dest, len(message.body["counts"])))
+            await network.reply(message, {"type": "merge_ok", "life": lives[message.dest]})
+    return sorted(told)
+
+
+@COUNTERS
+async def test_counter_tells_only_what_has_changed(counter: Any, autojump_clock: MockClock) -> None:
+    """At first, everything, until an acknowledgement shows which life has it; after that, changes only, or nothing."""
+    lives = {"n2": "b", "n3": "c"}
+    async with running(counter.build()) as network:
+        assert await acknowledged(network, lives) == [("n2", 0), ("n3", 0)]
+        await network.request("add", delta=3)
+        await tell(network, "n2", {"x": counts(counter, 2)}, life="b")
+        assert await acknowledged(network, lives) == [("n2", 1), ("n3", 2)]
+        assert await acknowledged(network, lives) == []
+        await network.request("add", delta=1)
+        assert await acknowledged(network, lives) == [("n2", 1), ("n3", 1)]
+
+
+@COUNTERS
+async def test_counter_tells_a_new_life_everything(counter: Any, autojump_clock: MockClock) -> None:
+    """A restarted node says that it is new, or acknowledges as such; old messages cannot hide that."""
+    lives = {"n2": "b", "n3": "c"}
+    async with running(counter.build()) as network:
+        for name in ("x", "y"):
+            await tell(network, "n3", {name: counts(counter, 2)})
+        await acknowledged(network, lives)
+        await tell(network, "n2", {}, life="new")
+        assert await acknowledged(network, {**lives, "n2": "new"}) == [("n2", 2)]
+        await tell(network, "n2", {"x": counts(counter, 2), "y": counts(counter, 2)}, life="b")  # sent long ago
+        assert await acknowledged(network, {**lives, "n2": "new"}) == [("n2", 2), ("n2", 2)]
+
+
+@COUNTERS
+async def test_addition_is_safe_before_others_see_it(counter: Any, autojump_clock: MockClock) -> None:
+    """Neither clients nor nodes learn of a count before it is in the store for good."""
+    disk = SlowDisk()
+    async with running(counter.build(disk)) as network:
+        for msg_id in (1, 2):
+            await network.send("c1", {"type": "add", "delta": 3, "msg_id": msg_id})
+        assert [(await heard(network))[2]["counts"] for _ in range(4)] == [{}] * 4
+        assert await value(network) == 0
+        disk.syncs[1].set()
+        assert (await sent(network)).body["in_reply_to"] == 2
+        assert await value(network) == 6
+        disk.syncs[0].set()
+        assert (await sent(network)).body["in_reply_to"] == 1
+        assert await value(network) == 6
 
 
 @COUNTERS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from support.gossip import Disk, heard, sent, served_alone
+from support.gossip import Disk, SlowDisk, heard, sent, served_alone
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import Body, Message
@@ -131,3 +131,19 @@ async def test_set_keeps_its_log_in_the_store() -> None:
     async with running(g_set.build()) as network:
         await network.request("add", element=8)
         assert [*(await answers(network))] != [name]
+
+
+async def test_element_is_safe_before_others_see_it() -> None:
+    """Neither clients nor nodes learn of an element before it is in the store for good; then of all before it."""
+    disk = SlowDisk()
+    async with running(g_set.build(disk)) as network:
+        for msg_id, element in enumerate((5, 6, 7)):
+            await network.send("c1", {"type": "add", "element": element, "msg_id": msg_id})
+        assert (await network.request("read"))["value"] == []
+        assert await answers(network) == {}
+        disk.syncs[1].set()
+        assert (await sent(network)).body["in_reply_to"] == 1
+        assert (await network.request("read"))["value"] == [5, 6]
+        disk.syncs[0].set()
+        assert (await sent(network)).body["in_reply_to"] == 0
+        assert list((await answers(network)).values()) == [[5, 6]]

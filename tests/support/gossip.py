@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from trio_messenger import Body, Message, Node
+from trio_messenger import Body, MemoryStore, Message, Node
 from trio_messenger.testing import Network, running
 
 
@@ -20,6 +20,18 @@ class Disk(UserDict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, json.dumps(value))
+
+
+class SlowDisk(MemoryStore):
+    """A store whose syncs end when the test says so, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs: list[trio.Event] = []
+
+    async def sync(self) -> None:
+        self.syncs.append(trio.Event())
+        await self.syncs[-1].wait()
 
 
 async def sent(network: Network) -> Message:

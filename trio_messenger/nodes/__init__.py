@@ -3,8 +3,8 @@
 Some nodes keep data across restarts. Their ``build(store=None)`` takes a `trio_messenger.DurableStore`, or any mapping
 from names to JSON values. The assignment ``store[name] = value`` stores the value in its state at that moment; nothing
 else survives the node. After a kill, a restarted node is a new object with the same store. Without a store, a node
-keeps its data in memory, and a kill loses them. The broadcast nodes sync their store before they acknowledge. The data
-of the other nodes survive the end of the process, but not a power failure.
+keeps its data in memory, and a kill loses them. The nodes sync a `trio_messenger.DurableStore` before they acknowledge
+something or show it to others, so what was acknowledged survives a power failure, too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ NODES: Final = {
     "broadcast-frugal": "the same with fewer messages, which take longer to arrive",
     "g-set": "a set that only grows; nodes ask each other for missing elements",
     "g-counter": "a counter that only grows; nodes tell each other their counts",
+    "seq-kv-counter": "a counter that only grows, in the service seq-kv",
     "pn-counter": "a counter that goes up and down; nodes tell each other their counts",
 }
 """The ready-made nodes: each name (its module's name with hyphens), and a description in one line."""

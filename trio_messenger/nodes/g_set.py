@@ -4,8 +4,12 @@ Each node has a log of the elements that clients added to it. A node also keeps 
 as it knows them. It sends the lengths of its copies to ask for the rest. So nodes send missing elements only, and no
 node has to remember what the others know. A node asks in the same way after a partition or lost messages.
 
-A node acknowledges an element when it is in the store. Without a store, a node that is killed begins a new log. Of its
-old log, only the elements remain that other nodes had asked for.
+Guarantees: totally available: a node always answers its clients itself. All nodes that can exchange messages, directly
+or through others, eventually have every acknowledged element, and every element that a client has read. A node
+acknowledges an element when it is safe in the store, and shows it only then.
+
+Limits: a read may lack the elements of the last seconds. Without a store, a node that is killed begins a new log. Of
+its old log, only the elements remain that other nodes had asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from trio_messenger import Body, Node
+from trio_messenger import Body, DurableStore, Node
 
 LAP: Final = 4.0
 """Seconds in which a node asks each other node once. After that time, all nodes have a new element."""
@@ -59,7 +63,9 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
       [7]
     """
     kept: MutableMapping[str, Any] = {} if store is None else store
-    own = [kept[f"element {number}"] for number in range(kept.get("length", 0))]
+    sync = kept.sync if isinstance(kept, DurableStore) else trio.lowlevel.checkpoint
+    written = [kept[f"element {number}"] for number in range(kept.get("length", 0))]  # its end may not be safe yet
+    own = list(written)
     elements = dict.fromkeys(own)
     logs: dict[str, list[int]] = {}
     node = Node()
@@ -70,11 +76,14 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
         logs[name] = own
 
     @node.on("add")
-    def add(body: Add) -> Body:
-        kept[f"element {len(own)}"] = body.element
-        kept["length"] = len(own) + 1
-        own.append(body.element)
-        elements[body.element] = None
+    async def add(body: Add) -> Body:
+        kept[f"element {len(written)}"] = body.element
+        kept["length"] = end = len(written) + 1
+        written.append(body.element)
+        await sync()
+        safe = written[len(own) : end]
+        own.extend(safe)  # only now may others see them
+        elements.update(dict.fromkeys(safe))
         return {}
 
     @node.on("read")

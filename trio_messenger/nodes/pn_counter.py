@@ -1,25 +1,47 @@
 """pn-counter: a counter that goes up and down. It consists of two counters that only grow: additions and subtractions.
 
-Each of them works as in the g-counter node, which describes it. With a single number, the larger of two values would
-not have to be the later one.
+Each node adds only to its own two counts. So the larger of two values of one count is the later one, and nodes merge
+what they know by taking the maximum of each. (With a single number for both, the larger of two values would not have to
+be the later one.) Duplicates and old values have no effect.
+
+A node sends another one only the counts that have changed since that one acknowledged them (a *delta*), and sends them
+again in the next lap if no acknowledgement comes. If nothing changes, nodes are silent. Messages have a random name for
+the life of their sender: a restarted node has forgotten the other counts, so it gets all of them again.
+
+Guarantees: totally available: a node always answers its clients itself. All nodes that can exchange messages, directly
+or through others, eventually have the same value, and it includes each acknowledged addition once. A node acknowledges
+an addition or subtraction when it is safe in the store, and tells others only then.
+
+Limits: a read may lack the additions of the last seconds at other nodes. Without a store, a node that is killed begins
+a new count under a new name, so it never confuses the new count with the old one that other nodes still know. Only
+additions that it had not told any other node are lost.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import MutableMapping
-from typing import Any, Final
+from functools import partial
+from typing import Any, ClassVar, Final, TypeAlias
 
 import attrs
 import trio
 
-from trio_messenger import Body, Node
+from trio_messenger import Body, DurableStore, Node, Request
 
 LAP: Final = 4.0
-"""Seconds in which a node sends its counts to each other node once. After that time, all nodes know an addition."""
+"""Seconds in which a node sends news to each other node once. After that time, all nodes know an addition."""
 
 GAP: Final = 0.5
 """The longest time between two messages, in seconds. It gives small clusters enough tries if many messages are lost."""
+
+ACKNOWLEDGED_WITHIN: Final = 10.0
+"""Seconds to wait for an acknowledgement. On slow links it comes late, but is still useful."""
+
+
+Counts: TypeAlias = dict[str, tuple[int, int]]
+"""Each node's two counts, up and down."""
 
 
 @attrs.frozen
@@ -30,10 +52,41 @@ class Add:
 
 
 @attrs.frozen
-class Gossip:
-    """The sender's knowledge of each node's two counts, up and down, one pair for each of its lives."""
+class Merge:
+    """Counts, and the name of the sender's life."""
 
-    counts: dict[str, tuple[int, int]]
+    type: ClassVar[str] = "merge"
+    life: str
+    counts: Counts
+
+
+@attrs.frozen
+class Merged:
+    """The name of the life of the node that has merged the counts."""
+
+    life: str
+
+
+@attrs.define
+class Peer:
+    """The counts that the latest known life of another node has."""
+
+    life: str = ""
+    counts: Counts = attrs.Factory(dict)
+
+    def has(self, life: str, counts: Counts) -> None:
+        """Note that *life* has *counts*; of a new life, note only its name, since this may be an old message."""
+        if life == self.life:
+            merge(self.counts, counts)
+        else:
+            self.life, self.counts = life, {}
+
+
+def merge(counts: Counts, others: Counts) -> None:
+    """Add what *others* has to *counts*."""
+    for name, (up, down) in others.items():
+        known_up, known_down = counts.get(name, (0, 0))
+        counts[name] = max(up, known_up), max(down, known_down)
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
@@ -52,40 +105,52 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
       -1
     """
     kept: MutableMapping[str, Any] = {} if store is None else store
-    counts: dict[str, tuple[int, int]] = {}
-    own = ""  # the name of this node's counts
+    sync = kept.sync if isinstance(kept, DurableStore) else trio.lowlevel.checkpoint
+    counts: Counts = {}
+    peers: defaultdict[str, Peer] = defaultdict(Peer)
+    own, life = "", ""  # the names of this node's counts and of its life
+    up, down = kept.get("counts", (0, 0))  # this node's counts in the store, which may not be safe yet
     node = Node()
 
     @node.on_init
     def begin() -> None:
-        nonlocal own
-        own = kept.setdefault("name", f"{node.id}-{node.random.getrandbits(64):016x}")
-        counts[own] = kept.get("up", 0), kept.get("down", 0)
+        nonlocal own, life
+        life = f"{node.random.getrandbits(64):016x}"
+        own = kept.setdefault("name", f"{node.id}-{life}")
+        counts[own] = up, down
 
     @node.on("add")
-    def add(body: Add) -> Body:
-        up, down = counts[own]
-        if body.delta >= 0:
-            kept["up"] = up = up + body.delta
-        else:
-            kept["down"] = down = down - body.delta
-        counts[own] = up, down
+    async def add(body: Add) -> Body:
+        nonlocal up, down
+        up, down = up + max(0, body.delta), down + max(0, -body.delta)
+        kept["counts"] = now = up, down
+        await sync()
+        merge(counts, {own: now})  # only now may others see them
         return {}
 
     @node.on("read")
     def read() -> Body:
         return {"value": sum(up - down for up, down in counts.values())}
 
-    @node.on("gossip")
-    def learn(body: Gossip) -> None:
-        for name, (up, down) in body.counts.items():
-            known_up, known_down = counts.get(name, (0, 0))
-            counts[name] = max(up, known_up), max(down, known_down)
+    @node.on(Merge)
+    def learn(request: Request, body: Merge) -> Merged:
+        merge(counts, body.counts)
+        peers[request.src].has(body.life, body.counts)
+        return Merged(life)
+
+    def acknowledge(peer: str, sent: Counts, outcome: Merged | Exception) -> None:
+        if not isinstance(outcome, Exception):
+            peers[peer].has(outcome.life, sent)
 
     @node.background
     async def gossip() -> None:
         for peer in itertools.cycle(node.random.sample(node.peers, len(node.peers))):
             await trio.sleep(min(LAP / len(node.peers), GAP))
-            await node.send(peer, {"type": "gossip", "counts": counts})
+            await node.wait_for_room()
+            known = peers[peer]
+            news = {name: pair for name, pair in counts.items() if pair != known.counts.get(name, (0, 0))}
+            if news or not known.life:
+                done = partial(acknowledge, peer, news)
+                node.rpc_callback(peer, Merge(life, news), done, as_=Merged, timeout=ACKNOWLEDGED_WITHIN)
 
     return node

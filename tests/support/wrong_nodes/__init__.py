@@ -153,6 +153,7 @@ CASES = (
     _wrong("g-set", "g_set:overwrites", LOST, latency=Latency(20)),
     _wrong("g-set", "g_set:trusts_the_last_write", LOST, latency=Latency(20), lww_kv="merging"),
     _right("g-counter"),
+    _right("g-counter", "seq-kv-counter"),
     _wrong("g-counter", "counters:adds_twice", WRONG_SUM, loss=0.1),
     _wrong("g-counter", "counters:tells_once", WRONG_SUM, loss=0.1),
     _wrong("g-counter", "counters:believes_the_last", WRONG_SUM, latency=Latency(50)),
