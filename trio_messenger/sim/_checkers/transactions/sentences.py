@@ -1,0 +1,57 @@
+"""Anomalies of transactions in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..._records.cut_texts import cut_json
+
+NEXT_VALUE: Final = "value'"
+"""The field of a step with the later of two values. The name is Elle's."""
+
+APPENDED: Final = "appended"
+"""What a write to a list does, in words. Writes to registers have another verb."""
+
+
+def step_in_words(step: dict[str, Any], before: str, after: str, verb: str) -> str:
+    """Return why the transaction *before* comes before *after*.
+
+    Args:
+      step: A step of a cycle, as in the results.
+      before: The name of the first transaction.
+      after: The name of the second one.
+      verb: What a write did: `APPENDED`, or ``wrote``.
+    """
+    kind = step["type"]
+    if kind == "process":
+        return f"process {step['process']} ended {before} before it began {after}"
+    if kind == "realtime":
+        return f"{before} ended before {after} began"
+    key, value = cut_json(step["key"]), cut_json(step["value"])
+    if kind == "wr":
+        return f"{before} {verb} {value} to key {key} before {after} read it"
+    because = f", because {step['because']}" if "because" in step else ""
+    then = f"before {after} {verb} {cut_json(step[NEXT_VALUE])}{because}"
+    if kind == "ww":
+        return f"{before} {verb} {value} to key {key} {then}"
+    return f"{before} {_read_in_words(step, key, verb)} {then}"
+
+
+def _read_in_words(step: dict[str, Any], key: str, verb: str) -> str:
+    if step["value"] is None:
+        return f"read nothing from key {key}"
+    value = cut_json(step["value"])
+    return f"read key {key} up to {value}" if verb == APPENDED else f"read {value} from key {key}"
+
+
+def cycle_in_words(steps: Sequence[dict[str, Any]], verb: str) -> str:
+    """Return the steps of a cycle in words. The transactions are called T1, T2 and so on, in the order of the cycle."""
+    names = [f"T{number}" for number in range(1, len(steps) + 1)]
+    pairs = zip(names, [*names[1:], names[0]], strict=True)
+    return "; ".join(step_in_words(step, *pair, verb) for step, pair in zip(steps, pairs, strict=True))
+
+
+def at(op: dict[str, Any]) -> str:
+    """Return the place of a transaction in the history, in words, given its `values.mention`."""
+    return f"the transaction at index {op['index']}"
