@@ -46,6 +46,16 @@ def test_maelstroms_verdict_is_ours(written: Written, file: Path) -> None:
 LOST = next(written.text for written in HISTORIES if (written.workload, written.name) == ("g-set", "lost"))
 
 
+def test_a_key_that_is_lost_is_found(file: Path) -> None:
+    """A read that ended with error 20 has seen that the key is absent. Maelstrom drops it, and we judge it."""
+    begin, end = "{:process 0, :type :invoke, :f", "{:process 0, :type"
+    write = f"{begin} :write, :value [0 3]}} {end} :ok, :f :write, :value [0 3]}}"
+    error = ':error [:key-does-not-exist "no such key"]'
+    text = f"{write} {begin} :read, :value [0 nil]}} {end} :fail, :f :read, :value [0 nil], {error}}}"
+    found = check(file, text, workload="lin-kv")
+    assert (found.status, found.output.splitlines()[0]) == (1, "lin-kv, 2 operations: INVALID")
+
+
 def test_the_reasons_are_told(file: Path) -> None:
     """The output is that of a test, without messages; warnings tell what the history cannot show."""
     assert check(file, LOST).output.splitlines() == [
@@ -67,10 +77,29 @@ def test_the_json_has_results_reasons_and_warnings(file: Path) -> None:
     """For programs, there is one object with the results of the checkers."""
     found = check(file, LOST, "--json").json
     assert list(found) == [
-        *("valid?", "workload", "stats", "availability", "latencies", "audit", "reasons", "warnings"),
+        *("valid?", "workload", "stats", "availability", "latencies", "audit", "reasons", "warnings", "pictures"),
     ]
     assert found["workload"]["lost"] == [0]
     assert [len(found["reasons"]), len(found["warnings"])] == [1, 1]
+
+
+STALE = next(written.text for written in HISTORIES if (written.workload, written.name) == ("lin-kv", "stale"))
+
+
+def test_pictures_are_saved(file: Path, tmp_path: Path) -> None:
+    """The pictures of the workload show what is wrong; a valid history has none."""
+    found = check(file, STALE, "--pictures", f"{tmp_path / 'new' / 'folder'}", workload="lin-kv")
+    picture = tmp_path / "new" / "folder" / "linear.svg"
+    assert (found.status, found.line("picture")) == (1, f"{picture}")
+    assert picture.read_text().startswith("<svg ")
+    found = check(file, STALE, "--pictures", f"{tmp_path}", "--json", workload="lin-kv")
+    assert found.json["pictures"] == [f"{tmp_path / 'linear.svg'}"]
+    found = check(file, LOST, "--pictures", f"{tmp_path / 'none'}")
+    assert (found.status, (tmp_path / "none").exists()) == (1, False)
+    assert wrong("check", file, "-w", "g-set", "--pictures", "") == "argument --pictures: it is empty; give a folder"
+    file.write_text(STALE)
+    refused = wrong("check", file, "-w", "lin-kv", "--pictures", file, status=255)
+    assert refused == f"cannot save the pictures in {str(file)!r}: File exists; give another --pictures"
 
 
 def test_availability_is_judged(file: Path) -> None:

@@ -110,5 +110,30 @@ HISTORIES: Final = (
     Written(
         "pn-counter", "wrong", False, _file(*_pair(0, "add", "1", "1"), *_pair(0, "read", "nil", "0", more=_FINAL))
     ),
+    Written(
+        "lin-kv",
+        "right",
+        True,
+        _file(
+            *_pair(0, "read", "[0 nil]", "[0 nil]", "fail", ', :error [:key-does-not-exist "no such key"]'),
+            *_pair(3, "write", "[0 3]", "[0 3]"),
+            *_pair(4, "cas", "[0 [2 1]]", "[0 [2 1]]", "fail", ', :error [:precondition-failed "it is 3"]'),
+            *_pair(4, "cas", "[0 [3 1]]", "[0 [3 1]]", "info", _TIMEOUT),
+            *_NEMESIS,
+            *_pair(3, "cas", "[0 [1 2]]", "[0 [1 2]]"),
+            *_pair(1, "read", "[0 nil]", "[0 2]"),
+            *_pair(2, "read", "[1 nil]", "#jepsen.independent.MapEntry[1 nil]"),
+        ),
+    ),
+    Written(
+        "lin-kv",
+        "stale",
+        False,
+        _file(
+            *_pair(0, "write", "[0 3]", "[0 3]"),
+            *_pair(0, "write", "[0 4]", "[0 4]"),
+            *_pair(1, "read", "[0 nil]", "[0 3]"),
+        ),
+    ),
 )
 """Two or more for each workload."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from ..sim._for_cli import WORKLOADS, HistoryReport, ReadingError, read_history
 from .arguments import add_option, make_options
-from .ending import STATUSES, concluding
+from .ending import STATUSES, Crash, concluding
 from .outcome import put_json, tell_verdict
-from .parsing import Parser, UsageError
+from .output import put
+from .parsing import Parser, UsageError, folder
 
 _DESCRIPTION: Final = """\
 Judge a history: the operations of clients, when they began, and how they ended. The history comes from an earlier test,
@@ -54,6 +56,12 @@ def configure(parser: Parser) -> None:
     group = parser.add_argument_group("what is judged")
     for name in _JUDGED_BY:
         add_option(group, name)
+    parser.add_argument(
+        "--pictures",
+        type=folder,
+        metavar="DIR",
+        help="save the pictures that explain the verdict, such as linear.svg of lin-kv, in this folder (default: none)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     parser.set_defaults(run=concluding(_run, parser))
 
@@ -70,15 +78,36 @@ def _run(arguments: argparse.Namespace) -> int:
         report = HistoryReport(options, read_history(content))
     except ReadingError as exc:
         raise UsageError(f"{name}, {exc}") from None
+    saved = [] if arguments.pictures is None else _save_pictures(report, arguments.pictures)
     if arguments.json:
-        put_json(_as_json(report))
+        put_json(_as_json(report, saved))
     else:
         tell_verdict(report)
+        for path in saved:
+            put(f"  picture     {path}")
     return STATUSES[report.valid]
 
 
-def _as_json(report: HistoryReport) -> dict[str, Any]:
-    return {**report.results, "reasons": report.reasons(), "warnings": report.warnings()}
+def _as_json(report: HistoryReport, saved: Sequence[Path]) -> dict[str, Any]:
+    told = {"reasons": report.reasons(), "warnings": report.warnings()}
+    return {**report.results, **told, "pictures": [str(path) for path in saved]}
+
+
+def _save_pictures(report: HistoryReport, place: Path) -> list[Path]:
+    """Write the pictures of *report* into the folder *place*, and return their paths.
+
+    Raises:
+      Crash: if they cannot be written.
+    """
+    saved = []
+    try:
+        for picture in report.pictures():
+            place.mkdir(parents=True, exist_ok=True)
+            saved.append(place / picture.name)
+            saved[-1].write_text(picture.svg, encoding="utf-8", errors="backslashreplace")
+    except OSError as exc:
+        raise Crash(f"cannot save the pictures in {str(place)!r}: {exc.strerror}; give another --pictures") from None
+    return saved
 
 
 def _read(text: str) -> tuple[str, bytes]:
@@ -116,9 +145,9 @@ def _read_all(file: BinaryIO) -> bytes:
     return bytes(content)
 
 
-def _in_folder(folder: Path) -> Path:
-    found = [folder / name for name in _FILES_IN_FOLDERS if (folder / name).exists()]
+def _in_folder(place: Path) -> Path:
+    found = [place / name for name in _FILES_IN_FOLDERS if (place / name).exists()]
     if len(found) != 1:
         has = "both" if found else "neither"
-        raise UsageError(f"{folder} has {has} of {' and '.join(_FILES_IN_FOLDERS)}; give the file")
+        raise UsageError(f"{place} has {has} of {' and '.join(_FILES_IN_FOLDERS)}; give the file")
     return found[0]

@@ -92,6 +92,15 @@ def test_a_process_may_be_used_again() -> None:
     assert [each.outcome for each in read("\n".join(lines)).operations()] == ["info", "info"]
 
 
+@pytest.mark.parametrize("where", ["begin", "end"])
+def test_marks_of_one_entry_hold_for_the_operation(where: str) -> None:
+    """The node and the mark of a final read may be in one of the two entries of an operation."""
+    marks = ', :node "n1", :final? true'
+    begin = f"{{:process 0, :type :invoke, :f :read{marks * (where == 'begin')}}}"
+    end = f"{{:process 0, :type :ok, :f :read{marks * (where == 'end')}}}"
+    assert [(op.node, op.final) for op in read(f"{begin}{end}")] == [("n1", True)] * 2
+
+
 def test_values_of_all_workloads_become_json() -> None:
     """Keys of registers, transactions and logs have the shapes that the checkers expect."""
     values = {

@@ -14,6 +14,7 @@ from .._records.history import History
 from .._records.history_reader import HistoryFile
 from .._runs.options import Options
 from .._workloads import Workload, blaming
+from ..pictures import Picture
 from .judgement import explain_history, history_warnings, judge_history
 from .report import VERDICTS, figures, in_sections
 
@@ -56,6 +57,11 @@ class HistoryReport:
     @cached_property
     def _findings(self) -> Sequence[Finding]:
         return explain_history(self.results, self._workload, Scene(self.history))
+
+    def pictures(self) -> Sequence[Picture]:
+        """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
+        with blaming(self._workload, "pictures"):
+            return self._workload.pictures(self.results["workload"], Scene(self.history))
 
     def reasons(self) -> list[str]:
         """Return the reasons why the history is not valid, one sentence each."""

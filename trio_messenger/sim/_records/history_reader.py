@@ -71,18 +71,39 @@ def _collected(text: str | bytes, entries: Iterable[tuple[int, Op]]) -> HistoryF
     offsets: list[int] = []
     for offset, op in entries:
         begun = running.pop(op.process, None)
-        if op.type == "invoke":
-            if begun is not None:
-                reason = f"process {op.process} begins {op.f!r:.80} although it has not ended {begun.f!r:.80}"
-                raise error_at(text, offset, f"{reason}; the end is missing")
-            running[op.process] = op
-        elif begun is None:
-            reason = f"process {op.process} ends {op.f!r:.80}, which it has not begun; the beginning is missing"
-            raise error_at(text, offset, reason)
-        elif begun.f != op.f:
-            raise error_at(text, offset, f"process {op.process} ends {op.f!r:.80}, but it began {begun.f!r:.80}")
-        ops.append(op)
+        problem = _problem(op, begun)
+        if problem is not None:
+            raise error_at(text, offset, f"process {op.process} {problem}")
         offsets.append(offset)
+        ops.append(op)
+        if op.type == "invoke":
+            running[op.process] = op
+        elif begun is not None and _marks(begun) != _marks(op):
+            ops[begun.index], ops[op.index] = _with_marks_of_both(begun, op)
     if not ops:
         raise ReadingError(1, 1, "there are no operations of clients; give a history with some")
     return HistoryFile(History(ops), text, offsets)
+
+
+def _problem(op: Op, begun: Op | None) -> str | None:
+    """Return why *op* cannot follow *begun*, the running operation of its process; None if it can."""
+    if op.type == "invoke":
+        if begun is None:
+            return None
+        return f"begins {op.f!r:.80} although it has not ended {begun.f!r:.80}; the end is missing"
+    if begun is None:
+        return f"ends {op.f!r:.80}, which it has not begun; the beginning is missing"
+    return None if begun.f == op.f else f"ends {op.f!r:.80}, but it began {begun.f!r:.80}"
+
+
+def _marks(op: Op) -> tuple[str | None, bool, bool]:
+    return op.node, op.final, op.audit
+
+
+def _with_marks_of_both(begun: Op, end: Op) -> tuple[Op, Op]:
+    """Return the beginning and the end of an operation with the same node and marks; a file may have them in one."""
+    node, final, audit = begun.node or end.node, begun.final or end.final, begun.audit or end.audit
+    return (
+        attrs.evolve(begun, node=node, final=final, audit=audit),
+        attrs.evolve(end, node=node, final=final, audit=audit),
+    )
