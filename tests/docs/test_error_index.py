@@ -55,6 +55,7 @@ EXPLAIN_THEMSELVES = {
     "{} had impossible values": "counters",
     "{} lack values at the end; results.json says which": "broadcast and g-set",
     "{} {} not linearizable": "lin-kv",
+    "{} of the type {}; results.json describes some of them": "kafka",
     "in all, {} were lost before the last reads of the nodes": "broadcast and g-set",
     "other values in reads that no client added: {}": "broadcast and g-set",
     "other values that are in one read more than once: {}": "broadcast and g-set",
@@ -62,6 +63,9 @@ EXPLAIN_THEMSELVES = {
     "{} gave {} from an old state; the first, to {} at {}: {}": "a remark",
     "the stalest value was {}: {}, still missing from {}": "a remark",
     "{} {} when {} asked, at {}": "a remark",
+    "the greatest lag was {}: that long before the poll that process {} began at {}, log {} already had a message that"
+    " the process did not know after it": "a remark",
+    "the client crashed, as the workload wants": "the end of an operation of kafka",
     # Nobody but the package itself can bring them about.
     "not possible in phase {}: {}; this comes {}": "a node's life",
     "not possible in phase {}: {}; this leads {}": "a node's life",

@@ -17,6 +17,7 @@ from trio_messenger.sim import (
     Duplication,
     Kill,
     Latency,
+    Loss,
     Options,
     Partition,
     Pause,
@@ -31,6 +32,12 @@ MANY_NODES = tuple(f"n{number}" for number in range(1, 16))
 
 CUT = Partition.between(NODES[:2], NODES[2:], at=2, until=8)
 """A time in which two nodes and the three others do not hear of each other."""
+
+THREE_NODES: dict[str, Any] = {"nodes": NODES[:3], "time_limit": 5.0}
+"""A small cluster, for nodes that are soon caught."""
+
+LOST_REPLIES = Loss(links=[("services", "nodes")], rate=0.3)
+"""Services do what nodes ask, but some nodes do not hear of it."""
 
 KILL_ALL = Kill(nodes=NODES, at=5, until=6)
 """The end of all that is only in memory."""
@@ -57,6 +64,12 @@ WRONG_SUM = r"(n\d+.*|all nodes) read -?\d+ at the end.*; (the acknowledged adds
 UNAVAILABLE = r"availability is 0\.\d+, below the required"
 MALFORMED = r"node 'n\d' answered 'echo' with a malformed reply: "
 NOT_LINEARIZABLE = r"key \d+"
+INCONSISTENT = r'offset \d+ of log "\d+" has \d messages: '
+MISSING = r'n1 lacks \d+ messages? of log "\d+" at the end, although polls returned them: '
+DUPLICATED_MESSAGE = r'message \d+ of log "\d+" is at \d offsets: '
+ABORTED = r"the poll of n\d at .*, but its send failed at "
+LOST_MESSAGE = r'message \d+ of log "\d+" is lost: '
+REPEATED_MESSAGE = r"process \d+ polled log .*, the same one"
 DUPLICATED_IDS = r"(n\d and n\d both returned|n\d returned|id .* was returned) "
 
 
@@ -172,4 +185,13 @@ CASES = (
     _wrong("lin-kv", "lin_kv:reads_from_memory", NOT_LINEARIZABLE),
     _wrong("lin-kv", "lin_kv:sets_in_steps", NOT_LINEARIZABLE, rate=100.0, latency=Latency(20)),
     _wrong("lin-kv", "lin_kv:keeps_its_own", NOT_LINEARIZABLE),
+    _right("kafka", "support.log_nodes:build", nemesis=(*ALL, "services")),
+    _wrong("kafka", "kafka:keeps_logs_to_itself", INCONSISTENT, **THREE_NODES),
+    _wrong("kafka", "kafka:forgets", MISSING, nodes=("n1",), faults=[Kill(nodes=("n1",), at=8, until=9)]),
+    _wrong("kafka", "kafka:overwrites", INCONSISTENT, latency=Latency(20), **THREE_NODES),
+    _wrong("kafka", "kafka:acknowledges_early", INCONSISTENT, latency=Latency(20), **THREE_NODES),
+    _wrong("kafka", "kafka:appends_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], **THREE_NODES),
+    _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
+    _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
+    _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
 )

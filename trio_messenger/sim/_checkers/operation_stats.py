@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from .._records.history import History, Operation
 from . import Results, worst
+
+NEVER_OK: Final = frozenset({"crash"})
+"""Functions that never end as ok: a client that crashes."""
 
 
 def stats(history: History) -> Results:
     """Count how the operations of *history* ended, without audits: overall, by function, and by node.
 
-    Valid if each function was ok at least once: a cluster that refuses every read may look right to all other checkers.
+    Valid if each function was ok at least once, except a client's ``crash``, which never is: a cluster that refuses
+    every read may look right to all other checkers.
     An operation that was unfinished at the end of the run counts as ``info``.
 
     Returns:
@@ -21,7 +26,7 @@ def stats(history: History) -> Results:
       left out if the history does not name the nodes.
     """
     by_node = _by_node(history)
-    by_f = {f: _judged(operations) for f, operations in grouped(history).items()}
+    by_f = {f: _judged(f, operations) for f, operations in grouped(history).items()}
     return {
         "valid?": worst(each["valid?"] for each in by_f.values()),
         **outcomes(history.counted()),
@@ -52,6 +57,6 @@ def _by_node(history: History) -> Results:
     return {node: outcomes(operations) for node, operations in sorted(groups.items())}
 
 
-def _judged(operations: list[Operation]) -> Results:
+def _judged(f: str, operations: list[Operation]) -> Results:
     counts = outcomes(operations)
-    return {"valid?": counts["ok-count"] > 0, **counts}
+    return {"valid?": counts["ok-count"] > 0 or f in NEVER_OK, **counts}

@@ -153,6 +153,10 @@ _SENTENCES: Final[Mapping[str, Callable[[_Logs, _Error], str]]] = {
 """The sentence of each type of error, in the order in which a reader best understands what went wrong."""
 
 
+ERROR_TYPES: Final = frozenset(_SENTENCES)
+"""The types of errors of the checker, except ``unseen``."""
+
+
 def _ops(error: _Error) -> list[_Mention]:
     """Return all operations of *error*."""
     names = ("op", "writer", "reader", "max-read")

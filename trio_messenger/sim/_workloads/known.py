@@ -9,10 +9,12 @@ from .broadcast import Broadcast
 from .counters import GCounter, PnCounter
 from .echo import Echo
 from .g_set import GSet
+from .kafka import Kafka
 from .lin_kv import LinKvRegisters
 from .unique_ids import UniqueIds
 
 WORKLOADS: Final[dict[str, type[Workload]]] = {
-    workload.name: workload for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter, LinKvRegisters)
+    workload.name: workload
+    for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter, LinKvRegisters, Kafka)
 }
 """All workloads of the package, by Maelstrom's names."""

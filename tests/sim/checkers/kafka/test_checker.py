@@ -46,6 +46,12 @@ def lost_send(process: int, message: str) -> tuple[Any, ...]:
         ((), (*SENT, send(3, "y", "A", 3), READ, poll(8, y=[[3, "A"]]))),
         ((), (send(0, "x", 1, 0), send(1, "x", "1", 1), send(2, "x", True, 2),
               poll(3, x=[[0, 1], [1, "1"], [2, True]]))),
+        # If the offset of a send is unknown, the last one of its message counts.
+        (("duplicate",), (send(0, "x", "B", 2), begin(0, "send", [["send", "x", "A"]]),
+                          poll(9, x=[[1, "A"], [2, "B"], [3, "A"]]))),
+        # Offsets of sends that perhaps did not happen do not count. A message may itself be a pair.
+        ((), (txn(3, ("x", [0, "D"]), outcome="info"), txn(4, ("x", [0, "E"]), outcome="fail"), *SENT, READ)),
+        ((), (begin(0, "send", [["send", "x", [7, "A"]]]), info(0), poll(9, x=[[0, [7, "A"]]]))),
         # A message that nobody sent; or that nobody sent to this key.
         (("unexpected",), (*SENT, READ, poll(8, x=[[3, "D"]]))),
         (("unexpected",), (*SENT, send(3, "y", "D", 3), poll(7, y=[[3, "D"]]), READ, poll(8, x=[[3, "D"]]))),
@@ -72,10 +78,14 @@ def lost_send(process: int, message: str) -> tuple[Any, ...]:
         (("duplicate", "lost-write", "unseen"), (*SENT, send(3, "x", "A", 3), send(4, "x", "D", 4), poll(9, x=[B, C]),
                                                  poll(8, x=[[4, "D"]]))),
         (("duplicate", "unseen"), (*SENT, send(3, "x", "A", 3), poll(9, x=[B, C]))),
+        (("duplicate", "unseen"), (*SENT, send(3, "x", "A", 3), poll(9, x=[A]))),
+        # A poll that failed shows that a message is in the log, but not that its send was ok.
+        ((), (failed_send(0, "A"), txn(8, {"x": [A]}, outcome="fail"), SENT[1], poll(9, x=[B]))),
         # An acknowledged message that nobody polls; or that a failed poll returned; or that was not acknowledged.
         (("unseen",), (*SENT, poll(9, x=[A, B]))),
         (("unseen",), (send(0, "x", "A", 0),)),
         (("unseen",), (*SENT, poll(9, x=[A, B]), txn(8, {"x": [C]}, outcome="fail"))),
+        (("unseen",), (*SENT, poll(9, x=[A, B]), txn(8, {"x": [C]}, outcome="info"))),
         ((), (*SENT, READ, lost_send(3, "D"), failed_send(4, "E"))),
         ((), (lost_send(0, "A"), poll(9, x=[A]))),
         # A poll that leaves out a message that exists; or a gap without a message.

@@ -76,7 +76,7 @@ def between_polls(history: LogHistory, orders: Orders) -> Iterator[Leap]:
 
     Only ok polls count as polled before, since other polls do not move a client forward.
     """
-    return _between(history, orders, lambda operation: operation.polled, frozenset({"ok"}))
+    return _between(history, orders, lambda operation: operation.polled)
 
 
 def between_sends(history: LogHistory, orders: Orders) -> Iterator[Leap]:
@@ -84,7 +84,7 @@ def between_sends(history: LogHistory, orders: Orders) -> Iterator[Leap]:
 
     There are always gaps, because other clients also send.
     """
-    leaps = _between(history, orders, lambda operation: operation.sent, frozenset({"ok", "info"}))
+    leaps = _between(history, orders, lambda operation: operation.sent)
     return (leap for leap in leaps if leap.delta < 1 and leap.ops[1].outcome != "fail")
 
 
@@ -101,8 +101,8 @@ def _within(history: LogHistory, orders: Orders, pairs_of: _Pairs) -> Iterator[L
                         yield Leap(key, before, after, [operation], order)
 
 
-def _between(history: LogHistory, orders: Orders, pairs_of: _Pairs, outcomes: frozenset[str]) -> Iterator[Leap]:
-    """Yield the leaps between operations of one process; after operations with other *outcomes* it has not moved.
+def _between(history: LogHistory, orders: Orders, pairs_of: _Pairs) -> Iterator[Leap]:
+    """Yield the leaps from an ok operation to the next one of its process.
 
     An assignment forgets the keys that it does not assign. Later operations on them may begin anywhere.
     """
@@ -119,5 +119,5 @@ def _between(history: LogHistory, orders: Orders, pairs_of: _Pairs, outcomes: fr
                 before, after = pairs_of(earlier)[key][-1], pairs[0]
                 if order.distance(before, after) != 1:
                     yield Leap(key, before, after, [earlier, operation], order)
-            if operation.outcome in outcomes and pairs:
+            if operation.outcome == "ok" and pairs:
                 of_process[key] = operation

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 import attrs
+import msgspec
 
+from ..._records.cut_texts import cut_json
 from ..._records.history import History, Op, Operation, OpType
 from ..values import ValueKey, mention, original, value_key
 
@@ -122,20 +124,49 @@ def _end_index(operation: Operation) -> int:
     return operation.completion.index
 
 
+def check_steps(op: Op) -> None:
+    """Check the value of a transaction from elsewhere: a list of sends and polls; null if the end says nothing.
+
+    Raises:
+      ValueError: if it is something else.
+    """
+    if op.value is None and op.type in ("fail", "info"):
+        return
+    try:
+        for step in msgspec.convert(op.value, list[list[Any]]):
+            msgspec.convert(step, _Send if step[:1] == ["send"] else _Poll if len(step) > 1 else _PollBegun)
+    except msgspec.ValidationError as exc:
+        raise ValueError(
+            f"the value of this {op.f!r} is {cut_json(op.value)}, which cannot be in a history of kafka: {exc};"
+            " give another workload with -w"
+        ) from None
+
+
+_Send: TypeAlias = tuple[Literal["send"], str | int, Any]
+_PollBegun: TypeAlias = tuple[Literal["poll"]]
+_Poll: TypeAlias = tuple[Literal["poll"], dict[str, list[tuple[int | None, Any]]]]
+
+
 def _parsed(operation: Operation) -> LogOperation:
     begun = operation.invocation
     end = operation.completion or begun
     sent: dict[str, list[OffsetValue]] = {}
     polled: dict[str, list[OffsetValue]] = {}
     if begun.f in TRANSACTIONS:
-        for step in end.value:
+        for step in end.value or ():
             if step[0] == "send":
-                _, key, message = step
-                # A send that is the same as at the beginning got no offset.
-                offset, value = (None, message) if step in begun.value else message
-                sent.setdefault(log_key(key), []).append((offset, value_key(value)))
+                offset, value = _sent(step, begun)
+                sent.setdefault(log_key(step[1]), []).append((offset, value_key(value)))
             else:
                 for key, pairs in (step[1] if len(step) > 1 else {}).items():
                     some = polled.setdefault(log_key(key), [])
                     some += [(offset, value_key(value)) for offset, value in pairs]
     return LogOperation(begun, end, sent, polled)
+
+
+def _sent(step: Sequence[Any], begun: Op) -> tuple[int | None, Any]:
+    """Return the offset and the message of a send. One that is the same as at the beginning got no offset."""
+    match step[2]:
+        case [int() | None as offset, message] if step not in begun.value:
+            return offset, message
+    return None, step[2]
