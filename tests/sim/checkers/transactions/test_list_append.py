@@ -483,13 +483,13 @@ def test_brute_force_agrees() -> None:
     can be sorted into an order that explains all reads, and no more is asked than that.
     """
     counts = {True: 0, False: 0}
-    for seed in range(250):
+    for seed in range(150):
         for whole, model, expected in verdicts(seed):
             found = check(whole, consistency_models=[model])
             assert (found["valid?"] is not False) is expected, (model, found, op_texts(list(whole)))
             assert (model in found["not"] + found["also-not"]) is not expected
             counts[expected] += 1
-    assert min(counts.values()) > 100
+    assert min(counts.values()) > 60
 
 
 def test_brute_force_agrees_about_snapshot_isolation() -> None:

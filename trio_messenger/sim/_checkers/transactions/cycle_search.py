@@ -162,8 +162,7 @@ class CycleSearch:
         if kind == "G1c":
             return _cycle_through(out, kinds(WW, WR, PASS) | variant.order, kinds(WR)), kind
         if kind == "G-single-item":
-            found = _cycle_through(out, variant.free, variant.ww_single)
-            return found or self._single(variant, out), kind
+            return self._single(variant, out) or _cycle_through(out, variant.free, variant.ww_single), kind
         if kind == "G-nonadjacent-item":
             return _nonadjacent(variant, out)
         through = variant.rw | variant.any_serial

@@ -24,7 +24,7 @@ from .dependency_graph import DependencyGraph
 from .list_versions import ListKey, ListVersions, list_read
 from .observations import Observations, Transaction, UnjudgeableError
 from .sentences import APPENDED, at
-from .transaction_verdict import AnomaliesFound, Record, add_cycles, result, too_little
+from .transaction_verdict import AnomaliesFound, Record, add_cycles, add_orders, result, too_little
 
 STRICT_SERIALIZABLE: Final = ("strict-serializable",)
 """The models that are demanded by default."""
@@ -73,6 +73,7 @@ def list_append(
     _judge_lost_updates(versions, found)
     graph = DependencyGraph(len(seen.transactions))
     versions.add_dependencies(graph)
+    add_orders(graph, seen)
     reason = add_cycles(found, graph, seen, why=versions.why, verb=APPENDED, budget=budget)
     return result(
         found,

@@ -12,6 +12,7 @@ from typing import Any, final
 from ..values import ValueKey, original, value_keys
 from .dependency_graph import RW, WR, WW, DependencyGraph
 from .observations import Observations, Transaction
+from .sentences import NEXT_VALUE
 
 
 def list_read(value: Any) -> list[ValueKey]:
@@ -174,7 +175,7 @@ class ListVersions:
                 earlier = key.order[:end]
                 if key.seen_writer(earlier) == first.number:
                     element = next(each for each in reversed(earlier) if each in key.writers)
-                    yield {"key": key.value, "value": original(element), "value'": original(value)}
+                    yield {"key": key.value, "value": original(element), NEXT_VALUE: original(value)}
 
     def _reads(self, first: Transaction, second: Transaction) -> Iterator[dict[str, Any]]:
         for is_read, number, value in second.ops:
@@ -197,4 +198,4 @@ class ListVersions:
                     continue
                 if place is None or place >= len(value):
                     last = original(value[-1]) if value else None
-                    yield {"key": key.value, "value": last, "value'": original(element)}
+                    yield {"key": key.value, "value": last, NEXT_VALUE: original(element)}

@@ -11,7 +11,10 @@ NEXT_VALUE: Final = "value'"
 """The field of a step with the later of two values. The name is Elle's."""
 
 APPENDED: Final = "appended"
-"""What a write to a list does, in words. Writes to registers have another verb."""
+"""What a write to a list did, in words."""
+
+WROTE: Final = "wrote"
+"""What a write to a register did, in words."""
 
 
 def step_in_words(step: dict[str, Any], before: str, after: str, verb: str) -> str:
@@ -21,7 +24,7 @@ def step_in_words(step: dict[str, Any], before: str, after: str, verb: str) -> s
       step: A step of a cycle, as in the results.
       before: The name of the first transaction.
       after: The name of the second one.
-      verb: What a write did: `APPENDED`, or ``wrote``.
+      verb: What a write did: `APPENDED` or `WROTE`.
     """
     kind = step["type"]
     if kind == "process":
@@ -31,11 +34,20 @@ def step_in_words(step: dict[str, Any], before: str, after: str, verb: str) -> s
     key, value = cut_json(step["key"]), cut_json(step["value"])
     if kind == "wr":
         return f"{before} {verb} {value} to key {key} before {after} read it"
-    because = f", because {step['because']}" if "because" in step else ""
+    because = _because(step, before, value, cut_json(step[NEXT_VALUE]))
     then = f"before {after} {verb} {cut_json(step[NEXT_VALUE])}{because}"
     if kind == "ww":
         return f"{before} {verb} {value} to key {key} {then}"
     return f"{before} {_read_in_words(step, key, verb)} {then}"
+
+
+def _because(step: dict[str, Any], before: str, value: str, next_value: str) -> str:
+    """Return how the step was inferred, in words; nothing if reads or writes show it directly."""
+    if step.get("because") == "earlier-write":
+        return f" (because the write of {value} comes before the write of {next_value})"
+    if step.get("because") == "later-read":
+        return f" (because a transaction that comes after {before} read {next_value})"
+    return ""
 
 
 def _read_in_words(step: dict[str, Any], key: str, verb: str) -> str:

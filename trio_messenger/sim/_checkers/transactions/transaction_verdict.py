@@ -73,16 +73,20 @@ def result(
     }
 
 
+def add_orders(graph: DependencyGraph, seen: Observations) -> None:
+    """Add the orders of processes and of real time to *graph*."""
+    add_process_order(graph, seen.transactions)
+    add_realtime_order(graph, seen.transactions)
+
+
 def add_cycles(
     found: AnomaliesFound, graph: DependencyGraph, seen: Observations, *, why: Why, verb: str, budget: int
 ) -> str | None:
-    """Add the orders of processes and of real time to *graph*, and all its cycles to *found*.
+    """Add all cycles of *graph* to *found*.
 
     Returns:
       Why the search was incomplete; None if it was complete.
     """
-    add_process_order(graph, seen.transactions)
-    add_realtime_order(graph, seen.transactions)
     search = CycleSearch(graph, budget)
     for cycle in search.cycles():
         found.add(cycle.kind, cycle_record(cycle, seen, why, verb))
