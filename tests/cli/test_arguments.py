@@ -167,11 +167,6 @@ def test_a_value_that_is_none_is_refused(argv: str, message: str) -> None:
             "--username has no meaning here: nodes run on this machine, without SSH; omit it;"
             " --leave-db-running has no meaning here: nodes end with the run; omit it",
         ),
-        (
-            ("--consistency-models=x",),
-            "--consistency-models has no meaning here: it is for workloads that do not exist here; there are:"
-            f" {WORKLOAD_NAMES}; omit it",
-        ),
     ],
 )
 def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: str) -> None:

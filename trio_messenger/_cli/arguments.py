@@ -56,7 +56,6 @@ STORE: Final = "store"
 
 
 _NO_SSH: Final = "nodes run on this machine, without SSH"
-_NO_SUCH_WORKLOAD: Final = f"it is for workloads that do not exist here; there are: {', '.join(WORKLOADS)}"
 
 _FOREIGN: Final = {
     **dict.fromkeys(("--no-ssh", "--username", "--password", "--ssh-private-key"), _NO_SSH),
@@ -64,7 +63,6 @@ _FOREIGN: Final = {
     "--leave-db-running": "nodes end with the run",
     "--logging-json": "there is no log; --json prints the results as JSON, and all files of a run are JSON except"
     " pictures and the nodes' logs",
-    "--consistency-models": _NO_SUCH_WORKLOAD,
 }
 """Options of Maelstrom and Jepsen that do not exist here, each with the reason."""
 

@@ -44,10 +44,10 @@ come up, or something broke) or results or files that cannot be written, 130 int
 _EXPLANATIONS: Final = "\n".join(
     [
         "workloads:",
-        *(f"  {name:12}{workload.summary}" for name, workload in WORKLOADS.items()),
+        *(f"  {name:17}{workload.summary}" for name, workload in WORKLOADS.items()),
         "",
         "kinds of --nemesis:",
-        *(f"  {kind.name:12}{kind.help}" for kind in NEMESES),
+        *(f"  {kind.name:17}{kind.help}" for kind in NEMESES),
         "",
     ]
 )

@@ -41,6 +41,14 @@ FORMS: dict[str, dict[str, tuple[Any, Body, Body, Any]]] = {
         "write": ([7, 3], {"type": "write", "key": 7, "value": 3}, {"type": "write_ok"}, [7, 3]),
         "cas": ([7, [1, 2]], {"type": "cas", "key": 7, "from": 1, "to": 2}, {"type": "cas_ok"}, [7, [1, 2]]),
     },
+    "txn-list-append": {
+        "txn": (
+            [["r", 7, None], ["append", 7, 3]],
+            {"type": "txn", "txn": [["r", 7, None], ["append", 7, 3]]},
+            {"type": "txn_ok", "txn": [["r", 7, [1, 2]], ["append", 7, 3]]},
+            [["r", 7, [1, 2]], ["append", 7, 3]],
+        ),
+    },
 }
 FUNCTIONS = [(name, f) for name, functions in FORMS.items() for f in functions]
 
@@ -54,7 +62,9 @@ def some(name: str, count: int = 1000, seed: int = 1) -> list[tuple[str, Any]]:
 
 def test_the_workloads_are_maelstroms() -> None:
     """Their names are Maelstrom's, and each tells in one line what it tests."""
-    assert list(WORKLOADS) == ["echo", "unique-ids", "broadcast", "g-set", "g-counter", "pn-counter", "lin-kv", "kafka"]
+    assert list(WORKLOADS) == [
+        *("echo", "unique-ids", "broadcast", "g-set", "g-counter", "pn-counter", "lin-kv", "kafka", "txn-list-append")
+    ]
     assert list(FORMS) == [name for name in WORKLOADS if name != "kafka"]  # whose operations take several requests
     for name, workload in WORKLOADS.items():
         assert workload.name == name
@@ -147,7 +157,13 @@ def test_echo_sends_one_of_128_texts() -> None:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_last_reads_are_for_what_converges(name: str) -> None:
     """Workloads whose nodes are to agree in the end read at the end."""
-    converges = name not in ("echo", "unique-ids", "lin-kv", "kafka")  # kafka polls, until it has seen everything
+    converges = name not in (
+        "echo",
+        "unique-ids",
+        "lin-kv",
+        "kafka",
+        "txn-list-append",
+    )  # kafka polls, until it has seen everything
     assert WORKLOADS[name]().final_invocation() == (("read", None) if converges else None)
 
 
@@ -172,6 +188,7 @@ def test_only_broadcast_tells_a_topology(name: str) -> None:
         ("lin-kv", "read", ["fail", "fail", "fail"]),
         ("lin-kv", "cas", ["info", "fail", "info"]),
         ("kafka", "send", ["info", "fail", "info"]),
+        ("txn-list-append", "txn", ["info", "fail", "info"]),
         ("kafka", "assign", ["fail", "fail", "fail"]),
     ],
 )
@@ -179,3 +196,14 @@ def test_errors_count_as_maelstrom_has_it(name: str, f: str, outcomes: list[str]
     """Definite errors fail, others leave it open; a read of broadcast always fails, and the CRDTs leave all open."""
     workload: Workload = WORKLOADS[name]()
     assert [workload.outcome(f, error) for error in (TIMEOUT, DEFINITE, INDEFINITE)] == outcomes
+
+
+@pytest.mark.parametrize("done", [[], [["r", 8, [1]]], [["append", 7, 1]], [["r", 7, [1]], ["r", 7, [1]]]])
+def test_a_transaction_comes_back_with_its_own_operations(done: list[Any]) -> None:
+    """A node that leaves operations out, or changes them, has answered with a malformed reply."""
+    workload = WORKLOADS["txn-list-append"]()
+    reply = workload.parse("txn", {"type": "txn_ok", "txn": done, "in_reply_to": 1})
+    with pytest.raises(
+        msgspec.ValidationError, match=r"^Expected the operations \[\['r', 7, None\]\], with the values"
+    ):
+        workload.completed("txn", [["r", 7, None]], reply)

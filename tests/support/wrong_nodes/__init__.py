@@ -70,6 +70,7 @@ DUPLICATED_MESSAGE = r'message \d+ of log "\d+" is at \d offsets: '
 ABORTED = r"the poll of n\d at .*, but its send failed at "
 LOST_MESSAGE = r'message \d+ of log "\d+" is lost: '
 REPEATED_MESSAGE = r"process \d+ polled log .*, the same one"
+ANOMALY = r"the workload's checker says invalid: "
 DUPLICATED_IDS = r"(n\d and n\d both returned|n\d returned|id .* was returned) "
 
 
@@ -194,4 +195,9 @@ CASES = (
     _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
     _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
+    _right("txn-list-append", "support.wrong_nodes.txn_list_append:keeps_all_in_one", nemesis=(*ALL, "services")),
+    _wrong("txn-list-append", "txn_list_append:overwrites", ANOMALY, latency=Latency(20)),
+    _wrong("txn-list-append", "txn_list_append:does_one_at_a_time", ANOMALY, latency=Latency(20)),
+    _wrong("txn-list-append", "txn_list_append:does_not_see_its_own", ANOMALY),
+    _wrong("txn-list-append", "txn_list_append:keeps_its_own", ANOMALY),
 )

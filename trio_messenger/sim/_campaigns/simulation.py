@@ -24,7 +24,7 @@ from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
-from .._workloads import Workload
+from .._workloads import CONSISTENCY_MODELS, Workload
 
 INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
@@ -55,6 +55,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     key_count: int = 10,
     max_txn_length: int = 4,
     max_writes_per_key: int = 16,
+    consistency_models: Sequence[str] = CONSISTENCY_MODELS,
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
 ) -> Report:
@@ -88,6 +89,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       max_txn_length: The maximum number of operations in a transaction.
       max_writes_per_key: How many writes a key gets, in the kafka and transaction workloads, before another key
         replaces it.
+      consistency_models: The consistency models that the histories of the transaction workloads have to satisfy.
       availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
         virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
@@ -126,6 +128,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         key_count=key_count,
         max_txn_length=max_txn_length,
         max_writes_per_key=max_writes_per_key,
+        consistency_models=consistency_models,
         availability=availability,
         busy_limit=busy_limit,
         **{name: value for name, value in given.items() if value is not None},

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import attrs
 
+from .._checkers.transactions.consistency_models import canonical_model
 from .._faults.bounds import is_not_too_great
 from .._faults.faults import Fault
 
 GREATEST_RATE: Final = 1e6
 """The maximum number of operations per second. With more, virtual time could not advance between two operations."""
 
-GREATEST_COUNT: Final = 1_000_000
+GREATEST_COUNT: Final = 10_000
 """The maximum number of keys, of operations in a transaction, and of writes to a key."""
 
 
@@ -52,6 +53,14 @@ def is_duration(_: object, field: attrs.Attribute[float], value: float) -> None:
     if not (0 <= value < math.inf):
         raise ValueError(f"{field.name} is {value}; give 0 or more")
     is_not_too_great(field.name, value)
+
+
+def are_models(_: object, __: object, names: tuple[str, ...]) -> None:
+    """Refuse names of consistency models that do not exist, and an empty list of them."""
+    for name in names:
+        canonical_model(name)
+    if not names:
+        raise ValueError("consistency_models is empty; give at least one, such as 'strict-serializable'")
 
 
 def is_count(_: object, field: attrs.Attribute[int], value: int) -> None:

@@ -167,6 +167,16 @@ MAX_WRITES_PER_KEY_WORDS: Final = option(
     ),
 )
 
+CONSISTENCY_MODELS_WORDS: Final = option(
+    Group.CLIENTS,
+    Argument(
+        "--consistency-models",
+        "MODEL,MODEL,...",
+        ValueKind.IDS,
+        "the consistency models that transactions have to satisfy, such as serializable or read-committed",
+    ),
+)
+
 AVAILABILITY_WORDS: Final = option(
     Group.CLIENTS,
     Argument(

@@ -22,11 +22,11 @@ from .._faults.schedules import check_kinds, make_schedule
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
-from .._workloads import Setting, Workload, make_workload, reference_to, workload_class
+from .._workloads import CONSISTENCY_MODELS, Setting, Workload, make_workload, reference_to, workload_class
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
-from .option_values import as_faults, as_names, is_count, is_duration, is_rate
+from .option_values import are_models, as_faults, as_names, is_count, is_duration, is_rate
 
 LEAST_BUSY_LIMIT: Final = 1000
 """The minimum of `Options.busy_limit`. Nodes may need that many messages, or turns, to start."""
@@ -109,6 +109,13 @@ class Options:
         default=16, validator=is_count, metadata=option_words.MAX_WRITES_PER_KEY_WORDS
     )
     """How many writes a key gets, in the kafka and transaction workloads, before another key replaces it."""
+    consistency_models: tuple[str, ...] = attrs.field(
+        default=CONSISTENCY_MODELS,
+        converter=as_names,
+        validator=are_models,
+        metadata=option_words.CONSISTENCY_MODELS_WORDS,
+    )
+    """The consistency models that the histories of the transaction workloads have to satisfy."""
     availability: Availability = attrs.field(default=None, metadata=option_words.AVAILABILITY_WORDS)
     """The fraction of operations that must be ok, or ``total``; None requires nothing."""
     busy_limit: int = attrs.field(default=BUSY_LIMIT, metadata=option_words.BUSY_LIMIT_WORDS)
@@ -192,6 +199,7 @@ class Options:
             key_count=self.key_count,
             max_txn_length=self.max_txn_length,
             max_writes_per_key=self.max_writes_per_key,
+            consistency_models=self.consistency_models,
         )
         return make_workload(self.workload, setting)
 

@@ -11,10 +11,11 @@ from .echo import Echo
 from .g_set import GSet
 from .kafka import Kafka
 from .lin_kv import LinKvRegisters
+from .transactions import TxnListAppend
 from .unique_ids import UniqueIds
 
 WORKLOADS: Final[dict[str, type[Workload]]] = {
     workload.name: workload
-    for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter, LinKvRegisters, Kafka)
+    for workload in (Echo, UniqueIds, Broadcast, GSet, GCounter, PnCounter, LinKvRegisters, Kafka, TxnListAppend)
 }
 """All workloads of the package, by Maelstrom's names."""

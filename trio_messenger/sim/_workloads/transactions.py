@@ -1,0 +1,93 @@
+"""The transaction workloads: transactions that read and append to lists, or read and write registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Annotated, Any, ClassVar, TypeAlias, final
+
+import msgspec
+
+from trio_messenger import Body
+
+from .._checkers import Results
+from .._checkers.transactions.list_append import list_append
+from .._records.history import History
+from .base import Workload
+from .interface import Invocation, Reply
+from .shapes import Shape
+from .transaction_generator import random_transactions
+
+_Operation: TypeAlias = Annotated[list[Any], msgspec.Meta(min_length=3, max_length=3)]
+"""A function (``r``, ``append`` or ``w``), a key, and a value; null is the value of a read that has not happened."""
+
+
+class _TxnOk(Reply, kw_only=True):
+    txn: list[_Operation]
+
+
+class Transactions(Workload, abstract=True):
+    """``txn`` with a list of operations, answered with the same list, in which each read has its value.
+
+    The operations of a transaction happen together or not at all. Error 30 (a conflict) and other definite errors mean
+    that it did not happen.
+    """
+
+    replies: ClassVar[dict[str, type[Reply]]] = {"txn": _TxnOk}
+    shapes: ClassVar[Mapping[str, Shape]] = {"txn": Shape(begun=list[_Operation], ok=list[_Operation])}
+    reuses_clients = True
+    write: ClassVar[str]
+    """The name of an operation that writes."""
+
+    def invocations(self, random: Random) -> Iterator[Invocation]:
+        """Yield transactions; see `Workload.invocations`."""
+        setting = self.setting
+        for transaction in random_transactions(
+            random,
+            self.write,
+            key_count=setting.key_count,
+            max_txn_length=setting.max_txn_length,
+            max_writes_per_key=setting.max_writes_per_key,
+        ):
+            yield "txn", transaction
+
+    def request(self, f: str, value: Any) -> Body:
+        """Return the request; see `Workload.request`."""
+        return {"type": f, "txn": value}
+
+    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - there is one function
+        """Return the operations with the values read; see `Workload.completed`.
+
+        Raises:
+          msgspec.ValidationError: if these are not the operations of the request.
+        """
+        asked, done = (list(map(self._without_read, operations)) for operations in (value, reply.txn))
+        if asked != done:
+            raise msgspec.ValidationError(
+                f"Expected the operations {value!r:.80}, with the values that were read, got {reply.txn!r:.80}"
+            )
+        return reply.txn
+
+    @staticmethod
+    def _without_read(operation: list[Any]) -> list[Any]:
+        return [*operation[:2], None] if operation[0] == "r" else operation
+
+
+@final
+class TxnListAppend(Transactions):
+    """Transactions of ``r``, which reads a list, and ``append``, which appends a value to one.
+
+    A read of a key to which nobody has appended returns null or an empty list.
+    """
+
+    name = "txn-list-append"
+    summary = "transactions that read lists and append to them"
+    rules = (
+        "Clients send transactions: lists of reads and appends, which have to happen together or not at all. The nodes"
+        " have to answer as if the transactions happened one after another, as the consistency model demands."
+    )
+    write = "append"
+
+    def check(self, history: History) -> Results:
+        """Judge the history."""
+        return list_append(history, consistency_models=self.setting.consistency_models)
