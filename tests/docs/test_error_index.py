@@ -73,6 +73,10 @@ EXPLAIN_THEMSELVES = {
     "the run is over": "a fault that starts a process",
     # A ready-made node says them.
     "RPC failed after {} attempts": "messenger",
+    "request {} came after {} later ones; it may have taken effect before": "raft",
+    "{} does not lead, or no longer": "raft, to another member",
+    "key does not exist: {}": "raft, as lin-kv",
+    "current value {} is not {}": "raft, as lin-kv",
 }
 
 

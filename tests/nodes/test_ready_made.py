@@ -12,7 +12,7 @@ from trio_messenger.nodes import NODES
 from trio_messenger.sim import Report, simulate
 from trio_messenger.testing import assert_no_rpc_leaked
 
-WORKLOADS = {"broadcast-frugal": "broadcast", "seq-kv-counter": "g-counter"}
+WORKLOADS = {"broadcast-frugal": "broadcast", "raft": "lin-kv", "seq-kv-counter": "g-counter"}
 """The workloads of those nodes whose names differ from them."""
 
 

@@ -4,7 +4,7 @@ Some nodes keep data across restarts. Their ``build(store=None)`` takes a `trio_
 from names to JSON values. The assignment ``store[name] = value`` stores the value in its state at that moment; nothing
 else survives the node. After a kill, a restarted node is a new object with the same store. Without a store, a node
 keeps its data in memory, and a kill loses them. The nodes sync a `trio_messenger.DurableStore` before they acknowledge
-something or show it to others, so what was acknowledged survives a power failure, too.
+something or show it to others, so what was acknowledged survives a power failure, too. raft takes no other mapping.
 """
 
 from __future__ import annotations
@@ -21,5 +21,6 @@ NODES: Final = {
     "g-counter": "a counter that only grows; nodes tell each other their counts",
     "seq-kv-counter": "a counter that only grows, in the service seq-kv",
     "pn-counter": "a counter that goes up and down; nodes tell each other their counts",
+    "raft": "a linearizable key-value store, on a log that a majority of nodes agrees on",
 }
 """The ready-made nodes: each name (its module's name with hyphens), and a description in one line."""
