@@ -135,5 +135,43 @@ HISTORIES: Final = (
             *_pair(1, "read", "[0 nil]", "[0 3]"),
         ),
     ),
+    Written(
+        "kafka",
+        "right",
+        True,
+        _file(
+            *_pair(0, "assign", '["0" "1"]', '["0" "1"]'),
+            *_pair(1, "send", '[[:send "0" 1]]', '[[:send "0" [0 1]]]'),
+            *_pair(1, "send", '[[:send "0" 2]]', '[[:send "0" 2]]', "info", _TIMEOUT),
+            *_NEMESIS,
+            *_pair(0, "poll", "[[:poll]]", '[[:poll {"0" ([0 1] [2 2])}]]'),
+            *_pair(0, "poll", "[[:poll]]", "[[:poll {}]]"),
+            *_pair(0, "crash", "nil", "nil", "info"),
+            *_pair(2, "assign", '["0"]', '["0"]', more=", :seek-to-beginning? true"),
+            *_pair(2, "poll", "[[:poll]]", '[[:poll {"0" [[0 1] [2 2]]}]]'),
+        ),
+    ),
+    Written(
+        "kafka",
+        "unseen",
+        False,
+        _file(
+            *_pair(1, "send", '[[:send "0" 1]]', '[[:send "0" [0 1]]]'),
+            *_pair(1, "send", '[[:send "0" 2]]', '[[:send "0" [1 2]]]'),
+            *_pair(0, "assign", '["0"]', '["0"]'),
+            *_pair(0, "poll", "[[:poll]]", '[[:poll {"0" [[0 1]]}]]'),
+        ),
+    ),
+    Written(
+        "kafka",
+        "two values at one offset",
+        False,
+        _file(
+            *_pair(1, "send", '[[:send "0" 1]]', '[[:send "0" [0 1]]]'),
+            *_pair(1, "send", '[[:send "0" 2]]', '[[:send "0" [0 2]]]'),
+            *_pair(0, "assign", '["0"]', '["0"]'),
+            *_pair(0, "poll", "[[:poll]]", '[[:poll {"0" [[0 1]]}]]'),
+        ),
+    ),
 )
 """Two or more for each workload."""
