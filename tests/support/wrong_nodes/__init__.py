@@ -195,9 +195,15 @@ CASES = (
     _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
     _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
-    _right("txn-list-append", "support.wrong_nodes.txn_list_append:keeps_all_in_one", nemesis=(*ALL, "services")),
-    _wrong("txn-list-append", "txn_list_append:overwrites", ANOMALY, latency=Latency(20)),
-    _wrong("txn-list-append", "txn_list_append:does_one_at_a_time", ANOMALY, latency=Latency(20)),
-    _wrong("txn-list-append", "txn_list_append:does_not_see_its_own", ANOMALY),
-    _wrong("txn-list-append", "txn_list_append:keeps_its_own", ANOMALY),
+    *(
+        case
+        for workload in ("txn-list-append", "txn-rw-register")
+        for case in (
+            _right(workload, "support.wrong_nodes.transactions:keeps_all_in_one", nemesis=(*ALL, "services")),
+            _wrong(workload, "transactions:overwrites", ANOMALY, latency=Latency(20)),
+            _wrong(workload, "transactions:does_one_at_a_time", ANOMALY, latency=Latency(20)),
+            _wrong(workload, "transactions:does_not_see_its_own", ANOMALY),
+            _wrong(workload, "transactions:keeps_its_own", ANOMALY),
+        )
+    ),
 )

@@ -12,6 +12,7 @@ from trio_messenger import Body
 
 from .._checkers import Results
 from .._checkers.transactions.list_append import list_append
+from .._checkers.transactions.rw_register import rw_register
 from .._records.history import History
 from .base import Workload
 from .interface import Invocation, Reply
@@ -91,3 +92,23 @@ class TxnListAppend(Transactions):
     def check(self, history: History) -> Results:
         """Judge the history."""
         return list_append(history, consistency_models=self.setting.consistency_models)
+
+
+@final
+class TxnRwRegister(Transactions):
+    """Transactions of ``r``, which reads a register, and ``w``, which writes a value to one.
+
+    A read of a key to which nobody has written returns null.
+    """
+
+    name = "txn-rw-register"
+    summary = "transactions that read and write registers"
+    rules = (
+        "Clients send transactions: lists of reads and writes, which have to happen together or not at all. The nodes"
+        " have to answer as if the transactions happened one after another, as the consistency model demands."
+    )
+    write = "w"
+
+    def check(self, history: History) -> Results:
+        """Judge the history."""
+        return rw_register(history, consistency_models=self.setting.consistency_models)

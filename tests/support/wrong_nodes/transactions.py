@@ -1,4 +1,4 @@
-"""Transactions on lists that are wrong, and plain ones that are right: all lists are one value of a service."""
+"""Transactions on lists and registers that are wrong, and plain ones that are right: all is one value of a service."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from typing import Any, TypeAlias
 
 from trio_messenger import LIN_KV, SEQ_KV, Body, KeyValue, Node, Request
 
-Lists: TypeAlias = dict[str, list[int]]
-"""The list of each key."""
+Contents: TypeAlias = dict[str, Any]
+"""The list or the value of each key."""
 
 
 def keeps_all_in_one() -> Node:
     """Return a node without a mistake."""
-    return _lists()
+    return _database()
 
 
 def reads_the_past() -> Node:
-    """Return a node whose transactions without appends ask a service that may answer from an old state."""
-    return _lists(service=SEQ_KV)
+    """Return a node whose transactions that only read ask a service that may answer from an old state."""
+    return _database(service=SEQ_KV)
 
 
 def overwrites() -> Node:
     """Return a node that reads and writes, and does not see what others write in between."""
-    return _lists(compares=False)
+    return _database(compares=False)
 
 
 def does_one_at_a_time() -> Node:
     """Return a node that does each operation by itself, so others come in between."""
-    return _lists(is_atomic=False)
+    return _database(is_atomic=False)
 
 
 def does_not_see_its_own() -> Node:
-    """Return a node whose reads do not see what the same transaction appended before."""
-    return _lists(sees_its_own=False)
+    """Return a node whose reads do not see what the same transaction wrote before."""
+    return _database(sees_its_own=False)
 
 
 def keeps_its_own() -> Node:
-    """Return a node whose lists no other node sees."""
-    return _lists(shares=False)
+    """Return a node whose contents no other node sees."""
+    return _database(shares=False)
 
 
-def _lists(
+def _database(
     *,
     service: str = LIN_KV,
     compares: bool = True,
@@ -52,11 +52,11 @@ def _lists(
     store = KeyValue(node, service)
 
     async def change(operations: list[list[Any]]) -> list[list[Any]]:
-        name = "lists" if shares else f"lists of {node.id}"
+        name = "contents" if shares else f"contents of {node.id}"
         done: list[list[Any]] = []
 
-        def apply(lists: Lists) -> Lists:
-            done[:], after = _apply(operations, lists, sees_its_own=sees_its_own)
+        def apply(contents: Contents) -> Contents:
+            done[:], after = _apply(operations, contents, sees_its_own=sees_its_own)
             return after
 
         if all(f == "r" for f, _, _ in operations):
@@ -77,12 +77,14 @@ def _lists(
     return node
 
 
-def _apply(operations: list[list[Any]], lists: Lists, *, sees_its_own: bool) -> tuple[list[list[Any]], Lists]:
-    after = dict(lists)
+def _apply(operations: list[list[Any]], contents: Contents, *, sees_its_own: bool) -> tuple[list[list[Any]], Contents]:
+    after = dict(contents)
     done = []
     for f, key, value in operations:
         if f == "append":
             after[f"{key}"] = [*after.get(f"{key}", []), value]
-        seen = after if sees_its_own else lists
+        elif f == "w":
+            after[f"{key}"] = value
+        seen = after if sees_its_own else contents
         done.append([f, key, seen.get(f"{key}") if f == "r" else value])
     return done, after
