@@ -40,9 +40,9 @@ READ = on("n1", poll(9, x=[A, B, C]))
     ("events", "text"),
     [
         (
-            (*SENT, READ, on("n2", poll(8, x=[[2, "D"]])), begin(3, "send", [["send", "x", "D"]])),
+            (*SENT, READ, begin(3, "send", [["send", "x", "D"]]), on("n2", poll(8, x=[[2, "D"]]))),
             'offset 2 of log "x" has 2 messages: "C" (acknowledged by n3 at 0.005 s) and "D" (polled from n2'
-            " at 0.009 s)",
+            " at 0.01 s)",
         ),
         (
             (*SENT, READ, on("n2", poll(8, x=[[5, "A"]]))),
@@ -60,6 +60,19 @@ READ = on("n1", poll(9, x=[A, B, C]))
         (
             (txn(0, ("x", A), {"x": [A]}),),
             'process 0 polled message "A" of log "x" in the operation that sent it, at 0.001 s',
+        ),
+        (
+            (on("n2", poll(8, x=[A])), on("n1", send(0, "x", "A", 0))),
+            'the poll of n2 at 0.001 s returned message "A" of log "x", whose send began only at 0.002 s',
+        ),
+        (
+            (poll(8, x=[A]), on("n1", send(8, "x", "A", 0))),
+            'the poll of process 8 at 0.001 s returned message "A" of log "x", whose send began only at 0.002 s',
+        ),
+        (
+            (on("n1", txn(0, ("x", A), {"y": [B]})), txn(1, ("y", B), {"x": [A]})),
+            '2 operations have no order: T1 sent "A" to key "x" before T2 read it; T2 sent "B" to key "y" before T1'
+            " read it (T1 is the txn of n1 at 0.001 s and T2 is the txn of process 1 at 0.003 s)",
         ),
         (
             (*SENT, READ, on("n2", poll(8, x=[A, C]))),

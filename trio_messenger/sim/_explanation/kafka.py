@@ -133,6 +133,17 @@ class _Logs:
         where = f"log {cut_json(error['key'])}"
         return f"between {first} and {second} of one operation, {where} has {_skipped(error)}"
 
+    def cycle(self, error: _Error) -> str:
+        *ops, _ = error["cycle"]
+        messages = [step for step in error["steps"] if step["type"] == "wr"]
+        if len(ops) == 2 and len(messages) == 1:  # noqa: PLR2004 - a poll before its send
+            place = error["steps"].index(messages[0])
+            begun = self._scene.operation(ops[place]["index"]).invocation
+            late = f"whose send began only at {seconds(begun.time)}"
+            return f"{_poll(ops[1 - place])} returned {_message(messages[0])}, {late}"
+        names = [f"T{number} is the {op['f']} of {_whose(op)} at {_at(op)}" for number, op in enumerate(ops, 1)]
+        return f"{quantity(len(ops), 'operation')} have no order: {error['text']} ({in_words(names)})"
+
 
 _SENTENCES: Final[Mapping[str, Callable[[_Logs, _Error], str]]] = {
     "inconsistent-offsets": _Logs.inconsistent_offsets,
@@ -140,6 +151,7 @@ _SENTENCES: Final[Mapping[str, Callable[[_Logs, _Error], str]]] = {
     "unexpected": _Logs.unexpected,
     "G1a": _Logs.aborted_read,
     "precommitted-read": _Logs.precommitted_read,
+    **dict.fromkeys(("G1c", "G1c-process", "G1c-realtime"), _Logs.cycle),
     "lost-write": _Logs.lost_write,
     "missing": _Logs.missing,
     "int-poll-skip": _Logs.skip_within,
@@ -160,7 +172,7 @@ ERROR_TYPES: Final = frozenset(_SENTENCES)
 def _ops(error: _Error) -> list[_Mention]:
     """Return all operations of *error*."""
     names = ("op", "writer", "reader", "max-read")
-    return [*error.get("ops", ()), *(error[name] for name in names if name in error)]
+    return [*error.get("ops", ()), *error.get("cycle", ())[:-1], *(error[name] for name in names if name in error)]
 
 
 def _message(error: _Error) -> str:
@@ -186,9 +198,12 @@ def _done(op: _Mention) -> str:
     return f"sent{'' if node is None else f' to {node}'} with an unknown outcome at {_at(op)}"
 
 
+def _whose(op: _Mention) -> str:
+    return f"process {op['process']}" if op.get("node") is None else f"{op['node']}"
+
+
 def _poll(op: _Mention) -> str:
-    whose = f"process {op['process']}" if op.get("node") is None else op["node"]
-    return f"the poll of {whose} at {_at(op)}"
+    return f"the poll of {_whose(op)} at {_at(op)}"
 
 
 def _both(error: _Error) -> list[tuple[Any, int | None]]:

@@ -21,6 +21,9 @@ SENT = (send(0, "x", "A", 0), send(1, "x", "B", 1), send(2, "x", "C", 2))
 READ = poll(9, x=[A, B, C])
 """Somebody polls all of them."""
 
+READ_Y = poll(9, y=[B])
+"""Somebody polls another key."""
+
 
 def failed_send(process: int, message: str) -> tuple[Any, ...]:
     return begin(process, "send", [["send", "x", message]]), fail(process, "refused")
@@ -39,7 +42,7 @@ def lost_send(process: int, message: str) -> tuple[Any, ...]:
         (("inconsistent-offsets",), (*SENT, send(3, "x", "D", 2), READ, poll(8, x=[[2, "D"]]))),
         ((), (*SENT, send(3, "y", "D", 2), READ, poll(8, y=[[2, "D"]]))),
         # Clients know the offset of a send only if it was ok.
-        (("inconsistent-offsets",), (send(0, "x", "A", 0), poll(1, x=[A]), poll(2, x=[[0, "B"]]), lost_send(3, "B"))),
+        (("inconsistent-offsets",), (send(0, "x", "A", 0), lost_send(3, "B"), poll(1, x=[A]), poll(2, x=[[0, "B"]]))),
         ((), (send(0, "x", "A", 0), poll(1, x=[A]), lost_send(3, "B"))),
         # A message at two offsets; or equal messages of two keys; or a number and a text.
         (("duplicate",), (*SENT, READ, poll(8, x=[[3, "A"]]))),
@@ -65,7 +68,21 @@ def lost_send(process: int, message: str) -> tuple[Any, ...]:
         # A poll of a message of the same operation; or of another key; or of another operation.
         (("precommitted-read",), (txn(0, ("x", A), {"x": [A]}),)),
         (("precommitted-read",), (txn(0, ("x", A), {"x": [A]}, outcome="info"), poll(1, x=[A]))),
-        ((), (txn(0, ("x", A), {"y": [A]}), txn(1, ("y", A), {"x": [A]}))),
+        ((), (send(1, "y", "A", 0), txn(0, ("x", A), {"y": [A]}), txn(1, {"x": [A]}))),
+        # A poll of a message that is sent only later; or that is being sent; or whose send failed.
+        (("G1c-realtime",), (poll(8, x=[A]), send(0, "x", "A", 0))),
+        (("G1c-realtime",), (poll(8, x=[A]), lost_send(0, "A"))),
+        ((), (begin(0, "send", [["send", "x", "A"]]), poll(8, x=[A]), ok(0, [["send", "x", A]]))),
+        ((), (begin(8, "poll", [["poll"]]), send(0, "x", "A", 0), ok(8, [["poll", {"x": [A]}]]))),
+        (("G1a",), (poll(8, x=[A]), failed_send(0, "A"))),
+        # A poll of a message that the same process sends later. A poll with an unknown outcome comes before nothing.
+        (("G1c-process",), (poll(0, x=[A]), send(0, "x", "A", 0))),
+        ((), (txn(0, {"x": [A]}, outcome="info"), send(1, "x", "A", 0), poll(9, x=[A]))),
+        # Two operations that polled from each other; or through a third one; or only in one direction.
+        (("G1c",), (txn(0, ("x", A), {"y": [B]}), txn(1, ("y", B), {"x": [A]}))),
+        (("G1c",), (txn(0, ("x", A), {"z": [C]}), txn(1, ("y", B), {"x": [A]}), txn(2, ("z", C), {"y": [B]}))),
+        (("G1c-realtime",), (txn(0, ("x", A), {"z": [C]}), txn(1, ("y", B), {"x": [A]}), txn(2, ("z", C)), READ_Y)),
+        ((), (txn(0, ("x", A)), txn(1, ("y", B), {"x": [A]}), txn(2, ("z", C), {"y": [B]}), poll(9, z=[C]))),
         # A message that nobody polls, but a later one; or that somebody else polls; or that was never acknowledged.
         (("lost-write", "unseen"), (*SENT, poll(9, x=[B, C]))),
         (("lost-write", "unseen", "int-poll-skip"), (*SENT, poll(9, x=[A, C]))),
@@ -333,6 +350,26 @@ def test_a_missing_message_is_described() -> None:
         "count": 1,
         "errs": [{"node": "n1", "key": "x", "count": 1, "offsets": [2], "values": ["C"], "op": last}],
     }
+
+
+def test_a_cycle_is_described() -> None:
+    """The error lists the operations of the circle, the first one again at the end, and why each follows the other."""
+    found = check(txn(0, ("x", A), {"y": [B]}), txn(1, ("y", B), {"x": [A]}), poll(2, z=[C]), send(3, "z", "C", 2))
+    first, second = op(1, 0, "txn"), op(3, 1, "txn")
+    assert found["G1c"] == {
+        "count": 1,
+        "errs": [
+            {
+                "cycle": [first, second, first],
+                "steps": [{"type": "wr", "key": "x", "value": "A"}, {"type": "wr", "key": "y", "value": "B"}],
+                "text": 'T1 sent "A" to key "x" before T2 read it; T2 sent "B" to key "y" before T1 read it',
+            }
+        ],
+    }
+    [realtime] = found["G1c-realtime"]["errs"]
+    assert realtime["text"] == 'T1 ended before T2 began; T2 sent "C" to key "z" before T1 read it'
+    [process] = check(poll(0, x=[A]), send(0, "x", "A", 0))["G1c-process"]["errs"]
+    assert process["text"] == 'process 0 ended T1 before it began T2; T2 sent "A" to key "x" before T1 read it'
 
 
 def test_of_many_unseen_messages_some_are_listed() -> None:

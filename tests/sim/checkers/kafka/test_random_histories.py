@@ -148,6 +148,24 @@ def end_missing(edit: Edit) -> None:
     edit.ops.append(attrs.evolve(op, value=[["poll", {}]]))
 
 
+def foresight(edit: Edit) -> None:
+    """Send a message only after the history, although polls returned it."""
+    _send_later(edit, process=1000)
+
+
+def foresight_of_its_own(edit: Edit) -> None:
+    """Let the process that polled a message last send it only after that."""
+    reader = next(op for op, messages in reversed(edit.polls()) if edit.log()[-1] in messages)
+    _send_later(edit, process=reader.process)
+
+
+def _send_later(edit: Edit, process: int) -> None:
+    end = next(op for op in edit.sends() if op.value[0][2] == edit.log()[-1])
+    begun = next(op for op in reversed(edit.ops[: end.index]) if op.process == end.process)
+    edit.ops = [op for op in edit.ops if op is not begun and op is not end]
+    edit.ops += [attrs.evolve(op, process=process, final=False) for op in (begun, end)]
+
+
 def late_send(edit: Edit) -> None:
     """Acknowledge a message that no poll returns."""
     edit.precede_with_sends(1000, [edit.log()[-1][0] + 1, "new"])
@@ -206,6 +224,8 @@ FAULTS: dict[Callable[[Edit], None], set[str]] = {
     aborted: {"G1a"},
     own_message: {"precommitted-read"},
     loss: {"lost-write", "unseen"},  # a lost message is also an unseen one
+    foresight: {"G1c-realtime"},
+    foresight_of_its_own: {"G1c-process"},
     late_send: {"unseen"},
     end_missing: {"missing"},
     gap: {"int-poll-skip"},
@@ -256,9 +276,14 @@ def any_history(random: Random) -> History:
         if f == "send":
             _, key, message = value[0]
             offset = len(logs[key]) if random.random() < 0.9 else random.randrange(4)
-            logs[key].append([offset, message])
-            return [["send", key, [offset, message]]]
+            known = [pair for pair in logs[key] if pair[1] == message]
+            if not known:
+                logs[key].append([offset, message])
+            return [["send", key, [*known, [offset, message]][0]]]
         if f == "poll":
+            if random.random() < 0.05:  # a message that may be sent later, by chance to this key
+                key = random.choice(KEYS)
+                logs[key].append([len(logs[key]), next(copy.copy(fresh))])
             return [["poll", {key: log[start:end] for key, log in logs.items() if log
                               for start in [random.randrange(len(log)) if random.random() < 0.3 else 0]
                               for end in [len(log) + 1 if random.random() < 0.7 else start + 1]}]]  # fmt: skip
@@ -275,13 +300,19 @@ def is_explained(history: History) -> bool:
         sent = [op for op in ends if op.f == "send" and op.value[0][1] == key]
         acknowledged = [op.value[0][2] for op in sent if op.type == "ok"]
         refused = [op.value[0][2] for op in sent if op.type == "fail"]
-        begun = [op.value[0][2] for op in history if op.type == "invoke" and op.f == "send" and op.value[0][1] == key]
+        begun = {
+            op.value[0][2]: op.index
+            for op in history
+            if op.type == "invoke" and op.f == "send" and op.value[0][1] == key
+        }
         read = [pair for op in polls for pair in op.value[0][1].get(key, [])]
         log = sorted({*map(tuple, acknowledged), *map(tuple, read)})
         offsets, messages = [offset for offset, _ in log], [message for _, message in log]
         if len({*offsets}) < len(log) or len({*messages}) < len(log):
             return False
-        if any(message in refused or message not in begun for _, message in read):
+        if any(message in refused or message not in begun for _, message in read) or any(
+            begun[message] > op.index for op in polls for _, message in op.value[0][1].get(key, [])
+        ):
             return False
         if any(pair not in read for pair in acknowledged):
             return False

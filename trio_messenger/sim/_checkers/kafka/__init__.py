@@ -11,6 +11,7 @@ infers it: the *version order* of a key is the list of all offsets that clients 
 - `version_orders`: two messages at one offset, or one message at two offsets;
 - `contiguity`: polls and sends that skip messages, or go back;
 - `visibility`: messages that polls should not have returned, and messages that polls should have returned;
+- `cycles`: operations that have no order, such as a poll of a message that is sent later;
 - `last_polls`: messages that a node lacks at the end, although polls returned them;
 - `realtime_lag`: how old the state was that a poll returned.
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from ..._records.history import History
 from .. import Results
 from .contiguity import Leap, Orders, between_polls, between_sends, within_polls, within_sends
+from .cycles import cycles
 from .last_polls import missing
 from .log_operations import TRANSACTIONS, LogHistory
 from .realtime_lag import worst_realtime_lag
@@ -58,6 +59,9 @@ def kafka(history: History) -> Results:
       - ``poll-skip`` and ``nonmonotonic-poll``: the same between two polls of a process;
       - ``int-send-skip``, ``int-nonmonotonic-send`` and ``nonmonotonic-send``: the same for the offsets of sends.
 
+      - ``G1c``, ``G1c-process`` and ``G1c-realtime``: operations that must each come before the next one, and the last
+        one before the first; see `cycles`.
+
       ``unseen``: the acknowledged messages that no ok operation polled: for each key their number, the first of them,
       and the operations that sent these; ``time`` is the end of the last ok operation, in nanoseconds.
     """
@@ -94,6 +98,7 @@ def _errors(logs: LogHistory, orders: Orders) -> _Errors:
         **_leaps("int-send-skip", "int-nonmonotonic-send", within_sends(logs, orders)),
         "nonmonotonic-send": _described(_worst_first(between_sends(logs, orders)), LEAPS_DESCRIBED),
         "missing": _described(missing(logs, orders)),
+        **{kind: _described(found) for kind, found in cycles(logs).items()},
         "unseen": unseen(logs),
     }
     return {kind: errors for kind, errors in found.items() if errors}
