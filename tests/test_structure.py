@@ -312,7 +312,7 @@ SHARED_CONSTANTS = {
 }
 
 # A workload, its checker, its explanation and its ready-made node are called the same; a command is called by its word.
-SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "kafka", "lin_kv", "unique_ids", "node"}
+SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "kafka", "lin_kv", "node", "transactions", "unique_ids"}
 
 
 def constants(module: str) -> Iterator[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from support.histories import history, info, ok
-from support.transactions import alone, appends, sequence, starts, together, writes
+from support.transactions import Mops, alone, appends, sequence, starts, together, writes
 
 from trio_messenger.sim._checkers.transactions.list_append import list_append
 from trio_messenger.sim._checkers.transactions.rw_register import rw_register
 from trio_messenger.sim._records.history import History
-from trio_messenger.sim.pictures._transactions import pictures_of_transactions
+from trio_messenger.sim.pictures._transaction_cycles import pictures_of_transactions
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,7 +60,7 @@ def test_all_kinds_of_steps_have_a_reason() -> None:
 
 def test_markup_in_keys_is_text() -> None:
     """Whatever a key is called, the picture is well-formed."""
-    mops = [["append", "<b>&", 1], ["r", "]]>", None]], [["append", "]]>", 1], ["r", "<b>&", None]]
+    mops: list[Mops] = [[["append", "<b>&", 1], ["r", "]]>", None]], [["append", "]]>", 1], ["r", "<b>&", None]]]
     [picture] = pictures_of_transactions(list_append(together(*mops)))
     assert any("<b>&" in text for text in texts(picture.svg))
 
@@ -68,7 +68,7 @@ def test_markup_in_keys_is_text() -> None:
 def test_a_long_cycle_is_cut() -> None:
     """The title says how many transactions are left out."""
     count = 50
-    mops = [[["r", number, None], ["append", (number + 1) % count, 1]] for number in range(count)]
+    mops: list[Mops] = [[["r", number, None], ["append", (number + 1) % count, 1]] for number in range(count)]
     [picture] = pictures_of_transactions(list_append(together(*mops)))
     assert texts(picture.svg)[0] == "G2-item (10 more transactions are left out)"
 

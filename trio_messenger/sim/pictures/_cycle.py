@@ -18,12 +18,12 @@ _BOX_WIDTH: Final = 400
 _BOX_HEIGHT: Final = 44
 _GAP: Final = 46
 """Pixels between two boxes, for an arrow and its reason."""
-_MARGIN: Final = 16
+_EDGE: Final = 16
 _TITLE_HEIGHT: Final = 26
 _RETURN_WIDTH: Final = 46
 """Pixels right of the boxes for the arrow back."""
 _TEXT_SIZE: Final = 10.5
-_LONGEST: Final = 40
+_BOXES_DRAWN: Final = 40
 """The maximum number of transactions that are drawn."""
 
 
@@ -36,15 +36,15 @@ def cycle(record: Mapping[str, Any]) -> str:
     Returns:
       An SVG document, the same for the same record.
     """
-    transactions, steps = record["cycle"][:-1][:_LONGEST], record["steps"]
+    transactions, steps = record["cycle"][:-1][:_BOXES_DRAWN], record["steps"]
     kind = record["type"]
     left_out = len(steps) - len(transactions)
-    height = _TITLE_HEIGHT + len(transactions) * (_BOX_HEIGHT + _GAP) + _MARGIN
+    height = _TITLE_HEIGHT + len(transactions) * (_BOX_HEIGHT + _GAP) + _EDGE
     reason = _reason(steps[-1])
-    width = _MARGIN + _BOX_WIDTH + _RETURN_WIDTH + _MARGIN
+    width = _EDGE + _BOX_WIDTH + _RETURN_WIDTH + _EDGE
     more = f" ({left_out} more transactions are left out)" if left_out else ""
     content = [
-        element("text", escape(f"{kind}{more}"), class_="title", x=_MARGIN, y=_MARGIN + 8),
+        element("text", escape(f"{kind}{more}"), class_="title", x=_EDGE, y=_EDGE + 8),
         *(part for place, op in enumerate(transactions) for part in _box(place, op)),
         *(part for place, step in enumerate(steps[: len(transactions) - 1]) for part in _down(place, step)),
         *_back(len(transactions), steps[-1], reason),
@@ -53,19 +53,19 @@ def cycle(record: Mapping[str, Any]) -> str:
 
 
 def _top(place: int) -> int:
-    return _TITLE_HEIGHT + _MARGIN // 2 + place * (_BOX_HEIGHT + _GAP)
+    return _TITLE_HEIGHT + _EDGE // 2 + place * (_BOX_HEIGHT + _GAP)
 
 
 def _box(place: int, op: Mapping[str, Any]) -> Iterator[str]:
     """Yield the box of a transaction: its name and process above, what it did below."""
     top = _top(place)
-    yield element("rect", class_=f"box {op['type']}", x=_MARGIN, y=top, width=_BOX_WIDTH, height=_BOX_HEIGHT, rx=5)
-    yield element("text", f"T{place + 1}", class_="name", x=_MARGIN + 10, y=top + 18)
+    yield element("rect", class_=f"box {op['type']}", x=_EDGE, y=top, width=_BOX_WIDTH, height=_BOX_HEIGHT, rx=5)
+    yield element("text", f"T{place + 1}", class_="name", x=_EDGE + 10, y=top + 18)
     who = f"process {op['process']}{place_of(op)}, index {op['index']}"
-    yield element("text", escape(who), class_="y", x=_MARGIN + _BOX_WIDTH - 10, y=top + 18)
+    yield element("text", escape(who), class_="y", x=_EDGE + _BOX_WIDTH - 10, y=top + 18)
     did = shorten(", ".join(map(_micro_op, op["value"])), _BOX_WIDTH - 20, _TEXT_SIZE)
     full = element("title", escape(cut_json(op["value"])))
-    yield element("text", escape(did), full, x=_MARGIN + 10, y=top + 35)
+    yield element("text", escape(did), full, x=_EDGE + 10, y=top + 35)
 
 
 def _micro_op(mop: Sequence[Any]) -> str:
@@ -91,7 +91,7 @@ def _reason(step: Mapping[str, Any]) -> str:
 
 def _down(place: int, step: Mapping[str, Any]) -> Iterator[str]:
     """Yield the arrow to the next box, and its reason."""
-    x, top = _MARGIN + 24, _top(place) + _BOX_HEIGHT
+    x, top = _EDGE + 24, _top(place) + _BOX_HEIGHT
     yield from _arrow(f"M{x} {top}V{top + _GAP - 7}", x, top + _GAP, step["type"])
     text = shorten(_reason(step), _BOX_WIDTH - 44, _TEXT_SIZE)
     yield element("text", escape(text), class_=step["type"], x=x + 14, y=top + _GAP / 2 + 4)
@@ -99,9 +99,9 @@ def _down(place: int, step: Mapping[str, Any]) -> Iterator[str]:
 
 def _back(count: int, step: Mapping[str, Any], reason: str) -> Iterator[str]:
     """Yield the arrow from the last box back to the first, and its reason below the last box."""
-    right = _MARGIN + _BOX_WIDTH
+    right = _EDGE + _BOX_WIDTH
     bottom, top = _top(count - 1) + _BOX_HEIGHT, _top(0) + _BOX_HEIGHT / 2
-    x, below = _MARGIN + 24, bottom + _GAP / 2 - 4
+    x, below = _EDGE + 24, bottom + _GAP / 2 - 4
     path = f"M{x} {bottom}V{below}H{right + _RETURN_WIDTH - 14}V{top}H{right + 7}"
     yield element("path", class_=f"arrow {step['type']}", d=path)
     yield element("path", class_=f"head {step['type']}", d=f"M{right} {top}l9 -4.5v9z")

@@ -11,7 +11,7 @@ from ._picture import Picture
 _CYCLES_DRAWN: Final = 4
 """The number of kinds of cycles that have a picture."""
 
-_EXPLANATION: Final = (
+_HOW_TO_READ: Final = (
     "Each box is a transaction. An arrow leads to a transaction that must come after it, and says why: ww, the other"
     " overwrote what it wrote; wr, the other read what it wrote; rw, the other overwrote what it read; or the order of"
     " a process or of real time. The arrows go around, so no order of the transactions is right."
@@ -30,7 +30,7 @@ def pictures_of_transactions(results: Results) -> list[Picture]:
         Picture(
             name=f"{record['type'].lower()}.svg",
             title=f"{record['type']}: {len(record['steps'])} transactions, each of which comes before the next",
-            explanation=_EXPLANATION,
+            explanation=_HOW_TO_READ,
             svg=cycle(record),
         )
         for record in cycles[:_CYCLES_DRAWN]
