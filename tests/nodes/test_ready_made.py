@@ -9,14 +9,22 @@ import pytest
 from trio_messenger import Node
 from trio_messenger._cli.finding import find_build
 from trio_messenger.nodes import NODES
-from trio_messenger.sim import Report, simulate
+from trio_messenger.sim import WORKLOADS, Report, simulate
 from trio_messenger.testing import assert_no_rpc_leaked
 
-WORKLOADS = {"broadcast-frugal": "broadcast", "raft": "lin-kv", "seq-kv-counter": "g-counter"}
+WORKLOAD_OF = {
+    "broadcast-frugal": "broadcast",
+    "lin-kv-proxy": "lin-kv",
+    "raft": "lin-kv",
+    "seq-kv-counter": "g-counter",
+}
 """The workloads of those nodes whose names differ from them."""
 
+TESTED = [name for name in NODES if WORKLOAD_OF.get(name, name) in WORKLOADS]
+"""The nodes of all workloads."""
 
-@pytest.mark.parametrize("name", [name for name in NODES if name != "messenger"])
+
+@pytest.mark.parametrize("name", TESTED)
 def test_no_node_leaks_an_rpc(name: str) -> None:
     """After each life, killed or not, no RPC is pending, and the counters say how each one ended."""
     lives: list[Node] = []
@@ -28,7 +36,7 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
 
     takes_store = "store" in build.__code__.co_varnames[: build.__code__.co_argcount]
     report = simulate(
-        WORKLOADS.get(name, name),
+        WORKLOAD_OF.get(name, name),
         build_and_note,
         nodes=3,
         time_limit=10,

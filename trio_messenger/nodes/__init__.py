@@ -21,6 +21,8 @@ NODES: Final = {
     "g-counter": "a counter that only grows; nodes tell each other their counts",
     "seq-kv-counter": "a counter that only grows, in the service seq-kv",
     "pn-counter": "a counter that goes up and down; nodes tell each other their counts",
+    "kafka": "logs that clients append to and poll, in the service lin-kv",
+    "lin-kv-proxy": "registers in the service lin-kv",
     "raft": "a linearizable key-value store, on a log that a majority of nodes agrees on",
 }
 """The ready-made nodes: each name (its module's name with hyphens), and a description in one line."""

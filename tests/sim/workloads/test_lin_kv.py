@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.wrong_nodes import lin_kv
 
+from trio_messenger.nodes import lin_kv_proxy
 from trio_messenger.sim import GeneratorContext, Options, Report, Setting, simulate
 from trio_messenger.sim._workloads.lin_kv import LinKvRegisters
 
@@ -16,7 +16,7 @@ N = 3
 
 
 def run(**given: Any) -> Report:
-    return simulate("lin-kv", lin_kv.asks_the_service, **{"nodes": N, "rate": 100, "latency": 20, **given})
+    return simulate("lin-kv", lin_kv_proxy.build, **{"nodes": N, "rate": 100, "latency": 20, **given})
 
 
 def workload(nodes: int = N, concurrency: int | None = None) -> LinKvRegisters:

@@ -1,4 +1,4 @@
-"""Registers that are not linearizable, and plain ones that are: they hand each request to the service."""
+"""Registers that are not linearizable."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import itertools
 from typing import Any
 
 from trio_messenger import LIN_KV, Body, KeyValue, Node, Request, RpcError
-
-
-def asks_the_service() -> Node:
-    """Return a node without a mistake."""
-    return _proxy()
 
 
 def forgets() -> Node:
