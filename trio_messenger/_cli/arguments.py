@@ -138,7 +138,7 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
         "--node",
         metavar="NAME | MODULE:NODE",
         help="a ready-made node, or your own Node, or a function that returns one; it runs in this process, in virtual"
-        " time (default: the ready-made node with the workload's name)",
+        " time (default: the ready-made node for the workload)",
     )
     group.add_argument(
         "--bin",

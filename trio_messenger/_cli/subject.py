@@ -6,7 +6,7 @@ import contextlib
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
@@ -31,6 +31,9 @@ Watch: TypeAlias = Callable[[Run], object]
 
 EchoLog: TypeAlias = Callable[[str, str], object]
 """Takes the id of a node and a line that it logged."""
+
+RECOMMENDED: Final[Mapping[str, str]] = {"lin-kv": "raft"}
+"""The ready-made nodes that are tested without ``--node``, for workloads without a node of their own name."""
 
 
 class Subject(ABC):
@@ -134,9 +137,10 @@ def name_of_subject(workload: str, node: str | None, executable: str | None, res
         return ("--bin", executable, "--", *rest) if rest else ("--bin", executable)
     if rest:
         raise UsageError(f"{rest[0]!r} after -- is an argument for the executable of --bin; give --bin or leave it out")
-    if node is None and workload not in NODES:
+    recommended = RECOMMENDED.get(workload, workload)
+    if node is None and recommended not in NODES:
         raise UsageError(f"there is no ready-made node for {workload!r}; give your own with --node or --bin")
-    return ("--node", workload if node is None else node)
+    return ("--node", recommended if node is None else node)
 
 
 def _traceback_of_theirs(exc: BaseException) -> str:

@@ -70,7 +70,7 @@ DUPLICATED_MESSAGE = r'message \d+ of log "\d+" is at \d offsets: '
 ABORTED = r"the poll of n\d at .*, but its send failed at "
 LOST_MESSAGE = r'message \d+ of log "\d+" is lost: '
 REPEATED_MESSAGE = r"process \d+ polled log .*, the same one"
-ANOMALY = r"the workload's checker says invalid: "
+ANOMALY = r"the transactions are not strict-serializable"
 DUPLICATED_IDS = r"(n\d and n\d both returned|n\d returned|id .* was returned) "
 
 

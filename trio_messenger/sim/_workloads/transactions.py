@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Annotated, Any, ClassVar, TypeAlias, final
 
@@ -13,7 +13,12 @@ from trio_messenger import Body
 from .._checkers import Results
 from .._checkers.transactions.list_append import list_append
 from .._checkers.transactions.rw_register import rw_register
+from .._explanation import Finding
+from .._explanation.scene import Scene
+from .._explanation.transactions import explain as explain_transactions
 from .._records.history import History
+from ..pictures import Picture
+from ..pictures._transactions import pictures_of_transactions
 from .base import Workload
 from .interface import Invocation, Reply
 from .shapes import Shape
@@ -68,6 +73,14 @@ class Transactions(Workload, abstract=True):
                 f"Expected the operations {value!r:.80}, with the values that were read, got {reply.txn!r:.80}"
             )
         return reply.txn
+
+    def explain(self, results: Results, scene: Scene) -> list[Finding]:
+        """Name the transactions, keys, values and messages; see `Workload.explain`."""
+        return explain_transactions(results, scene)
+
+    def pictures(self, results: Results, scene: Scene) -> Sequence[Picture]:  # noqa: ARG002 - the results are enough
+        """Draw the cycles; see `Workload.pictures`."""
+        return pictures_of_transactions(results)
 
     @staticmethod
     def _without_read(operation: list[Any]) -> list[Any]:
