@@ -18,7 +18,7 @@ from .._explanation.scene import Scene
 from .._explanation.transactions import explain as explain_transactions
 from .._records.history import History
 from ..pictures import Picture
-from ..pictures._transactions import pictures_of_transactions
+from ..pictures._transaction_cycles import pictures_of_transactions
 from .base import Workload
 from .interface import Invocation, Reply
 from .shapes import Shape
