@@ -305,8 +305,9 @@ def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     """``node`` runs the messenger by default, with the log level and first number that were asked for; returns 0."""
     ran = []
 
-    def run(node: Node, *, log_level: str, first_msg_id: object) -> None:
+    def run(node: Node, *, log_level: str, first_msg_id: object, transport: object) -> None:
         ran.append((log_level, first_msg_id))
+        assert transport is None
         assert "send_fire_forget" in node._service.router.handlers
 
     monkeypatch.setattr(Node, "run", run)

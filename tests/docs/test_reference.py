@@ -84,8 +84,8 @@ def test_whatever_waits_says_what_a_cancellation_does(cls: type, name: str) -> N
 
 
 def section(command: str) -> str:
-    """Return the only section of the page of commands that is about *command*."""
-    page = (FOLDER / "cli.md").read_text(encoding="utf-8")
+    """Return the only section of the page of commands, or of the one on NATS, that is about *command*."""
+    page = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("cli.md", "nats.md"))
     [text] = re.findall(rf"^## `trio-messenger {command}[ `].*\n((?:(?!## ).*\n)*)", page, re.M)
     return str(text)
 

@@ -35,8 +35,10 @@ examples:
 """
 
 _COMMANDS: Final = {
-    "node": ("node", "run a node on stdin and stdout"),
+    "node": ("node", "run a node on stdin and stdout, or on NATS"),
     "nodes": ("nodes", "list the ready-made nodes"),
+    "call": ("call", "send one request to a node, and print its reply"),
+    "nats-config": ("nats_config", "print a server configuration for nodes on NATS"),
     "test": ("test", "test nodes in a simulated cluster"),
     "replay": ("replay", "run a test again, exactly as it was"),
     "shrink": ("shrink", "find the few faults that make a test fail"),

@@ -1,16 +1,19 @@
-"""``trio-messenger node``: run a node on stdin and stdout."""
+"""``trio-messenger node``: run a node on stdin and stdout, or on NATS."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
-from trio_messenger import FileStore, Node, StoreError
+from trio_messenger import FileStore, Node, StoreError, Transport
 
 from .finding import NoSuchNodeError, find_node
-from .parsing import Parser, UsageError, folder, whole
+from .nats_options import add_nats_options, open_transport, refuse_without_nats
+from .parsing import Parser, UsageError, folder, names, whole
 
 _EXAMPLES: Final = """\
 examples:
@@ -21,11 +24,13 @@ examples:
                                               keep stdin open, to see RPCs reaped after 2 s
   trio-messenger node g-set --store data      keep what it stores in the folder data, also after a kill
   trio-messenger node --first-msg-id clock    for a node that is restarted: each life has its own numbers
+  trio-messenger node broadcast --nats nats://10.0.0.1 --cluster demo --id n1 --peers n1,n2,n3
+                                              one of three nodes on several machines
 
-The node ends when stdin ends. SIGTERM and SIGINT end it in the same way: it writes all answers first, however long
-stdout takes. A second signal ends it at once. SIGUSR1 prints statistics on stderr.
-exit status: 0 at the end of stdin or after the first signal, 1 if stdin or stdout is closed or breaks, 2 for wrong
-arguments.
+The node ends when stdin ends; on NATS, it has no stdin. SIGTERM and SIGINT end it in the same way: it writes all
+answers first, however long stdout takes. A second signal ends it at once. SIGUSR1 prints statistics on stderr.
+exit status: 0 at the end of stdin or after the first signal, 1 if stdin or stdout is closed or breaks, or if NATS
+cannot be reached or refuses the node, 2 for wrong arguments.
 """
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -38,7 +43,7 @@ MSG_ID_BITS: Final = 32
 
 def configure(parser: Parser) -> None:
     """Add the arguments of this command to *parser*."""
-    parser.description, parser.epilog = "Run a node on stdin and stdout.", _EXAMPLES
+    parser.description, parser.epilog = "Run a node on stdin and stdout, or on NATS.", _EXAMPLES
     parser.add_argument(
         "node",
         nargs="?",
@@ -64,6 +69,10 @@ def configure(parser: Parser) -> None:
         help="keep the node's data in this folder, for one process at a time; a restarted node continues with them, "
         "and with numbers of messages that it has not used (default: in memory)",
     )
+    group = parser.add_argument_group("on NATS, a message server, for nodes on several machines")
+    add_nats_options(group)
+    group.add_argument("--id", metavar="ID", help="the id of this node; no other process may have it")
+    group.add_argument("--peers", type=names, metavar="ID,ID...", help="the ids of all nodes, this one included")
     parser.set_defaults(run=_run)
 
 
@@ -98,5 +107,19 @@ def _run(arguments: argparse.Namespace) -> int:
                 node = find_node(arguments.node, None if arguments.store is None else open_store)
         except (NoSuchNodeError, StoreError) as exc:
             raise UsageError(f"{exc}") from None
-        node.run(log_level=arguments.log_level, first_msg_id=first)
+        node.run(log_level=arguments.log_level, first_msg_id=first, transport=_transport(arguments))
     return 0
+
+
+def _transport(arguments: argparse.Namespace) -> Callable[[], AbstractAsyncContextManager[Transport]] | None:
+    """Return what opens the transport that *arguments* define; None for stdin and stdout."""
+    if arguments.nats is None:
+        refuse_without_nats(arguments, "id", "peers")
+        return None
+    for option in ("id", "peers"):
+        if getattr(arguments, option) is None:
+            raise UsageError(f"--{option} is missing: on NATS, no 'init' message says it")
+    # A store counts the lives of a node. Without one, only the clock can tell its numbers from those of earlier lives.
+    first = "clock" if arguments.store is None else 0
+    transport = open_transport(arguments, arguments.id, arguments.peers, first_msg_id=first)
+    return lambda: transport

@@ -14,7 +14,7 @@ from .._rpc.table import RPC_TIMEOUT
 from .._sending.envelopes import EnvelopeLog
 from .._sending.sender import check_first_msg_id
 from .._serving.admission import MAX_HANDLERS, OUTBOX_LIMIT
-from .._serving.process import run_on_stdio
+from .._serving.process import OpenTransport, run_service
 from .._serving.service import HANDLER_GRACE, NodeOptions, Service
 from ..transports import FirstMsgId, Transport
 from .messaging import Messaging
@@ -127,7 +127,13 @@ class Node(Registration, Messaging):
         """The latest messages, received and sent, without their bodies; ``envelope_log`` says how many."""
         return self._service.log
 
-    def run(self, *, log_level: int | str = logging.WARNING, first_msg_id: FirstMsgId = 0) -> None:
+    def run(
+        self,
+        *,
+        log_level: int | str = logging.WARNING,
+        first_msg_id: FirstMsgId = 0,
+        transport: OpenTransport | None = None,
+    ) -> None:
         """Serve stdin and stdout until stdin ends, then return. A node executable calls this.
 
         SIGTERM and SIGINT also close the node in this way; a second signal ends the process at once. The node catches
@@ -142,14 +148,16 @@ class Node(Registration, Messaging):
         Args:
           log_level: The lowest level to log, such as ``"INFO"``, unless logging is configured already.
           first_msg_id: As for `serve`.
+          transport: Opens the transport to serve instead of stdin and stdout, such as a `functools.partial` of
+            ``open_nats``. It is called in Trio, and returns an async context manager.
 
         Raises:
           ValueError: if *first_msg_id* is not a valid first number.
-          SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
+          SystemExit: with status 1, after a line on stderr, if stdin or stdout, or *transport*, is closed or breaks.
         """
         check_first_msg_id(first_msg_id)
         serve = functools.partial(self.serve, first_msg_id=first_msg_id)
-        run_on_stdio(serve, self.shutdown, self.stats.line, log_level)
+        run_service(serve, self.shutdown, self.stats.line, log_level, transport)
 
     async def serve(self, transport: Transport, *, first_msg_id: FirstMsgId = 0) -> None:
         """Serve *transport* until no more messages come, and close it.

@@ -1,4 +1,4 @@
-"""A node as a process: signals, logs and exit status around a service on stdin and stdout."""
+"""A node as a process: signals, logs and exit status around a service."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import trio
 
@@ -57,22 +58,28 @@ def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[Log
                 _stderr.pop().give_back()
 
 
-def run_on_stdio(
+OpenTransport: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens a transport for a block."""
+
+
+def run_service(
     serve: Callable[[Transport], Awaitable[object]],
     shutdown: Callable[[], object],
     report: Callable[[], str],
     log_level: int | str,
+    open_transport: OpenTransport | None,
 ) -> None:
-    """Run a service on stdin and stdout until it ends.
+    """Run a service as the process, until it ends.
 
     Args:
       serve: The service.
       shutdown: Called at the first SIGTERM or SIGINT; the second ends the process.
       report: Returns the statistics in one line, which goes to stderr at SIGUSR1 and, at log level INFO, at the end.
       log_level: The lowest level to log, unless logging is configured already.
+      open_transport: Opens the transport of the service; None for stdin and stdout.
 
     Raises:
-      SystemExit: with status 1, after a line on stderr, if stdin or stdout is closed or breaks.
+      SystemExit: with status 1, after a line on stderr, if the transport cannot be opened or breaks.
     """
     if trio.lowlevel.in_trio_run():  # Trio's own check comes too late, after signals and streams have changed
         raise RuntimeError("Attempted to call run() from inside a run()")
@@ -82,9 +89,10 @@ def run_on_stdio(
         gc.set_threshold(_GC_THRESHOLD)
         broken = None
         try:
-            check_open()
+            if open_transport is None:
+                check_open()
             with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not mix with the messages
-                trio.run(_serve, serve, shutdown, logs)
+                trio.run(_serve, serve, shutdown, logs, open_transport)
         except trio.BrokenResourceError as exc:
             broken = f"error: {exc}"
         finally:
@@ -98,7 +106,10 @@ def run_on_stdio(
 
 
 async def _serve(
-    serve: Callable[[Transport], Awaitable[object]], shutdown: Callable[[], object], logs: LogWriter | None
+    serve: Callable[[Transport], Awaitable[object]],
+    shutdown: Callable[[], object],
+    logs: LogWriter | None,
+    open_transport: OpenTransport | None,
 ) -> None:
     if logs is not None:
         logs.begin()
@@ -106,7 +117,7 @@ async def _serve(
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _print_uncaught  # until the process ends
     with _signals.serving(shutdown):
-        async with StdioTransport(logs=logs) as transport:
+        async with StdioTransport(logs=logs) if open_transport is None else open_transport() as transport:
             await serve(transport)
 
 

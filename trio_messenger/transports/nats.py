@@ -17,7 +17,7 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, final
 
 import msgspec
@@ -74,8 +74,7 @@ class _Ends(msgspec.Struct, gc=False):
 _decode_ends = msgspec.json.Decoder(_Ends).decode
 
 
-@asynccontextmanager
-async def open_nats(
+def open_nats(
     servers: str | Iterable[str],
     cluster: str,
     node_id: str,
@@ -86,7 +85,7 @@ async def open_nats(
     first_msg_id: FirstMsgId = "clock",
     heartbeat: float = HEARTBEAT,
     connect_timeout: float = HEARTBEAT,
-) -> AsyncIterator[NatsTransport]:
+) -> AbstractAsyncContextManager[NatsTransport]:
     """Connect to NATS, and return the transport of a node; for ``async with``.
 
     The node needs no ``init`` message: the transport begins with one, from *node_id* and *node_ids*. If the connection
@@ -106,7 +105,7 @@ async def open_nats(
       connect_timeout: Seconds for which the first connection is tried, if no server can be reached.
 
     Raises:
-      ValueError: if an argument is not valid; the text says why.
+      ValueError: at once, if an argument is not valid; the text says why.
       trio.BrokenResourceError: if no server can be reached in time, or one refuses the node; the text says why.
 
     Leaving the block closes the transport. Tasks that use the transport must be started inside the block.
@@ -141,12 +140,18 @@ async def open_nats(
         inbox_limit=UNREAD_LIMIT,
         heartbeat=heartbeat,
     )
+    return _opened(NatsTransport(options, subjects, node_id, own_ids, first_msg_id), connect_timeout)
+
+
+@asynccontextmanager
+async def _opened(transport: NatsTransport, seconds: float) -> AsyncIterator[NatsTransport]:
+    """Connect *transport*, for at most *seconds*, and close it after the block."""
     failure: Exception | None = None
     async with trio_asyncio.open_loop() as loop, trio.open_nursery() as nursery:
         try:
-            transport = NatsTransport(options, loop, subjects, node_id, own_ids, first_msg_id)
+            transport._loop = loop
             loop.set_exception_handler(transport._note_loop_error)
-            await transport._connect_first(connect_timeout)
+            await transport._connect_first(seconds)
             nursery.start_soon(transport._keep_connected)
             try:
                 yield transport
@@ -178,7 +183,6 @@ class NatsTransport(Transport):
     def __init__(
         self,
         options: LinkOptions,
-        loop: asyncio.AbstractEventLoop,
         subjects: str,
         node_id: str,
         node_ids: tuple[str, ...],
@@ -188,7 +192,7 @@ class NatsTransport(Transport):
         self.first_msg_id: FirstMsgId = first_msg_id
         self.size_limit: float = math.inf  # what the server takes, when there is a connection
         self._options = options
-        self._loop = loop
+        self._loop: asyncio.AbstractEventLoop  # set when it is opened
         self._subjects = subjects
         self._node_id = node_id
         self._own_part = subject_part(node_id)
