@@ -102,6 +102,18 @@ def test_pictures_are_saved(file: Path, tmp_path: Path) -> None:
     assert refused == f"cannot save the pictures in {str(file)!r}: File exists; give another --pictures"
 
 
+def test_consistency_models_are_judged(file: Path) -> None:
+    """Transactions are judged by the models that are given; the default is the strictest, as in ``test``."""
+    write_skew = "\n".join(
+        f"{{:process {process}, :type :{kind}, :f :txn, :value [{operations}]}}"
+        for kind in ("invoke", "ok")
+        for process, operations in ((0, "[:r 1 nil] [:append 2 1]"), (1, "[:r 2 nil] [:append 1 1]"))
+    )
+    assert check(file, write_skew, workload="txn-list-append").status == 1
+    words = ("--consistency-models", "snapshot-isolation")
+    assert check(file, write_skew, *words, workload="txn-list-append").status == 0
+
+
 def test_availability_is_judged(file: Path) -> None:
     """The options of the checkers are those of ``test``."""
     text = next(written.text for written in HISTORIES if written.name == "right" and written.workload == "g-set")
@@ -223,6 +235,13 @@ def op(f: str, value: str, *, begun: str = "nil", kind: str = "ok") -> str:
         ("g-counter", op(":read", "nil"), "line 2, column 1: the value of this 'read' is null, which cannot be in a "),
         ("pn-counter", op(":add", "1", begun=":a"), "line 1, column 1: the value of this 'add' is \"a\", which cannot"),
         ("pn-counter", op(":add", "1", begun="true"), "line 1, column 1: the value of this 'add' is true, which cann"),
+        ("lin-kv", op(":read", "3"), "line 1, column 1: the value of this 'read' is null, which cannot be in a histor"),
+        ("kafka", op(":poll", "3", begun="[[:poll]]"), "line 2, column 1: "),
+        (
+            "txn-rw-register",
+            op(":txn", "[[:w 9 1]]", begun="[[:append 9 1]]"),
+            "line 1, column 1: a transaction of txn-rw-register has no [\"append\", 9, 1], only 'r' and 'w'; give ano",
+        ),
     ],
 )
 def test_a_history_of_another_workload_is_refused(workload: str, text: str, error: str, file: Path) -> None:

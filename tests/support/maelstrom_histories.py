@@ -173,5 +173,47 @@ HISTORIES: Final = (
             *_pair(0, "poll", "[[:poll]]", '[[:poll {"0" [[0 1]]}]]'),
         ),
     ),
+    Written(
+        "txn-list-append",
+        "right",
+        True,
+        _file(
+            *_pair(0, "txn", "[[:r 9 nil] [:append 9 1]]", "[[:r 9 nil] [:append 9 1]]"),
+            *_NEMESIS,
+            *_pair(1, "txn", "[[:append 9 2]]", "[[:append 9 2]]", "info", _TIMEOUT),
+            *_pair(0, "txn", "[[:append 9 3]]", "[[:append 9 3]]", "fail", ', :error [:txn-conflict "no"]'),
+            *_pair(2, "txn", "[[:r 9 nil] [:r 8 nil]]", "[[:r 9 [1 2]] [:r 8 nil]]"),
+        ),
+    ),
+    Written(
+        "txn-list-append",
+        "aborted read",
+        False,
+        _file(
+            *_pair(0, "txn", "[[:append 9 1]]", "[[:append 9 1]]"),
+            *_pair(0, "txn", "[[:append 9 3]]", "[[:append 9 3]]", "fail", ', :error [:txn-conflict "no"]'),
+            *_pair(2, "txn", "[[:r 9 nil]]", "[[:r 9 [1 3]]]"),
+        ),
+    ),
+    Written(
+        "txn-rw-register",
+        "right",
+        True,
+        _file(
+            *_pair(0, "txn", "[[:r 9 nil] [:w 9 1]]", "[[:r 9 nil] [:w 9 1]]"),
+            *_pair(1, "txn", "[[:r 9 nil] [:w 9 2]]", "[[:r 9 1] [:w 9 2]]", "info", _TIMEOUT),
+            *_pair(2, "txn", "[[:r 9 nil]]", "[[:r 9 2]]"),
+        ),
+    ),
+    Written(
+        "txn-rw-register",
+        "lost update",
+        False,
+        _file(
+            *_pair(0, "txn", "[[:w 9 1]]", "[[:w 9 1]]"),
+            *_pair(1, "txn", "[[:r 9 nil] [:w 9 2]]", "[[:r 9 1] [:w 9 2]]"),
+            *_pair(2, "txn", "[[:r 9 nil] [:w 9 3]]", "[[:r 9 1] [:w 9 3]]"),
+        ),
+    ),
 )
 """Two or more for each workload."""

@@ -32,7 +32,7 @@ exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong argu
 history of the workload, 255 something broke, 130 interrupted.
 """
 
-_JUDGED_BY: Final = ("workload", "availability")
+_JUDGED_BY: Final = ("workload", "consistency_models", "availability")
 """The options of the checkers. Each is a field of `Options`, so the workload gets it as it does in a run."""
 
 _FILES_IN_FOLDERS: Final = ("history.jsonl", "history.edn")

@@ -16,7 +16,8 @@ from .._checkers.transactions.rw_register import rw_register
 from .._explanation import Finding
 from .._explanation.scene import Scene
 from .._explanation.transactions import explain as explain_transactions
-from .._records.history import History
+from .._records.cut_texts import cut_json
+from .._records.history import History, Op
 from ..pictures import Picture
 from ..pictures._transaction_cycles import pictures_of_transactions
 from .base import Workload
@@ -81,6 +82,17 @@ class Transactions(Workload, abstract=True):
     def pictures(self, results: Results, scene: Scene) -> Sequence[Picture]:  # noqa: ARG002 - the results are enough
         """Draw the cycles; see `Workload.pictures`."""
         return pictures_of_transactions(results)
+
+    def adopt(self, op: Op) -> Op:
+        """Return the entry, after checking the operations of its transaction; see `Workload.adopt`."""
+        super().adopt(op)
+        for operation in op.value if op.type in ("invoke", "ok") else ():
+            if operation[0] not in ("r", self.write):
+                raise ValueError(
+                    f"a transaction of {self.name} has no {cut_json(operation)}, only 'r' and {self.write!r};"
+                    " give another workload with -w"
+                )
+        return op
 
     @staticmethod
     def _without_read(operation: list[Any]) -> list[Any]:
