@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from random import Random
 from typing import Any
 
+import attrs
+
 from support.histories import begin, ok, random_history, system_history
-from trio_messenger.sim import History
+from trio_messenger.sim import History, Model
 
 
 def write(process: int, value: Any, key: Any = "x") -> tuple[Any, ...]:
@@ -54,3 +57,11 @@ def registers_of_a_system(seed: int) -> History:
 
     calls = [call for call in (choose(random) for _ in range(6)) if call[0] != "cas"]
     return system_history(random, calls, ("read", ["x", None]), apply)
+
+
+def cut(whole: History, model: Model, key: Hashable, end: int) -> History:
+    """Return what happened to *key* before *end*; operations that fail, then or later, are left out."""
+    happened = [each for each in whole.operations() if each.outcome != "fail" and model.key(each) == key]
+    ops = [op for each in happened for op in (each.invocation, each.completion) if op is not None and op.index < end]
+    ops.sort(key=lambda op: op.index)
+    return History(attrs.evolve(op, index=index) for index, op in enumerate(ops))

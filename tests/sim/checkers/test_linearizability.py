@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable
 from random import Random
 from typing import Any
 
-import attrs
 import pytest
 from support.brute_force import by_brute_force
 from support.histories import begin, checking, fail, history, info, ok, random_history
 from support.models import KINDS, Queue
-from support.registers import cas, random_registers, read, registers_of_a_system, write
+from support.registers import cas, cut, random_registers, read, registers_of_a_system, write
 
 from trio_messenger.sim import (
     IMPOSSIBLE,
     CasRegisters,
-    History,
     Impossible,
     Linearizability,
     Operation,
@@ -121,16 +118,8 @@ def test_a_violation_cannot_be_cut_shorter() -> None:
         for violation in linearizable(whole, CasRegisters()).violations:
             end = violation.operation.completion
             assert end is not None
-            assert linearizable(cut(whole, violation.key, end.index), CasRegisters()).valid is True
-            assert linearizable(cut(whole, violation.key, end.index + 1), CasRegisters()).valid is False
-
-
-def cut(whole: History, key: Hashable, end: int) -> History:
-    """Return what happened to *key* before *end*; operations that fail, then or later, are left out."""
-    happened = [each for each in whole.operations() if each.outcome != "fail" and CasRegisters().key(each) == key]
-    ops = [op for each in happened for op in (each.invocation, each.completion) if op is not None and op.index < end]
-    ops.sort(key=lambda op: op.index)
-    return History(attrs.evolve(op, index=index) for index, op in enumerate(ops))
+            assert linearizable(cut(whole, CasRegisters(), violation.key, end.index), CasRegisters()).valid is True
+            assert linearizable(cut(whole, CasRegisters(), violation.key, end.index + 1), CasRegisters()).valid is False
 
 
 def test_the_linearization_explains_all_that_ended_before() -> None:

@@ -1,22 +1,30 @@
 """Linearizability: whether each operation could have taken effect at one instant between its beginning and its end.
 
-A `Model` defines what operations do, and `Search` looks for an order of the operations that explains their results.
+A `Model` defines what operations do, and `Search` looks for an order of the operations that explains their results. If
+that takes long, a `Refuter` looks for a proof that there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, final
 
 import attrs
 
-from .._records.history import History, Op, Operation
+from .._records.history import History, Operation
 from . import Valid
 from .models import Model, State
 from .order_search import Search
+from .refutation import Refuter, end_of
 
 SEARCH_BUDGET: Final = 3_000_000
 """The number of configurations that a search may visit: about 10 to 20 seconds and less than a gigabyte."""
+
+_PATIENCE: Final = 2_000
+"""The number of configurations that the search of everything may visit without reaching a further end. Then a `Refuter`
+looks at the last operations before the end that the search could not pass."""
+_MORE_PATIENCE: Final = 4
+"""The factor by which this number grows if the refuter found nothing."""
 
 
 @final
@@ -99,42 +107,39 @@ def judge_object(
     key: Hashable, operations: Sequence[Operation], model: Model, budget: int
 ) -> Violation | Undecided | None:
     """Return why the *operations* of one object are not linearizable, or may not be; None if they are."""
-    search = Search(operations, model, budget)
-    valid = search.run()
-    if valid is True:
-        return None
-    failed = operations[search.blocked_by]
-    if valid is False:
-        return _violation(key, operations, model, search)
-    return Undecided(operation=failed, explained=sum(_has_ended(each, _end(failed)) for each in operations))
+    search = Search(operations, model, model.initial)
+    refuter = Refuter(operations, model)
+    patience = _PATIENCE
+    while True:
+        valid = search.run(budget, patience)
+        if valid is True:
+            return None
+        last = operations[search.blocked_by]
+        states = search.blocked_states if valid is False else refuter.refute(last, min(patience, budget))
+        if states is not None:
+            return _violation(key, operations, last, model, states, budget)
+        if search.visited > budget:
+            return Undecided(operation=last, explained=sum(end_of(each) < end_of(last) for each in operations))
+        patience *= _MORE_PATIENCE
 
 
-def _violation(key: Hashable, operations: Sequence[Operation], model: Model, search: Search) -> Violation:
-    failed = operations[search.blocked_by]
-    end = _end(failed)
-    before = [each for each in operations if each.invocation.index < end.index and each is not failed]
+def _violation(
+    key: Hashable, operations: Sequence[Operation], last: Operation, model: Model, states: Iterable[State], budget: int
+) -> Violation:
+    end = end_of(last)
+    before = [each for each in operations if each.invocation.index < end and each is not last]
     # Treat operations that had not ended by then as still open: then the search finds an order for the others. A read
     # without a result says nothing.
-    relevant = [each for each in before if _has_ended(each, end) or not model.is_read(each)]
-    cut = [each if _has_ended(each, end) else Operation(each.invocation, None) for each in relevant]
-    again = Search(cut, model, search.budget)
-    again.run()
-    states = sorted(search.blocked_states, key=model.describe)
+    relevant = [each for each in before if end_of(each) < end or not model.is_read(each)]
+    cut = [each if end_of(each) < end else Operation(each.invocation, None) for each in relevant]
+    search = Search(cut, model, model.initial)
+    search.run(budget)
+    possible = sorted(states, key=model.describe)
     return Violation(
         key=key,
-        operation=failed,
-        in_flight=[each for each in before if not _has_ended(each, end)],
-        states=list(dict.fromkeys(map(model.describe, states))),
-        possible=states,
-        linearization=[relevant[index] for index in again.order()],
+        operation=last,
+        in_flight=[each for each in before if end_of(each) > end],
+        states=list(dict.fromkeys(map(model.describe, possible))),
+        possible=possible,
+        linearization=[relevant[index] for index in search.order()],
     )
-
-
-def _end(operation: Operation) -> Op:
-    assert operation.completion is not None  # an operation without an end blocks nothing
-    return operation.completion
-
-
-def _has_ended(operation: Operation, end: Op) -> bool:
-    """Tell whether *operation* ended before *end*; an ``info`` operation has no end."""
-    return operation.outcome == "ok" and _end(operation).index < end.index

@@ -32,6 +32,7 @@ The search first tries the operation that ends first, because that one has to ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, TypeAlias, final
@@ -57,19 +58,23 @@ class Search:
       operations: The operations that ended as ``ok``, and the open ones that are no reads, in the order of their
         beginnings.
       model: Their effects.
-      budget: The number of configurations that the search may visit.
+      initial: The state before them.
+      repeatable: The open operations, by their indexes, that may take effect any number of times.
     """
 
-    def __init__(self, operations: Sequence[Operation], model: Model, budget: int) -> None:
-        self.budget: Final = budget
-        """The number of configurations that the search may visit."""
+    def __init__(
+        self, operations: Sequence[Operation], model: Model, initial: State, repeatable: Container[int] = ()
+    ) -> None:
         self.blocked_by = -1
         """The operation whose end is the furthest that the search reached and could not pass; -1 for none."""
         self.blocked_states: set[State] = set()
         """The states in which the search reached that end."""
-        self._visited = 0
+        self.visited = 0
+        """The number of configurations that the search has visited."""
+        self._visited_at_end = 0  # the same number when the search reached the end of blocked_by
         self._operations = operations
         self._model = model
+        self._repeatable = repeatable
         self._is_read = [model.is_read(each) for each in operations]
         self._is_ok = [each.outcome == "ok" for each in operations]
         self._bits = _numbers(self._is_ok)
@@ -77,7 +82,7 @@ class Search:
         self._build_list()
         self._taken = [0] * len(self._open)  # how many operations of each class in _open have taken effect
         self._open_bits = 0  # the bit set of open operations that have taken effect
-        self._configuration: _Configuration = (0, 0, model.initial, IMPOSSIBLE)
+        self._configuration: _Configuration = (0, 0, initial, IMPOSSIBLE)
         # For each configuration, the bit sets of open operations with which the search has been there. It leaves out
         # those that contain another one.
         self._seen: dict[_Configuration, tuple[int, ...]] = {}
@@ -85,22 +90,30 @@ class Search:
         # there; None instead of these if it was no choice.
         self._stack: list[tuple[int, _Configuration, Iterator[int] | None]] = []
         self._waiting = sum(self._is_ok)  # how many ok operations have not taken effect yet
+        self._choices = self._settle()  # those that are left in this configuration
 
-    def run(self) -> Valid:
-        """Search, and return the verdict; if it is not True, `blocked_by` and `blocked_states` say why."""
-        choices = self._settle()
+    def run(self, budget: int, patience: float = math.inf) -> Valid:
+        """Search, and return the verdict; if it is not True, `blocked_by` and `blocked_states` say why.
+
+        The verdict is ``unknown`` if a limit is exceeded; then another call goes on from there.
+
+        Args:
+          budget: The number of configurations that the search may visit in all.
+          patience: The number of configurations that it may visit without reaching a further end.
+        """
         while self._waiting:
-            if self._visited > self.budget:
+            if self.visited > min(budget, self._visited_at_end + patience):
                 self._note_block()
-                return "unknown"
-            if self._choose(choices):
-                choices = self._settle()
+                if self.visited > min(budget, self._visited_at_end + patience):
+                    return "unknown"
+            if self._choose():
+                self._choices = self._settle()
             else:
                 self._note_block()
                 others = self._take_back()
                 if others is None:
                     return False
-                choices = others
+                self._choices = others
         return True
 
     def order(self) -> list[int]:
@@ -168,7 +181,7 @@ class Search:
             entry = self._next[entry]
         if self._is_known():
             return iter(())
-        self._visited += 1
+        self.visited += 1
         choices = map(self._operation_of.__getitem__, sorted(ends.values()))
         return chain(choices, self._open_choices(entry, ends)) if self._open else choices
 
@@ -195,15 +208,15 @@ class Search:
         self._seen[self._configuration] = (*(each for each in known if each & bits != bits), bits)
         return False
 
-    def _choose(self, choices: Iterator[int]) -> bool:
-        """Let the first of *choices* take effect that can and is not useless; tell whether there is one."""
+    def _choose(self) -> bool:
+        """Let the first of the choices take effect that can and is not useless; tell whether there is one."""
         _, _, before, earlier = self._configuration
-        for index in choices:
+        for index in self._choices:
             state = self._step(index, before)
             if state is IMPOSSIBLE or (state == before and not self._is_ok[index]):
                 continue
             if earlier is IMPOSSIBLE or self._step(index, earlier) != state:
-                self._apply(index, state, choices)
+                self._apply(index, state, self._choices)
                 return True
         return False
 
@@ -243,6 +256,8 @@ class Search:
         return None
 
     def _change_open(self, index: int, by: int) -> None:
+        if index in self._repeatable:
+            return
         self._taken[self._place_in_open[self._classes[index]]] += by
         self._open_bits ^= 1 << self._bits[index]
 
@@ -262,6 +277,7 @@ class Search:
         if entry > furthest:
             self.blocked_by = self._operation_of[entry]
             self.blocked_states.clear()
+            self._visited_at_end = self.visited
         if entry >= furthest:
             self.blocked_states.add(self._configuration[2])
 
