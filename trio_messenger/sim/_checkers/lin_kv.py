@@ -14,7 +14,7 @@ from typing import Any
 
 from .._records.history import History, Operation
 from . import Results, worst
-from .linearizability import SEARCH_BUDGET, Undecided, Violation, judge_object, operations_by_object
+from .linearizability import SEARCH_BUDGET, Undecided, Violation, judge_objects, operations_by_object
 from .models import CasRegisters, register_state
 from .values import mention, original
 
@@ -48,10 +48,10 @@ def lin_kv(history: History, *, budget: int = SEARCH_BUDGET) -> Results:
     """
     model = CasRegisters()
     objects = operations_by_object(history, model)
-    found = {key: judge_object(key, operations, model, budget) for key, operations in objects.items()}
+    found = judge_objects(objects, model, budget)
     results = {}
     for (key, operations), name in zip(objects.items(), _names(objects), strict=True):
-        results[name] = {"valid?": True, "count": len(operations), **_evidence(found[key], operations, budget)}
+        results[name] = {"valid?": True, "count": len(operations), **_evidence(found[key], operations)}
     return {
         "valid?": worst(result["valid?"] for result in results.values()),
         "key-count": len(objects),
@@ -60,14 +60,14 @@ def lin_kv(history: History, *, budget: int = SEARCH_BUDGET) -> Results:
     }
 
 
-def _evidence(reason: Violation | Undecided | None, operations: Sequence[Operation], budget: int) -> Results:
+def _evidence(reason: Violation | Undecided | None, operations: Sequence[Operation]) -> Results:
     if reason is None:
         return {}
     end = reason.operation.completion
     assert end is not None  # an operation without an end blocks nothing
     op = mention(end, value=end.value)
     if isinstance(reason, Undecided):
-        why = f"the search for an order of the operations used up its budget of {budget:,} configurations"
+        why = f"the search for an order of the operations used up its budget of {reason.budget:,} configurations"
         return {"valid?": "unknown", "reason": why, "op": op, "explained-count": reason.explained}
     ends = [each.completion for each in operations if each.outcome == "ok" and each.completion is not None]
     earlier = max((each for each in ends if each.index < end.index), key=lambda op: op.index, default=None)

@@ -6,7 +6,7 @@ that takes long, a `Refuter` looks for a proof that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 import attrs
@@ -17,8 +17,11 @@ from .models import Model, State
 from .order_search import Search
 from .refutation import Refuter, end_of
 
-SEARCH_BUDGET: Final = 3_000_000
-"""The number of configurations that a search may visit: about 10 to 20 seconds and less than a gigabyte."""
+SEARCH_BUDGET: Final = 1_000_000
+"""The number of configurations that a search may visit: about 10 to 30 seconds and less than a gigabyte."""
+
+_FIRST_BUDGET: Final = 50_000
+"""The number of configurations that the search for each object may visit at first: about a second."""
 
 _PATIENCE: Final = 2_000
 """The number of configurations that the search of everything may visit without reaching a further end. Then a `Refuter`
@@ -69,6 +72,8 @@ class Undecided:
     """The first operation to end that no order, of those tried, explains."""
     explained: int
     """The number of operations that ended before it; an order explains them."""
+    budget: int
+    """The number of configurations that the search could visit."""
 
 
 def linearizable(history: History, model: Model, *, budget: int = SEARCH_BUDGET) -> Linearizability:
@@ -80,15 +85,12 @@ def linearizable(history: History, model: Model, *, budget: int = SEARCH_BUDGET)
     Args:
       history: The operations.
       model: The effect of the operations.
-      budget: How many configurations the search may visit for one object before it gives up.
+      budget: How many configurations the search may visit for one object before it gives up. As soon as one object is
+        not linearizable, it spends less on the others.
     """
-    violations, undecided = [], []
-    for key, operations in operations_by_object(history, model).items():
-        found = judge_object(key, operations, model, budget)
-        if isinstance(found, Violation):
-            violations.append(found)
-        elif found is not None:
-            undecided.append(key)
+    judged = judge_objects(operations_by_object(history, model), model, budget)
+    violations = [found for found in judged.values() if isinstance(found, Violation)]
+    undecided = [key for key, found in judged.items() if isinstance(found, Undecided)]
     verdict: Valid = False if violations else "unknown" if undecided else True
     return Linearizability(valid=verdict, violations=violations, undecided=undecided)
 
@@ -103,10 +105,25 @@ def operations_by_object(history: History, model: Model) -> dict[Hashable, list[
     return objects
 
 
-def judge_object(
-    key: Hashable, operations: Sequence[Operation], model: Model, budget: int
-) -> Violation | Undecided | None:
-    """Return why the *operations* of one object are not linearizable, or may not be; None if they are."""
+def judge_objects(
+    objects: Mapping[Hashable, Sequence[Operation]], model: Model, budget: int
+) -> dict[Hashable, Violation | Undecided | None]:
+    """Return, for each object, why its operations are not linearizable, or may not be; None if they are.
+
+    First, the search for each object has a small part of *budget*. The others have all of it only if no violation has
+    been found: if there is one, the verdict is known.
+    """
+    judged: dict[Hashable, Violation | Undecided | None] = {}
+    for limit in sorted({min(budget, _FIRST_BUDGET), budget}):
+        for key, operations in objects.items():
+            if key not in judged or isinstance(judged[key], Undecided):
+                judged[key] = _judge(key, operations, model, limit)
+        if any(isinstance(found, Violation) for found in judged.values()):
+            break
+    return judged
+
+
+def _judge(key: Hashable, operations: Sequence[Operation], model: Model, budget: int) -> Violation | Undecided | None:
     search = Search(operations, model, model.initial)
     refuter = Refuter(operations, model)
     patience = _PATIENCE
@@ -119,7 +136,8 @@ def judge_object(
         if states is not None:
             return _violation(key, operations, last, model, states, budget)
         if search.visited > budget:
-            return Undecided(operation=last, explained=sum(end_of(each) < end_of(last) for each in operations))
+            explained = sum(end_of(each) < end_of(last) for each in operations)
+            return Undecided(operation=last, explained=explained, budget=budget)
         patience *= _MORE_PATIENCE
 
 
