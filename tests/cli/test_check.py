@@ -235,7 +235,16 @@ def op(f: str, value: str, *, begun: str = "nil", kind: str = "ok") -> str:
         ("g-counter", op(":read", "nil"), "line 2, column 1: the value of this 'read' is null, which cannot be in a "),
         ("pn-counter", op(":add", "1", begun=":a"), "line 1, column 1: the value of this 'add' is \"a\", which cannot"),
         ("pn-counter", op(":add", "1", begun="true"), "line 1, column 1: the value of this 'add' is true, which cann"),
-        ("lin-kv", op(":read", "3"), "line 1, column 1: the value of this 'read' is null, which cannot be in a histor"),
+        (
+            "lin-kv",
+            op(":cas", "3", begun="3"),
+            "line 1, column 1: the value of this 'cas' is [\"register\", 3], which c",
+        ),
+        (
+            "lin-kv",
+            op(":read", "[0 1]", begun="[0 nil]") + op(":read", "3"),
+            "line 3, column 1: the value of this 'read' is null, which cannot be in a history of lin-kv",
+        ),
         ("kafka", op(":poll", "3", begun="[[:poll]]"), "line 2, column 1: "),
         (
             "txn-rw-register",

@@ -136,6 +136,23 @@ HISTORIES: Final = (
         ),
     ),
     Written(
+        "lin-kv",
+        "one register",
+        True,
+        _file(
+            *_pair(0, "read", "nil", "nil"),
+            *_pair(1, "write", "3", "3"),
+            *_pair(2, "cas", "[3 4]", "[3 4]"),
+            *_pair(0, "read", "nil", "4"),
+        ),
+    ),
+    Written(
+        "lin-kv",
+        "one register, stale",
+        False,
+        _file(*_pair(2, "cas", "[nil 4]", "[nil 4]"), *_pair(1, "write", "3", "3"), *_pair(0, "read", "nil", "4")),
+    ),
+    Written(
         "kafka",
         "right",
         True,

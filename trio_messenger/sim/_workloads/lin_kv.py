@@ -30,11 +30,24 @@ PROCESSES_PER_KEY: Final = 20
 """A key is replaced when so many processes have used it, as in Maelstrom. Operations that ended as ``info`` stay open,
 and the time of the search for an order is exponential in the number of open operations."""
 
+THE_REGISTER: Final = "register"
+"""The key for histories without keys. Many of Jepsen's tests have one register."""
+
 _KEY_DOES_NOT_EXIST: Final = 20
 
 
 _Pair: TypeAlias = tuple[Any, Any]
 """A key and an argument or a result."""
+
+
+def _has_key(op: Op) -> bool:
+    """Tell whether the value of *op*, the beginning of an operation, is a pair with a key."""
+    match op.value:
+        case [_, [_, _]]:
+            return True
+        case [_, _]:
+            return op.f != "cas"
+    return False
 
 
 class _ReadOk(Reply, kw_only=True):
@@ -81,6 +94,7 @@ class LinKvRegisters(Workload):
     def __init__(self) -> None:
         self._keys = itertools.count()
         self._groups: dict[int, _Group] = {}
+        self._has_keys: bool | None = None  # of a history from elsewhere; its first entry decides
 
     def check_setting(self) -> None:
         """Refuse a number of workers that does not fill groups; see `Workload.check_setting`."""
@@ -141,10 +155,14 @@ class LinKvRegisters(Workload):
         return [value[0], reply.value] if f == "read" else value
 
     def adopt(self, op: Op) -> Op:
-        """Return a read that ended with error 20, which Maelstrom records as failed, as a read of null.
+        """Return an entry with the key `THE_REGISTER` if the history is about one register; see `Workload.adopt`.
 
-        See `Workload.adopt`.
+        A read that ended with error 20, which Maelstrom records as failed, becomes a read of null.
         """
+        if self._has_keys is None:
+            self._has_keys = _has_key(op)
+        if not self._has_keys:
+            op = attrs.evolve(op, value=[THE_REGISTER, op.value])
         if (op.f, op.type, op.code) == ("read", "fail", _KEY_DOES_NOT_EXIST) and isinstance(op.value, list):
             op = attrs.evolve(op, type="ok", value=[*op.value[:1], None], error=None, code=None)
         return super().adopt(op)
