@@ -231,3 +231,6 @@ async def test_tls_by_the_files_of_the_command_line(certificates: Certificates) 
         found = await in_thread(server, "call", "n1", ECHO, *tls)
         assert (found.status, found.output) == (1, "")
         assert found.errors.endswith("refuses the credentials: authorization violation\n")
+    async with fake_server(tls=certificates.server_context(), refuses="Authorization Violation") as server:
+        found = await in_thread(server, "call", "n1", ECHO, *tls[:2])
+        assert found.errors.endswith("refuses the credentials: authorization violation\n")
