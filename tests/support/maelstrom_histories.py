@@ -137,6 +137,17 @@ HISTORIES: Final = (
     ),
     Written(
         "lin-kv",
+        "cas first",
+        True,
+        _file(
+            *_pair(0, "cas", "[0 [1 2]]", "[0 [1 2]]", "fail", ", :error [:precondition-failed nil]"),
+            *_pair(1, "write", "[0 1]", "[0 1]"),
+            *_pair(0, "cas", "[0 [1 2]]", "[0 [1 2]]"),
+            *_pair(2, "read", "[0 nil]", "[0 2]"),
+        ),
+    ),
+    Written(
+        "lin-kv",
         "one register",
         True,
         _file(
