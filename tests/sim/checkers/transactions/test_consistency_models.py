@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
+from support.histories import history
+from support.transactions import alone, appends
 
 from trio_messenger.sim._checkers.transactions.consistency_models import (
     ANOMALIES,
+    CYCLE_KINDS,
     FORBIDDEN,
     MODELS,
     OTHER_NAMES,
+    SUFFIXES,
     boundary,
     canonical_model,
     implied_by,
     unwanted,
 )
+from trio_messenger.sim._checkers.transactions.list_append import list_append
 
 
 def test_a_stronger_model_forbids_all_that_a_weaker_one_forbids() -> None:
@@ -80,3 +89,37 @@ def test_what_an_anomaly_says_about_the_models(anomaly: str, weakest: set[str], 
     assert set(found) == weakest
     assert set(left) == strongest
     assert set(found) | set(others) == {name for name, forbidden in FORBIDDEN.items() if anomaly in forbidden}
+
+
+# The page
+
+PAGE = (Path(__file__).parents[4] / "docs" / "reference" / "transactions.md").read_text(encoding="utf-8")
+
+
+def in_code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def test_the_page_lists_all_models() -> None:
+    """Each with its other names, what it implies and what it forbids; a star marks those that are not complete."""
+    for name, model in MODELS.items():
+        others = in_code(other for other, canonical in OTHER_NAMES.items() if canonical == name)
+        star = "" if model.is_complete else " *"
+        assert f"| `{name}`{star} | {others} | {in_code(model.implies)} | {in_code(model.forbids)} |\n" in PAGE
+
+
+def test_the_page_lists_all_anomalies() -> None:
+    """Each with the weakest models that it contradicts; classes of anomalies need no row."""
+    classes = {f"{name}{suffix}" for name in ("G1", "G2", "G-single", "G-nonadjacent") for suffix in SUFFIXES}
+    assert {f"{kind}{suffix}" for kind in CYCLE_KINDS for suffix in SUFFIXES} <= ANOMALIES.keys() - classes
+    section = PAGE.partition("## Anomalies")[2].partition("## ")[0]
+    rows = dict(re.findall(r"^\| `(.+?)` \| .* \| (`.*`) \|$", section, re.MULTILINE))
+    assert rows == {name: in_code(boundary([name])[0]) for name in ANOMALIES if name not in classes}
+
+
+def test_the_page_lists_all_results() -> None:
+    """Each key has a row."""
+    section = PAGE.partition("## Results")[2].partition("## ")[0]
+    keys = re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
+    found = list_append(history(alone(0, appends("ax1"))))
+    assert {*found} | {"ww", "wr", "rw", "process", "realtime"} == {*keys}
