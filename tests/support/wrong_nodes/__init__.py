@@ -182,6 +182,13 @@ CASES = (
     _wrong("pn-counter", "counters:merges_by_the_greater", WRONG_SUM),
     _wrong("pn-counter", "counters:reads_the_past", WRONG_SUM, nodes=MANY_NODES, latency=Latency(1)),
     _right("lin-kv", "lin-kv-proxy", rate=50.0, nemesis=(*ALL, "services")),
+    _right(
+        "lin-kv",
+        "raft",
+        # Slow links, or cuts in one direction, leave some schedules no time in which anything could succeed.
+        nemesis=("partition", "links", "loss", "duplicate", "reorder", "kill", "pause", "clock"),
+        latency=Latency(5, "exponential"),
+    ),
     _wrong("lin-kv", "lin_kv:forgets", NOT_LINEARIZABLE),
     _wrong("lin-kv", "lin_kv:reads_from_memory", NOT_LINEARIZABLE),
     _wrong("lin-kv", "lin_kv:sets_in_steps", NOT_LINEARIZABLE, rate=100.0, latency=Latency(20)),
