@@ -79,10 +79,9 @@ class LogTraffic:
             for key, offset in found.items():
                 offsets[key] = max(offsets.get(key, -1), offset)
                 self.ends[key] = max(self.ends.get(key, -1), offset)
-        for key in [*self._sent, *self._polled]:
-            if self._polled.get(key, -1) >= self._sent.get(key, -1):
-                self._sent.pop(key, None)
-                self._polled.pop(key, None)
+                if self._polled.get(key, -1) >= self._sent.get(key, -1):
+                    self._sent.pop(key, None)
+                    self._polled.pop(key, None)
 
 
 @final
