@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import os
 import re
 import sys
@@ -117,6 +118,27 @@ async def test_info_tells_of_the_life_of_the_node() -> None:
     status, output, errors = await run(*NODE, "--log-level", "info", input=INIT)
     assert (quiet, status, output) == ("", 0, INIT_OK)
     assert errors.startswith("INFO: ")
+
+
+async def test_a_log_of_json_has_an_object_in_each_line() -> None:
+    """Warnings, the statistics, and a traceback with its newlines; a broken stdin ends with such a line, too."""
+    unknown = line({"type": "no\nsuch", "msg_id": 1})
+    status, _, errors = await run(*NODE, "--log-level", "info", "--log-format", "json", input=INIT + unknown)
+    warning, statistics = map(json.loads, errors.splitlines())
+    assert (status, warning["level"], statistics["level"]) == (0, "WARNING", "INFO")
+    assert warning["message"].startswith("refused 'no\\nsuch' from 'c1'")
+    assert statistics["message"].startswith("statistics: received=2 ")
+    assert warning["logger"] == statistics["logger"] == "trio_messenger"
+    assert 1.7e9 < warning["time"] <= statistics["time"]
+
+
+async def test_the_last_error_of_a_node_is_json_as_well() -> None:
+    """As when its stdin is closed."""
+    command = 'exec "$@" --log-format json <&-'
+    status, _, errors = await run("sh", "-c", command, "sh", *NODE)
+    [last] = map(json.loads, errors.splitlines())
+    assert (status, last["level"]) == (1, "ERROR")
+    assert last["message"].startswith("error: stdin is closed; ")
 
 
 async def test_a_reader_of_the_list_may_leave_early() -> None:
@@ -305,9 +327,9 @@ def test_node_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     """``node`` runs the messenger by default, with the log level and first number that were asked for; returns 0."""
     ran = []
 
-    def run(node: Node, *, log_level: str, first_msg_id: object, transport: object) -> None:
+    def run(node: Node, *, log_level: str, first_msg_id: object, transport: object, log_format: str) -> None:
         ran.append((log_level, first_msg_id))
-        assert transport is None
+        assert (transport, log_format) == (None, "text")
         assert "send_fire_forget" in node._service.router.handlers
 
     monkeypatch.setattr(Node, "run", run)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from support.lines import INIT, line
 from support.processes import bodies, own_node, run
 
 from trio_messenger import printable
-from trio_messenger._protocol.printable import OneLineFormatter, format_exception
+from trio_messenger._protocol.printable import JsonFormatter, OneLineFormatter, format_exception
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 \r\nWARNING: forged \u202egnitirw \x9b31m \u2028 \x00 \u200b end"
 """Clears the screen, sets its title, begins a new line, turns the direction of writing, and more."""
@@ -195,3 +197,19 @@ async def gossip():
     assert not [text for text in errors.split("\n") if text.lstrip(" |").startswith("WARNING: forged")]
     assert errors.count(SHOWN) > 6
     assert "asked in vain" in errors
+
+
+def test_a_record_as_json_has_its_traceback_in_one_line() -> None:
+    """And none, if the record says that there is an exception where there is none."""
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        record = logging.LogRecord("own", logging.ERROR, "", 0, "%s failed", ("it",), sys.exc_info())
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    entry = json.loads(text)
+    assert (entry["level"], entry["logger"], entry["message"]) == ("ERROR", "own", "it failed")
+    assert entry["exception"].startswith("Traceback (most recent call last):\n")
+    assert entry["exception"].endswith("ValueError: a\\nb")
+    record.exc_info = (None, None, None)
+    assert "exception" not in json.loads(JsonFormatter().format(record))

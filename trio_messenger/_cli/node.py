@@ -55,6 +55,12 @@ def configure(parser: Parser) -> None:
         "--log-level", choices=LOG_LEVELS, default="warning", help="the level of logs on stderr (default: warning)"
     )
     parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="text, or one JSON object per line on stderr (default: text)",
+    )
+    parser.add_argument(
         "--first-msg-id",
         type=_first_msg_id,
         default=0,
@@ -107,7 +113,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 node = find_node(arguments.node, None if arguments.store is None else open_store)
         except (NoSuchNodeError, StoreError) as exc:
             raise UsageError(f"{exc}") from None
-        node.run(log_level=arguments.log_level, first_msg_id=first, transport=_transport(arguments))
+        node.run(
+            log_level=arguments.log_level,
+            first_msg_id=first,
+            transport=_transport(arguments),
+            log_format=arguments.log_format,
+        )
     return 0
 
 

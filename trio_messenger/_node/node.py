@@ -14,7 +14,7 @@ from .._rpc.table import RPC_TIMEOUT
 from .._sending.envelopes import EnvelopeLog
 from .._sending.sender import check_first_msg_id
 from .._serving.admission import MAX_HANDLERS, OUTBOX_LIMIT
-from .._serving.process import OpenTransport, run_service
+from .._serving.process import LogFormat, OpenTransport, run_service
 from .._serving.service import HANDLER_GRACE, NodeOptions, Service
 from ..transports import FirstMsgId, Transport
 from .messaging import Messaging
@@ -133,6 +133,7 @@ class Node(Registration, Messaging):
         log_level: int | str = logging.WARNING,
         first_msg_id: FirstMsgId = 0,
         transport: OpenTransport | None = None,
+        log_format: LogFormat = "text",
     ) -> None:
         """Serve stdin and stdout until stdin ends, then return. A node executable calls this.
 
@@ -150,6 +151,7 @@ class Node(Registration, Messaging):
           first_msg_id: As for `serve`.
           transport: Opens the transport to serve instead of stdin and stdout, such as a `functools.partial` of
             ``open_nats``. It is called in Trio, and returns an async context manager.
+          log_format: ``"json"`` for one JSON object per line on stderr, unless logging is configured already.
 
         Raises:
           ValueError: if *first_msg_id* is not a valid first number.
@@ -157,7 +159,7 @@ class Node(Registration, Messaging):
         """
         check_first_msg_id(first_msg_id)
         serve = functools.partial(self.serve, first_msg_id=first_msg_id)
-        run_service(serve, self.shutdown, self.stats.line, log_level, transport)
+        run_service(serve, self.shutdown, self.stats.line, log_level, transport, log_format)
 
     async def serve(self, transport: Transport, *, first_msg_id: FirstMsgId = 0) -> None:
         """Serve *transport* until no more messages come, and close it.

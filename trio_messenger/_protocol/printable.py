@@ -6,6 +6,7 @@ sequence or a bidirectional override would change what a terminal shows.
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -42,6 +43,23 @@ class OneLineFormatter(logging.Formatter):
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - logging's name
         """Format the traceback."""
         return "" if ei[1] is None else format_exception(ei[1])
+
+
+@final
+class JsonFormatter(logging.Formatter):
+    """Formats each record as one JSON object: time (seconds since 1970), level, logger, message, and any exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record. JSON escapes newlines and control characters, so it is one line."""
+        entry: dict[str, object] = {
+            "time": round(record.created, 6),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            entry["exception"] = format_exception(record.exc_info[1])
+        return json.dumps(entry)
 
 
 _METHOD: Final = "format_exception_only"

@@ -6,14 +6,15 @@ import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 import trio
 
-from .._protocol.printable import OneLineFormatter, format_exception
+from .._protocol.printable import JsonFormatter, OneLineFormatter, format_exception
 from .._protocol.stats import Stats
 from ..transports import Transport
 from ..transports._python_streams import Stderr
@@ -58,6 +59,12 @@ def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[Log
                 _stderr.pop().give_back()
 
 
+LogFormat: TypeAlias = Literal["text", "json"]
+"""The format of lines on stderr."""
+
+_AsLine: TypeAlias = Callable[[str, str], str]
+"""Makes a line of a level and a text."""
+
 OpenTransport: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
 """Opens a transport for a block."""
 
@@ -68,6 +75,7 @@ def run_service(
     report: Callable[[], str],
     log_level: int | str,
     open_transport: OpenTransport | None,
+    log_format: LogFormat,
 ) -> None:
     """Run a service as the process, until it ends.
 
@@ -77,14 +85,16 @@ def run_service(
       report: Returns the statistics in one line, which goes to stderr at SIGUSR1 and, at log level INFO, at the end.
       log_level: The lowest level to log, unless logging is configured already.
       open_transport: Opens the transport of the service; None for stdin and stdout.
+      log_format: The format of all lines on stderr.
 
     Raises:
       SystemExit: with status 1, after a line on stderr, if the transport cannot be opened or breaks.
     """
     if trio.lowlevel.in_trio_run():  # Trio's own check comes too late, after signals and streams have changed
         raise RuntimeError("Attempted to call run() from inside a run()")
-    with prepared(report) as logs:
-        _configure_logging(log_level)
+    as_line = _AS_LINE[log_format]
+    with prepared(lambda: as_line("INFO", report())) as logs:
+        _configure_logging(log_level, log_format)
         gc.freeze()  # imported modules stay, so collections need not look at them
         gc.set_threshold(_GC_THRESHOLD)
         broken = None
@@ -92,7 +102,7 @@ def run_service(
             if open_transport is None:
                 check_open()
             with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not mix with the messages
-                trio.run(_serve, serve, shutdown, logs, open_transport)
+                trio.run(_serve, serve, shutdown, logs, open_transport, as_line)
         except trio.BrokenResourceError as exc:
             broken = f"error: {exc}"
         finally:
@@ -101,7 +111,7 @@ def run_service(
             if logs is not None:
                 logs.end()
         if broken is not None:
-            _say(broken)
+            _say(as_line("ERROR", broken))
             sys.exit(1)
 
 
@@ -110,20 +120,32 @@ async def _serve(
     shutdown: Callable[[], object],
     logs: LogWriter | None,
     open_transport: OpenTransport | None,
+    as_line: _AsLine,
 ) -> None:
     if logs is not None:
         logs.begin()
         trio.lowlevel.spawn_system_task(logs.run)
     if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _print_uncaught  # until the process ends
+        sys.excepthook = partial(_print_uncaught, as_line)  # until the process ends
     with _signals.serving(shutdown):
         async with StdioTransport(logs=logs) if open_transport is None else open_transport() as transport:
             await serve(transport)
 
 
-def _configure_logging(log_level: int | str) -> None:
+def _as_json(level: str, text: str) -> str:
+    """Return *text* in the form of a line of the log."""
+    return _JSON.format(logging.makeLogRecord({"name": _log.name, "levelname": level, "msg": text}))
+
+
+_JSON: Final = JsonFormatter()
+
+_AS_LINE: Final[Mapping[LogFormat, _AsLine]] = {"text": lambda _, text: text, "json": _as_json}
+"""What makes the lines that are not from the log, such as the statistics, by the format of the log."""
+
+
+def _configure_logging(log_level: int | str, log_format: LogFormat) -> None:
     handler = _LogHandler()
-    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_JSON if log_format == "json" else OneLineFormatter("%(levelname)s: %(message)s"))
     level = log_level.upper() if isinstance(log_level, str) else log_level
     logging.basicConfig(level=level, handlers=[handler])
 
@@ -138,10 +160,12 @@ class _LogHandler(logging.StreamHandler[Any]):
             super().handleError(record)
 
 
-def _print_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print_uncaught(
+    as_line: _AsLine, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Print the traceback of an exception that ends the process; a peer may have chosen its text."""
     if issubclass(kind, Exception | BaseExceptionGroup):
-        _say(format_exception(error))
+        _say(as_line("CRITICAL", format_exception(error)))
     else:
         sys.__excepthook__(kind, error, trace)
 
