@@ -261,8 +261,7 @@ async def test_a_server_that_gives_no_sign_of_life_is_left(caplog: pytest.LogCap
         server.is_silent = True
         await until(lambda: f"lost the connection to {server.url}: no answer in time" in caplog.text)
         server.is_silent = False
-        await until(lambda: transport._link is not None)
-        assert transport.counters["nats_connections"] == 2
+        await until(lambda: transport.counters["nats_connections"] >= 2)
 
 
 @pytest.mark.usefixtures("quick")
@@ -552,7 +551,7 @@ async def test_a_killed_server_under_load() -> None:
             asking.shutdown()
             answering.shutdown()
     stats = asking.stats
-    assert stats.counters()["nats_connections"] == 2
+    assert stats.counters()["nats_connections"] >= 2
     assert stats.rpcs == stats.answered + stats.reaped + stats.abandoned + stats.closed
     assert len(asking.pending) == 0
     assert isinstance(asking, Node)
