@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from bench.cases_judging import CASES as JUDGING
 from bench.cases_load import CASES as LOAD
 from bench.cases_state import CASES as STATE
 from bench.report import PAGE
@@ -64,7 +65,7 @@ def test_a_figure_is_that_of_the_benchmark(page: str, sentence: str, title: str,
 def test_the_page_of_the_benchmark_says_how_it_measures() -> None:
     """Its text is that of the program which writes it; only its figures, the date and the machine are older."""
     page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    cases = [*(make(1.0, ()) for make in LOAD.values()), *(make(1.0) for make in STATE.values())]
+    cases = [*(make(1.0, ()) for make in LOAD.values()), *(make(1.0) for make in (STATE | JUDGING).values())]
     about = "\n".join(f"- **{case.name}**: {case.about}" for case in cases)
     beginning, _, rest = PAGE.partition("{table}")
     assert page.startswith(beginning)
