@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.paths import DOCS
 
 from trio_messenger import Node
 from trio_messenger._cli.finding import find_build
 from trio_messenger.nodes import NODES
-from trio_messenger.sim import WORKLOADS, Report, simulate
+from trio_messenger.sim import WORKLOADS, simulate
 from trio_messenger.testing import assert_no_rpc_leaked
 
 WORKLOAD_OF = {
@@ -51,24 +52,21 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
         assert_no_rpc_leaked(node)
 
 
-def challenge(name: str, time_limit: float) -> Report:
-    """Run the efficient broadcast of the Gossip Glomers, for *time_limit* seconds instead of 20."""
-    nodes = [f"n{number}" for number in range(25)]
-    return simulate("broadcast", find_build(name), nodes=nodes, rate=100, latency=100, time_limit=time_limit)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "messages", "median", "greatest"), [("broadcast", 20, 250, 450), ("broadcast-frugal", 4, 1000, 2000)]
-)
-def test_broadcast_is_as_efficient_as_it_must_be(name: str, messages: float, median: float, greatest: float) -> None:
-    """With 25 nodes, 100 operations a second and 100 ms on each link; `docs/how-to/gossip-glomers.md` has the figures.
-
-    In a short run, messages of the ten seconds of recovery count more than in a long one, so long runs have fewer.
-    """
-    report = challenge(name, time_limit=3)
+@pytest.mark.parametrize("name", ["broadcast", "broadcast-frugal"])
+def test_figures_of_the_efficient_broadcast(name: str) -> None:
+    """With the options of the challenge, both settings have the figures of the page, which are within its limits."""
+    page = (DOCS / "how-to" / "gossip-glomers.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    messages, limit, median, median_limit, greatest, greatest_limit = map(float, row.split("|")[2:-1])
+    nodes = [f"n{number}" for number in range(25)]
+    report = simulate("broadcast", find_build(name), nodes=nodes, rate=100, latency=100, time_limit=20)
     assert report.valid is True, report
-    assert report.results["net"]["servers"]["msgs-per-op"] <= messages
     latencies = report.results["workload"]["stable-latencies"]
-    assert latencies["0.5"] <= median
-    assert latencies["1"] <= greatest
+    assert round(report.results["net"]["servers"]["msgs-per-op"], 2) == messages < limit
+    assert latencies["0.5"] == median < median_limit
+    assert latencies["1"] == greatest < greatest_limit
+    if name == "broadcast":
+        assert (messages <= 20, median <= 250, greatest <= 450) == (True, True, True)
+    else:
+        assert (messages <= 4, median <= 1000, greatest <= 2000) == (True, True, True)
