@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 SIM_LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("chance and time, the system, records", ("_determinism", "_system", "_records")),
     ("services, faults, checkers, runaways", ("_services", "_faults", "_checkers", "_runaways")),
-    ("the network, and sentences about records", ("_network", "_explanation", "strategies")),
+    ("the network, sentences about records, invariants", ("_network", "_explanation", "_invariants", "strategies")),
     ("pictures", ("pictures",)),
     ("workloads, and who is on the network", ("_workloads", "_cluster")),
     ("a run", ("_runs",)),
@@ -178,9 +178,10 @@ def allowed_to(module: str) -> set[str]:
     """Return the private modules that *module* may import all the same.
 
     One module of the simulator is there for the command line, whose root catches signals before a node is imported, and
-    the simulator names its public classes as the root does.
+    the simulator names its public classes as the root does, and listens to the assertions of nodes.
     """
     exceptions = {"_cli": {"_serving.process"}, "sim": {"_protocol.public_names"}}
+    exceptions["sim._campaigns.simulation"] = {"_user_code.assertions"}
     return exceptions.get(module, set()) | ({"sim._for_cli"} if unit(module) == "_cli" else set())
 
 

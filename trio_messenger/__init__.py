@@ -38,6 +38,7 @@ from ._serving.at_most_once import AtMostOnce as AtMostOnce
 from ._serving.timer import Timer as Timer
 from ._storage.file_store import FileStore as FileStore
 from ._storage.stores import DurableStore as DurableStore, MemoryStore as MemoryStore
+from ._user_code.assertions import always as always, reachable as reachable, sometimes as sometimes
 from .services import (
     LIN_KV as LIN_KV,
     LIN_TSO as LIN_TSO,

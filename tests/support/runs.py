@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from support.wrong_nodes import run_named
+from trio_messenger import Node, sometimes
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Options, Report
 from trio_messenger.sim._campaigns.simulation import run_simulation
@@ -20,8 +23,21 @@ def run_as_told(options: Options, node: tuple[str, ...]) -> Report:
         if int(seed) == options.seed:
             if what == "fails":
                 return run_named(options, ("--node", "support.wrong_nodes.echo:cuts_short"))
+            if what == "asserts":
+                return run_simulation(options, _asserting, invariants=[nodes_live], node=("--node", "echo"))
             _do(what)
     return run_simulation(options, echo.build, node=("--node", "echo"))
+
+
+def nodes_live(nodes: Mapping[str, Any]) -> None:
+    """Hold: an invariant."""
+    assert nodes
+
+
+def _asserting() -> Node:
+    node = echo.build()
+    node.on_init(lambda: sometimes(False, "seen"))
+    return node
 
 
 def _do(what: str) -> None:

@@ -50,8 +50,8 @@ def find_node(name: str, open_store: Callable[[], DurableStore] | None = None) -
       NoSuchNodeError: if there is no such node, or the object with this name does not make one, or it takes no store.
       Exception: any exception that the module raises during import, or the function during its call.
     """
-    module_name, attribute = _split(name)
-    with _missing_modules_told(module_name, name):
+    module_name, attribute = split_name(name)
+    with missing_modules_told(module_name, name):
         module = importlib.import_module(module_name)
     found = _pick(module, attribute, name)
     takes_store = not isinstance(found, Node) and "store" in _signature(found, name).parameters
@@ -83,8 +83,8 @@ def find_build(name: str) -> Callable[..., Node]:
     Raises:
       NoSuchNodeError, Exception: as `find_node`.
     """
-    module_name, attribute = _split(name)
-    with _missing_modules_told(module_name, name):
+    module_name, attribute = split_name(name)
+    with missing_modules_told(module_name, name):
         make_module = _module_maker(module_name)
 
     def make(**given: object) -> Node:
@@ -119,7 +119,7 @@ def _has_run_a_node(exc: BaseException) -> bool:
 # Modules
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """Return the name of the module, and the name of the node or function in it."""
     if name in NODES:
         return f"trio_messenger.nodes.{name.replace('-', '_')}", "build"
@@ -166,7 +166,7 @@ def _module_in(file: str) -> str:
 
 
 @contextlib.contextmanager
-def _missing_modules_told(module_name: str, name: str) -> Iterator[None]:
+def missing_modules_told(module_name: str, name: str) -> Iterator[None]:
     """If the module in *name* does not exist, raise an error with one line of text."""
     try:
         yield

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..sim._for_cli import Report, first_difference, load_journal
-from .arguments import add_logs
+from .arguments import add_logs, add_option
 from .ending import STATUSES, concluding
 from .outcome import put_json, report_as_json, tell_and_keep
 from .output import Console, put
@@ -37,12 +37,13 @@ def configure(parser: Parser) -> None:
     """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a saved run")
+    add_option(parser.add_argument_group("the nodes"), "invariants")
     add_logs(parser.add_argument_group("output"))
     parser.set_defaults(run=concluding(_run, parser))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    stored, subject = load_run(arguments.folder)
+    stored, subject = load_run(arguments.folder, arguments.invariant or ())
     report = run_and_tell(subject, stored.options, arguments)
     is_same = subject.is_virtual and report.digest == stored.digest
     comparison = _IN_REAL_TIME

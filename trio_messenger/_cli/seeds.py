@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
-from ..sim._for_cli import NOT_THE_SEED, VERDICTS, CampaignReport, Options, Report, SeedResult, run_campaign, with_seed
+from ..sim._for_cli import (
+    FIRST_FAILED,
+    NOT_THE_SEED,
+    VERDICTS,
+    CampaignReport,
+    Options,
+    Report,
+    SeedResult,
+    run_campaign,
+    with_seed,
+)
 from .ending import CRASH, STATUSES
 from .outcome import keep, put_json, report_as_json, tell_and_keep, time_name
 from .output import Console, Ticker, put
@@ -35,6 +46,7 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
         return {
             "valid?": campaign.valid,
             "planned": campaign.planned,
+            "counts": campaign.counts,
             "warnings": campaign.warnings,
             "seeds": list(map(_as_json, campaign.results)),
             "first-failure": None if first is None else report_as_json(first, folder),
@@ -99,7 +111,7 @@ def _run_again(subject: Subject, options: Options, result: SeedResult) -> Report
 def _tell(campaign: CampaignReport, *, is_shown: bool) -> None:
     """Print the results of all runs. If *is_shown*, add the reasons of the first failure; else its report follows."""
     lines = f"{campaign}".split("\n")
-    count = 1 + len(campaign.warnings)  # the number of lines that are not about the first failure
+    count = len([*takewhile(lambda line: not line.startswith(FIRST_FAILED), lines)])
     failed = [str(result.seed) for result in campaign.failures]
     if len(failed) > 1:
         lines[1:1] = [f"failed seeds: {', '.join(failed)}"]
@@ -116,6 +128,8 @@ def _as_json(result: SeedResult) -> dict[str, Any]:
         "valid?": result.valid,
         "reasons": result.reasons,
         "warnings": result.warnings,
+        "checks": result.checks,
+        "assertions": result.assertions,
         "digest": result.digest,
         "command": result.command,
         "seconds": result.seconds,

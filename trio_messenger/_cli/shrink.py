@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from ..sim._for_cli import SHRINK_BUDGET, DoesNotFail, Fault, Shrunk, describe, fault_to_json, shrink, when
+from .arguments import add_option
 from .ending import STATUSES, concluding
 from .outcome import check_store, keep, report_as_json, tell_and_keep
 from .output import Console, Ticker, put
@@ -39,6 +40,7 @@ def configure(parser: Parser) -> None:
     """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a saved run")
+    add_option(parser.add_argument_group("the nodes"), "invariants")
     parser.add_argument(
         "--budget",
         type=count(GREATEST_WHOLE),
@@ -54,7 +56,7 @@ def configure(parser: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    stored, subject = load_run(arguments.folder)
+    stored, subject = load_run(arguments.folder, arguments.invariant or ())
     options = stored.options
     if not subject.is_virtual:
         raise UsageError(

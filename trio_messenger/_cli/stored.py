@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import attrs
 
 from ..sim._for_cli import Stored, load
 from .arguments import STORE
@@ -11,11 +14,15 @@ from .parsing import UsageError
 from .subject import Subject, find_subject
 
 
-def load_run(folder: Path) -> tuple[Stored, Subject]:
+def load_run(folder: Path, invariants: Sequence[str] = ()) -> tuple[Stored, Subject]:
     """Return the run in *folder*, and the subject that it tested.
 
+    Args:
+      folder: The folder of the run.
+      invariants: Names of invariants that are checked in addition to those of the run.
+
     Raises:
-      UsageError: if there is no run in *folder*, or its subject cannot be found.
+      UsageError: if there is no run in *folder*, or its subject or an invariant cannot be found.
       Crash: if the subject's nodes cannot be made.
     """
     look_in_current_folder()
@@ -27,6 +34,8 @@ def load_run(folder: Path) -> tuple[Stored, Subject]:
         raise UsageError(
             f"{folder}: a program made this run, so the command line cannot find its nodes; run the program again"
         )
+    names = dict.fromkeys((*stored.options.invariants, *invariants))
+    stored = attrs.evolve(stored, options=attrs.evolve(stored.options, invariants=names))
     subject = find_subject(stored.node)
     subject.check(stored.options)
     return stored, subject

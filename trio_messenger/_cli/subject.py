@@ -6,12 +6,13 @@ import contextlib
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
 from ..sim._for_cli import (
     REAL_TIME_INIT_SPREAD,
+    Invariant,
     MakeHost,
     Options,
     Report,
@@ -24,6 +25,7 @@ from ..sim._for_cli import (
 )
 from .ending import Crash
 from .finding import NoSuchNodeError, find_build
+from .finding_invariants import find_invariants
 from .parsing import UsageError
 
 Watch: TypeAlias = Callable[[Run], object]
@@ -67,23 +69,23 @@ class NodesHere(Subject):
 
     def __init__(self, name: Sequence[str]) -> None:
         super().__init__(name)
-        node = name[1]
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for results only
-                self.build: Final = find_build(node)
-        except NoSuchNodeError as exc:
-            raise UsageError(f"{exc}") from None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as exc:
-            raise Crash(f"{node} cannot be made:\n{_traceback_of_theirs(exc)}") from exc
+        with _importing(name[1]):
+            self.build: Final = find_build(name[1])
 
     def check(self, options: Options) -> None:
-        """Do nothing, since nodes in this process run with all options."""
+        """See `Subject.check`. Nodes in this process run with all options, if there are such invariants."""
+        self._invariants(options)
 
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:
         """See `Subject.run`."""
-        return run_simulation(options, self.build, node=self.name, watch=watch, echo_log=echo_log)
+        invariants = self._invariants(options)
+        return run_simulation(
+            options, self.build, invariants=invariants, node=self.name, watch=watch, echo_log=echo_log
+        )
+
+    def _invariants(self, options: Options) -> list[Invariant]:
+        with _importing(f"the invariants {', '.join(options.invariants)}"):
+            return find_invariants(options.invariants)
 
 
 @final
@@ -101,6 +103,11 @@ class Executables(Subject):
 
     def check(self, options: Options) -> None:
         """See `Subject.check`."""
+        if options.invariants:
+            raise UsageError(
+                "--invariant is for nodes in this process: it looks at their objects, and an executable shows none;"
+                " name a node with --node, or leave it out"
+            )
         try:
             check_faults(options.faults)
         except ValueError as exc:
@@ -141,6 +148,20 @@ def name_of_subject(workload: str, node: str | None, executable: str | None, res
     if node is None and recommended not in NODES:
         raise UsageError(f"there is no ready-made node for {workload!r}; give your own with --node or --bin")
     return ("--node", recommended if node is None else node)
+
+
+@contextlib.contextmanager
+def _importing(name: str) -> Iterator[None]:
+    """Turn the exceptions of the module that *name* names, and of the search for it, into errors of the command."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # the module may print; stdout is for results only
+            yield
+    except NoSuchNodeError as exc:
+        raise UsageError(f"{exc}") from None
+    except (KeyboardInterrupt, UsageError):
+        raise
+    except BaseException as exc:
+        raise Crash(f"{name} cannot be made:\n{_traceback_of_theirs(exc)}") from exc
 
 
 def _traceback_of_theirs(exc: BaseException) -> str:

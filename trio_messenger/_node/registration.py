@@ -16,11 +16,12 @@ from .._serving.handlers import HandlerFunction
 from .._serving.init import InitHook
 from .._serving.periodic import check_period
 from .._serving.timer import Timer
-from .._user_code.callables import check_arguments, is_plain_function
+from .._user_code.callables import check_arguments, is_async_callable, is_function, is_plain_function
 from .parts import NodeParts
 
 _F = TypeVar("_F", bound=HandlerFunction)
 _H = TypeVar("_H", bound=InitHook)
+_S = TypeVar("_S")
 _B = TypeVar("_B", bound=Callable[..., Awaitable[object]])
 
 
@@ -174,6 +175,57 @@ class Registration(NodeParts):
         check_period(seconds, jitter)
         check_arguments(function, args, "every")
         self._service.add_periodic(partial(function, *args), function, seconds, jitter, self.random, scope)
+
+    def expose(self, state: _S) -> _S:
+        """Let the invariants of a simulation see *state* instead of this node; see `trio_messenger.sim.simulate`.
+
+        Outside a simulation nobody reads it. A later call replaces it.
+
+        Args:
+          state: The object to see, or a function without arguments that returns it. The function is called for each
+            check, so it should be quick. It must change nothing.
+
+        Returns:
+          *state*, so that this method can be a decorator.
+
+        Raises:
+          TypeError: if *state* is an async function, or one that cannot be called without arguments.
+
+        Example:
+          >>> def build():
+          ...     node, count = Node(), 0
+          ...
+          ...     @node.expose
+          ...     def state():
+          ...         return {"count": count}
+          ...
+          ...     @node.on("echo")
+          ...     def echo(request):
+          ...         nonlocal count
+          ...         count += 1
+          ...         return request.body
+          ...
+          ...     return node
+          >>> def few_requests(nodes):
+          ...     total = sum(state["count"] for state in nodes.values())
+          ...     assert total < 5, f"{total} requests, and at most 4 are allowed"
+          >>> report = simulate("echo", build, nodes=2, invariants=[few_requests], time_limit=2)
+          >>> report.reasons()[0].partition(": ")[2]
+          '5 requests, and at most 4 are allowed'
+        """
+        if is_function(state):
+            check_arguments(state, (), "expose")
+            if is_async_callable(state):
+                raise TypeError(f"expose() takes an object or a plain function, not the async function {state!r:.80}")
+        self._exposed, self._show = state, cast("Callable[[], object]", state) if is_function(state) else None
+        return state
+
+    @property
+    def exposed(self) -> object:
+        """The object that invariants see: what `expose` was given, or what that function returns, or this node."""
+        if self._show is not None:
+            return self._show()
+        return self if self._exposed is None else self._exposed
 
     def timer(self, seconds: float, *, jitter: float = 0.0) -> Timer:
         """Return a timer that draws its jitter from `random`; see `Timer`.

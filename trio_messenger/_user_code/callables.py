@@ -14,6 +14,11 @@ def is_async_callable(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
+def is_function(value: object) -> bool:
+    """Tell whether *value* is a function, a method or a partial, and not just an object that can be called."""
+    return inspect.isroutine(value) or isinstance(value, functools.partial)
+
+
 def globals_of(function: Any) -> dict[str, Any]:
     """Return the module-level names that the code of *function* sees; look through partials and wrappers."""
     while True:

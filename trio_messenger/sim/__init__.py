@@ -41,6 +41,7 @@ from ._faults.faults import (
 )
 from ._faults.schedules import NEMESES as NEMESES, make_schedule as make_schedule
 from ._faults.shrinking import Shrunk as Shrunk, shrink as shrink
+from ._invariants.watch import Invariant as Invariant
 from ._judging.report import Report as Report
 from ._judging.store import save as save
 from ._network.latency_distribution import Latency as Latency

@@ -7,6 +7,7 @@ import this module, since it takes longer to load than a node takes to start.
 from __future__ import annotations
 
 from ._campaigns.campaign import (
+    FIRST_FAILED as FIRST_FAILED,
     CampaignReport as CampaignReport,
     run_campaign as run_campaign,
     with_seed as with_seed,
@@ -34,6 +35,7 @@ from ._faults.shrinking import (
     Shrunk as Shrunk,
     shrink as shrink,
 )
+from ._invariants.watch import Invariant as Invariant, check_invariant as check_invariant
 from ._judging.command_lines import folder_command as folder_command
 from ._judging.history_report import HistoryReport as HistoryReport
 from ._judging.report import (

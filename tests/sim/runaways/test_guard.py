@@ -496,7 +496,7 @@ def test_a_factory_that_never_returns_is_told_of(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", errors)
     impatient(monkeypatch)
     assert simulate("echo", build, nodes=1, time_limit=1).valid is True
-    assert re.match(r"seed 0: for \d+ s the simulator has been in build \(test_guard\.py:\d+\), and", errors.getvalue())
+    assert re.match(r"seed 0: for \d+ s node 'n1' has been in build \(test_guard\.py:\d+\), and", errors.getvalue())
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

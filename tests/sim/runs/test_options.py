@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -41,6 +41,7 @@ FRACTIONS = st.one_of(st.sampled_from([0, 1]), st.floats(0, 1))
 VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "workload": st.sampled_from(list(WORKLOADS)),
     "nodes": NODES,
+    "invariants": st.lists(st.sampled_from(["checks:one", "a.b:two", "c:d e"]), unique=True).map(tuple),
     "seed": st.integers(-(2**63) + 1, 2**63 - 1),
     "concurrency": st.integers(1, 100),
     "rate": NUMBERS,
@@ -175,7 +176,7 @@ def test_an_option_without_a_declaration_is_refused() -> None:
 def test_an_option_is_typed_by_its_name(name: str) -> None:
     """An option that is one word and its value has the name of its field, with hyphens."""
     words = OPTIONS[name].arguments[0].words.split()
-    assert name == "nodes" or words[-1] == f"--{name.replace('_', '-')}"
+    assert name in ("nodes", "invariants") or words[-1] == f"--{name.replace('_', '-')}"
 
 
 def test_every_kind_of_value_has_a_parser() -> None:
@@ -245,8 +246,18 @@ def test_simulate_says_the_same_of_each_option() -> None:
     assert list(fields) == NAMES
     said = documented(simulate.__doc__ or "")
     assert set(said) == {*PARAMETERS, "build"}
-    for name in set(NAMES) - {"nodes", "latency"}:
+    for name in set(NAMES) - {"nodes", "latency", "invariants"}:
         assert said[name] == fields[name]
+
+
+def invariant_named(name: str) -> Callable[[Mapping[str, Any]], None]:
+    """Return a function whose module and name are those in *name*."""
+
+    def invariant(_: Mapping[str, Any]) -> None:
+        pytest.fail("no run is made")
+
+    invariant.__module__, invariant.__qualname__ = name.split(":")
+    return invariant
 
 
 @settings(deadline=None)
@@ -255,8 +266,9 @@ def test_simulate_hands_each_option_on(options: Options) -> None:
     """The run has the options that were given to the function."""
     values = attrs.asdict(options, recurse=False)
     given: dict[str, Any] = {**values, "latency": options.latency.mean, "latency_dist": options.latency.distribution}
+    given["invariants"] = [invariant_named(name) for name in options.invariants]
     ran: list[Options] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation, "run_simulation", lambda options, _: ran.append(options))
+        patch.setattr(simulation, "run_simulation", lambda options, *_, **__: ran.append(options))
         simulate(build=Node, **given)
     assert ran == [options]

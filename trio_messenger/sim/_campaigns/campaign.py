@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from .._checkers import Valid, worst
+from .._explanation.words import quantity
 from .._judging.report import VERDICTS
 from .._runs.options import Options
 from .interpreters import MakeRun, SeedResult, open_interpreter
@@ -51,6 +52,8 @@ class CampaignReport:
     def warnings(self) -> list[str]:
         """Limits of what the verdicts prove: a line for each kind of warning, the most frequent first.
 
+        Before them there is a line for each `~trio_messenger.sometimes` whose condition was true in no run.
+
         Two warnings are of the same kind if they differ only in their figures and in the text in parentheses; the line
         quotes the first one.
         """
@@ -59,14 +62,47 @@ class CampaignReport:
         for result in self.results:
             for kind, text in {_FIGURES.sub("", text): text for text in reversed(result.warnings)}.items():
                 kinds.setdefault(kind, []).append((result.seed, text))
-        return [
+        never = [
+            f"{text} was true in no run; nodes came there {quantity(calls, 'time')}, in {quantity(seen, 'run')}"
+            for text, (calls, _, seen, held) in self._assertions().items()
+            if text.startswith("sometimes(") and not held
+        ]
+        return never + [
             f"in {len(found)} of {made} run{'' if made == 1 else 's'}, for example seed {found[0][0]}: {found[0][1]}"
             for found in sorted(kinds.values(), key=lambda found: -len(found))
         ]
 
+    @property
+    def counts(self) -> list[str]:
+        """A line for each invariant, how often it was checked, and for each assertion, in how many runs it was true."""
+        made = quantity(len(self.results), "run")
+        checks = Counter[str]()
+        for result in self.results:
+            checks.update(result.checks)
+        checked = [f"{name} was checked {quantity(count, 'time')} in {made}" for name, count in checks.items()]
+        return checked + [
+            f"{text} was true in {runs} of {made}, and in {held:,} of {quantity(calls, 'call')}"
+            for text, (calls, held, _, runs) in self._assertions().items()
+        ]
+
+    def _assertions(self) -> dict[str, tuple[int, int, int, int]]:
+        """Return for each assertion its calls, those with a true condition, and the numbers of runs with such calls."""
+        found: dict[str, tuple[int, int, int, int]] = {}
+        for result in self.results:
+            for text, (calls, held) in result.assertions.items():
+                before = found.get(text, (0, 0, 0, 0))
+                found[text] = (before[0] + calls, before[1] + held, before[2] + 1, before[3] + (held > 0))
+        return found
+
     def __str__(self) -> str:
         return summary(self)
 
+
+SHOWN_COUNTS: Final = 20
+"""The number of invariants and assertions that a summary shows."""
+
+FIRST_FAILED: Final = "the first failed run has seed"
+"""The beginning of the line of a summary after which the first failure follows."""
 
 _FIGURES: Final = re.compile(r"\([^()]*\)|\d[\d,.]*")
 
@@ -77,9 +113,11 @@ def summary(report: CampaignReport) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     made, left = len(report.results), report.planned - len(report.results)
     lines = [f"{made} run{'' if made == 1 else 's'}: {counts or 'none'}" + (f"; {left} were not run" if left else "")]
+    rest = len(report.counts) - SHOWN_COUNTS
+    lines += [*report.counts[:SHOWN_COUNTS], *([f"and {rest} more; --json shows them all"] if rest > 0 else [])]
     lines += report.warnings
     for first in report.failures[:1]:
-        lines.append(f"the first failed run has seed {first.seed}:")
+        lines.append(f"{FIRST_FAILED} {first.seed}:")
         lines += [f"  {line}" for text in (first.error or "", *first.reasons) for line in text.splitlines()]
         lines += [f"run it again with: {first.command}"] if first.command else []
     return "\n".join(lines)

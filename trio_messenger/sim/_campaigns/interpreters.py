@@ -31,6 +31,7 @@ import trio
 
 from .._checkers import Valid
 from .._cluster.cluster import SetUpError
+from .._invariants.assertion_log import ASSERTION_KINDS
 from .._judging.report import Report
 from .._runs.options import Options
 from .._system.standard_streams import Forgiving, take_descriptor_0, take_descriptor_1
@@ -65,6 +66,11 @@ class SeedResult:
     """Why the run is not valid, one line for each reason."""
     warnings: tuple[str, ...] = ()
     """Limits of what the verdict proves, one line for each."""
+    checks: dict[str, int] = attrs.field(factory=dict)
+    """How often each invariant was checked, by its name."""
+    assertions: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    """How often the nodes came to each assertion, such as ``sometimes('elected twice')``, and how often its condition
+    was true."""
     digest: str | None = None
     """The digest of the journal."""
     command: str | None = None
@@ -212,11 +218,18 @@ def _make(request: _Request) -> SeedResult:
     except BaseException as exc:  # noqa: BLE001 - the parent reports it
         error = str(exc) if isinstance(exc, (SetUpError, WorkloadError)) else traceback.format_exc()
         return SeedResult(seed=seed, valid=None, error=error, seconds=time.perf_counter() - begun)
+    results = report.results
     return SeedResult(
         seed=seed,
         valid=report.valid,
         reasons=tuple(report.reasons()),
         warnings=tuple(report.warnings()),
+        checks={name: each["checks"] for name, each in results.get("invariants", {}).get("by-name", {}).items()},
+        assertions={
+            f"{kind}({message!r})": (each["calls"], each["held"])
+            for kind in ASSERTION_KINDS
+            for message, each in results.get("assertions", {}).get(kind, {}).items()
+        },
         digest=report.digest,
         command=report.command,
         seconds=time.perf_counter() - begun,

@@ -8,6 +8,9 @@ from typing import Any, Final
 import attrs
 import trio
 
+from trio_messenger import Node
+
+from ..._user_code.assertions import listening
 from .._checkers.availability import Availability
 from .._cluster.durable import Build
 from .._cluster.hosts import Host, NodeLog
@@ -15,6 +18,8 @@ from .._cluster.in_process import InProcessHost
 from .._determinism.random_streams import Streams
 from .._determinism.scheduler import run_virtual
 from .._faults.faults import Fault
+from .._invariants.assertion_log import AssertionLog
+from .._invariants.watch import Invariant, InvariantWatch, named_invariants
 from .._judging.judgement import judge
 from .._judging.naming import name_of
 from .._judging.report import Report
@@ -58,6 +63,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     consistency_models: Sequence[str] = CONSISTENCY_MODELS,
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
+    invariants: Sequence[Invariant] = (),
 ) -> Report:
     """Test nodes in this process, in virtual time, and judge their behaviour.
 
@@ -93,10 +99,14 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       availability: The fraction of operations that must be ok, or ``total``; None requires nothing.
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
         virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
+      invariants: Functions that look at all living nodes after each event, and raise an exception if the nodes
+        contradict each other. Each gets a read-only mapping from the ids to what `build` returned, or to what the
+        node shows instead (`~trio_messenger.Node.expose`).
 
     Raises:
       ValueError: if an argument is not allowed; the text names the value and the allowed ones.
-      TypeError: if *build* is not a function. A node is not enough, because it has only one life.
+      TypeError: if *build* is not a function (a node is not enough, because it has only one life), or an invariant is
+        not a plain function that takes the nodes.
       SetUpError: if a node could not be made or did not answer ``init``.
       WorkloadError: if the code of a workload of your own is wrong.
       RuntimeError: if it is called from an async function, because a simulation runs Trio itself, or while another
@@ -112,6 +122,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     _check_build(build)
     node_ids = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else nodes
     given: dict[str, Any] = {"faults": faults, "concurrency": concurrency}
+    checked = named_invariants(invariants)
     options = Options(
         workload=workload,
         nodes=node_ids,
@@ -131,9 +142,10 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         consistency_models=consistency_models,
         availability=availability,
         busy_limit=busy_limit,
+        invariants=tuple(checked),
         **{name: value for name, value in given.items() if value is not None},
     )
-    return run_simulation(options, build)
+    return run_simulation(options, build, invariants=tuple(checked.values()))
 
 
 def _check_build(build: object) -> None:
@@ -145,6 +157,7 @@ def run_simulation(
     options: Options,
     build: Build,
     *,
+    invariants: Sequence[Invariant] = (),
     node: Sequence[str] | None = None,
     watch: Callable[[Run], object] = lambda _: None,
     echo_log: Callable[[str, str], object] | None = None,
@@ -154,6 +167,7 @@ def run_simulation(
     Args:
       options: What to run.
       build: Makes the nodes.
+      invariants: The functions that *options* name, in the same order.
       node: The command-line arguments that name the node; by default derived from *build*.
       watch: See `Run`.
       echo_log: See `Run`.
@@ -163,16 +177,18 @@ def run_simulation(
     """
 
     def rerun(faults: Sequence[Fault]) -> Report:
-        return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, node=node)
+        return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, invariants=invariants, node=node)
 
-    run = conduct(options, build, watch=watch, echo_log=echo_log)
-    return make_report(run, name_of(build) if node is None else node, rerun, is_guess=node is None)
+    run = conduct(options, build, invariants=invariants, watch=watch, echo_log=echo_log)
+    names = name_of(build, invariants) if node is None else node
+    return make_report(run, names, rerun, is_guess=node is None)
 
 
 def conduct(
     options: Options,
     build: Build,
     *,
+    invariants: Sequence[Invariant] = (),
     watch: Callable[[Run], object] = lambda _: None,
     echo_log: Callable[[str, str], object] | None = None,
 ) -> Run:
@@ -181,12 +197,26 @@ def conduct(
     def make_host(
         node_id: str, network: SimulatedNetwork, log: NodeLog, nursery: trio.Nursery, streams: Streams
     ) -> Host:
-        return InProcessHost(node_id, network, log, build, nursery, streams, guard)
+        host = hosts[node_id] = InProcessHost(node_id, network, log, build, nursery, streams, guard)
+        return host
 
+    def living() -> dict[str, Node]:
+        return {node_id: host.node for node_id, host in hosts.items() if host.node is not None}
+
+    hosts: dict[str, InProcessHost] = {}
     run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=INIT_SPREAD)
     guard = StuckGuard(options.busy_limit, run.journal, run.network.now, run.give_up)
-    with watching(guard, options.seed):
-        run_virtual(run.conduct, seed=options.seed, instruments=[guard])
+    instruments: list[trio.abc.Instrument] = [guard]
+    assertions = run.assertions = AssertionLog(run.journal, run.network.now)
+    if options.invariants:  # otherwise there is no watch, which costs nothing
+        named = dict(zip(options.invariants, invariants, strict=True))
+        run.invariants = InvariantWatch(named, living, run.journal, run.network.now)
+        instruments.append(run.invariants)
+    with (
+        watching(guard, options.seed, checking=lambda: run.invariants and run.invariants.checking),
+        listening(assertions.note),
+    ):
+        run_virtual(run.conduct, seed=options.seed, instruments=instruments)
     return run
 
 

@@ -62,7 +62,8 @@ class InProcessHost(Host):
     async def start(self) -> None:
         """Begin a life; see `Host.start`. Exceptions of *build* pass through."""
         store = self._store = SimulatedStore(self._store)
-        token = current_log.set(self.log)
+        owner = Owner(self.node_id, self.log.add)
+        log_token, owner_token = current_log.set(self.log), current_owner.set(owner)
         try:
             node = self._build(store=store) if self._takes_store else self._build()
         except BaseException as exc:
@@ -70,11 +71,11 @@ class InProcessHost(Host):
                 raise
             raise RuntimeError(f"the node factory raised {_in_one_line(exc)}") from exc
         finally:
-            current_log.reset(token)
+            current_log.reset(log_token)
+            current_owner.reset(owner_token)
         if not isinstance(node, Node):
             raise TypeError(f"the node factory returned {node!r:.80}; it must return a trio_messenger.Node")
         node.random.seed(f"{self._streams.seed}/node/{self.node_id}/{self.lives}")
-        owner = Owner(self.node_id, self.log.add)
         transport = _SimTransport(self._send_if_sane, self._wall_time)
         self._life = life = _Life(node, store, transport, owner)
         self._ending[life] = None
@@ -102,6 +103,11 @@ class InProcessHost(Host):
     def _send_if_sane(self, line: bytes) -> None:
         if self._guard.note_message(self.node_id):
             self._send(line)
+
+    @property
+    def node(self) -> Node | None:
+        """The node of the current life; None if it is dead."""
+        return None if self._life is None else self._life.node
 
     def wall_time(self) -> float:
         """Return the time of the node's wall clock, in seconds since 1970."""

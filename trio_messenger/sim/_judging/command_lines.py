@@ -41,7 +41,8 @@ def _written(options: Options) -> list[tuple[str, str]]:
     words: dict[str, object] = {}
     for option in sorted(OPTIONS.values(), key=lambda option: (not option.always, option.late)):
         words.update(option.write(options, usual))
-    return [(word, as_typed(value)) for word, value in words.items()]
+    several = ((word, value if isinstance(value, list) else [value]) for word, value in words.items())
+    return [(word, as_typed(value)) for word, values in several for value in values]
 
 
 def node_in_words(node: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from .._checkers.operation_latencies import latencies
 from .._checkers.operation_stats import stats
 from .._cluster.diagnosis import unmatched_replies
 from .._explanation import Finding, generic, stale_answers
+from .._explanation.invariants import explain_assertions, explain_invariants, warn_of_invariants
 from .._explanation.scene import Scene
 from .._explanation.words import in_words
 from .._faults.faults import describe, fault_to_json
@@ -42,6 +43,8 @@ def judge(run: Run) -> Results:
       ``remarks`` on things that may be harmless; the nodes that were ``unasked``; why the run is ``stuck`` (or null);
       and the ``daemons`` that still ran after the nodes ended
     - ``faults``: the schedule, and how often each fault ``took-effect``
+    - ``invariants``, if there are any: how often each was checked, and its first violation
+    - ``assertions``, if nodes called any: their ``calls``, and how often their condition ``held``
 
     Raises:
       WorkloadError: if the workload's code is wrong.
@@ -55,6 +58,7 @@ def judge(run: Run) -> Results:
             "clients": _clients(run),
             "nodes": _nodes(run),
             "faults": _faults(run.options, run.network.bites),
+            **_of_invariants(run),
         }
     )
 
@@ -107,7 +111,8 @@ def explain(results: Results, workload: Workload, scene: Scene) -> list[Finding]
     first = [] if stuck is None else [Finding(stuck)]  # everything else usually follows from that
     of_workload, of_history = _explain_workload(results, workload, scene), _reasons_in_history(results)
     of_run = [*results["nodes"]["problems"], *_left_unasked(results["clients"])]
-    return [*first, *of_workload, *map(Finding, [*of_run, *of_history]), *stale_answers.explain(scene)]
+    found = [*first, *of_workload, *explain_invariants(results), *explain_assertions(results)]
+    return [*found, *map(Finding, [*of_run, *of_history]), *stale_answers.explain(scene)]
 
 
 def explain_history(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
@@ -142,7 +147,14 @@ def warnings(results: Results) -> list[str]:
     is_cut_off = results["nodes"]["stuck"] is not None
     unseen = [] if is_cut_off else _unseen_nodes(results)
     odd = [*results["nodes"]["remarks"], *results["nodes"]["daemons"]]
-    return [*unseen, *_untested(results), *_too_late(results), *_unmatched(results), *odd]
+    return [
+        *unseen,
+        *_untested(results),
+        *_too_late(results),
+        *_unmatched(results),
+        *odd,
+        *warn_of_invariants(results),
+    ]
 
 
 def _unseen_nodes(results: Results) -> list[str]:
@@ -250,6 +262,14 @@ def _nodes(run: Run) -> Results:
         "unasked": unasked,
         "daemons": run.daemons,
     }
+
+
+def _of_invariants(run: Run) -> Results:
+    """Return the results of the invariants and of the nodes' assertions, if there are any."""
+    invariants = {} if run.invariants is None else run.invariants.results()
+    assertions = {} if run.assertions is None else run.assertions.results()
+    found = {"invariants": invariants, "assertions": assertions}
+    return {name: results for name, results in found.items() if results}
 
 
 def _misdirected(journal: Journal) -> list[str]:

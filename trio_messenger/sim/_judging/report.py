@@ -14,6 +14,7 @@ from .._explanation.scene import Scene
 from .._explanation.words import quantity
 from .._faults.faults import Fault, describe, in_python, when
 from .._faults.shrinking import DoesNotFail, shrink
+from .._invariants.assertion_log import ASSERTION_KINDS
 from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
@@ -31,6 +32,9 @@ SHRINK_SECONDS: Final = 20.0
 
 SHOWN_WARNINGS: Final = 5
 """The number of warnings that a summary shows."""
+
+SHOWN_ASSERTIONS: Final = 8
+"""The number of assertions that a summary shows."""
 
 VERDICTS: Final[dict[Valid, str]] = {True: "valid", False: "INVALID", "unknown": "unknown"}
 """Verdicts in words."""
@@ -111,8 +115,10 @@ class Report:
         If the node came from an argument of `simulate`, the first access checks whether the command finds it. The check
         happens once, in a new process, and takes as long as the import of the node's module.
         """
-        workload = self.options.workload
-        if not self.node or not can_be_imported(workload) or (self.is_guess and not can_be_found(self.node, workload)):
+        workload, invariants = self.options.workload, self.options.invariants
+        if not self.node or not can_be_imported(workload):
+            return None
+        if self.is_guess and not can_be_found(self.node, workload, invariants):
             return None
         return command_line(self.options, self.node)
 
@@ -169,6 +175,8 @@ def summary(report: Report) -> str:
         first,
         ("because", report.reasons()),
         *((name, [text]) for name, text in figures(report.results)),
+        ("invariants", counted_checks(report.results)),
+        ("assertions", _few(counted_assertions(report.results), SHOWN_ASSERTIONS)),
         ("note", report.remarks()),
         ("faults", _fault_lines(report.results)),
         ("warning", _few(report.warnings())),
@@ -193,9 +201,9 @@ def _lines_of(texts: Sequence[str]) -> list[str]:
     return [line for text in texts for line in text.split("\n")]
 
 
-def _few(texts: list[str]) -> list[str]:
-    rest = len(texts) - SHOWN_WARNINGS
-    return texts if rest <= 1 else [*texts[:SHOWN_WARNINGS], f"and {rest} more; results.json has them all"]
+def _few(texts: list[str], shown: int = SHOWN_WARNINGS) -> list[str]:
+    rest = len(texts) - shown
+    return texts if rest <= 1 else [*texts[:shown], f"and {rest} more; results.json has them all"]
 
 
 def figures(results: Results) -> list[tuple[str, str]]:
@@ -219,6 +227,21 @@ def _message_counts(net: Results) -> str:
     per_op = figure(net["servers"].get("msgs-per-op", 0))
     between = f"{net['servers']['msg-count']} between nodes and services ({per_op} per operation)"
     return f"{net['all']['msg-count']} in all, {between}"
+
+
+def counted_checks(results: Results) -> list[str]:
+    """Return how often each invariant was checked."""
+    checked = results.get("invariants", {}).get("by-name", {})
+    return [f"{name} was checked {quantity(told['checks'], 'time')}" for name, told in checked.items()]
+
+
+def counted_assertions(results: Results) -> list[str]:
+    """Return how often the condition of each assertion was true."""
+    return [
+        f"{kind}({message!r}) was true in {told['held']:,} of {quantity(told['calls'], 'call')}"
+        for kind in ASSERTION_KINDS
+        for message, told in results.get("assertions", {}).get(kind, {}).items()
+    ]
 
 
 def stable_latencies(results: Results) -> dict[str, float]:

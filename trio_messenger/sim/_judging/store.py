@@ -190,7 +190,10 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
     ]
     told += [(f"p{float(q) * 100:g} stable latency", f"{figure(ms)} ms") for q, ms in stable_latencies(results).items()]
     told += [("messages", net["all"]["msg-count"]), ("server messages", net["servers"]["msg-count"])]
-    return [*told, ("server messages per operation", figure(net["servers"].get("msgs-per-op", 0)))]
+    told += [("server messages per operation", figure(net["servers"].get("msgs-per-op", 0)))]
+    if "invariants" in results:
+        told += [(f"checks of {name}", each["checks"]) for name, each in results["invariants"]["by-name"].items()]
+    return told
 
 
 def _for_people(results: Results) -> Results:

@@ -11,7 +11,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from .._determinism.scheduler import place_in_thread
@@ -25,18 +26,25 @@ LOOKS_EVERY: Final = 1.0
 
 
 @contextlib.contextmanager
-def watching(guard: StuckGuard, seed: int, *, patience: float = WATCHDOG_PATIENCE) -> Iterator[None]:
+def watching(
+    guard: StuckGuard,
+    seed: int,
+    *,
+    checking: Callable[[], str | None] = lambda: None,
+    patience: float = WATCHDOG_PATIENCE,
+) -> Iterator[None]:
     """While inside, warn on stderr when no task of the run in this thread has taken a turn for *patience* seconds.
 
     Args:
       guard: Counts the turns.
       seed: The seed of the run, which identifies the run in warnings.
+      checking: Returns the name of the invariant that is being checked; None if none is. Any thread may call it.
       patience: See `WATCHDOG_PATIENCE`.
     """
     over = threading.Event()
     watchdog = threading.Thread(
         target=_watch,
-        args=(guard, seed, threading.get_ident(), patience, over),
+        args=(guard, seed, partial(_in_words, guard, threading.get_ident(), checking), patience, over),
         name="trio-messenger-watchdog",
         daemon=True,
     )
@@ -48,7 +56,7 @@ def watching(guard: StuckGuard, seed: int, *, patience: float = WATCHDOG_PATIENC
         watchdog.join()
 
 
-def _watch(guard: StuckGuard, seed: int, thread: int, patience: float, over: threading.Event) -> None:
+def _watch(guard: StuckGuard, seed: int, describe: Callable[[], str], patience: float, over: threading.Event) -> None:
     turns, since, next_at = guard.turns, time.monotonic(), patience
     while not over.wait(min(patience, LOOKS_EVERY)):
         elapsed = time.monotonic() - since
@@ -56,12 +64,13 @@ def _watch(guard: StuckGuard, seed: int, thread: int, patience: float, over: thr
             turns, since, next_at = guard.turns, time.monotonic(), patience
         elif elapsed >= next_at:
             next_at *= 2
-            sys.stderr.write(f"seed {seed}: for {elapsed:.0f} s {_in_words(guard, thread)}; Ctrl-C ends the run\n")
+            sys.stderr.write(f"seed {seed}: for {elapsed:.0f} s {describe()}; Ctrl-C ends the run\n")
             sys.stderr.flush()
 
 
-def _in_words(guard: StuckGuard, thread: int) -> str:
-    place = place_in_thread(thread)
+def _in_words(guard: StuckGuard, thread: int, checking: Callable[[], str | None]) -> str:
+    place, invariant = place_in_thread(thread), checking()
     if place and guard.task is not None:
-        return f"{owner_in_words(guard.task)} has been in {place}, and nothing else can run"
+        who = owner_in_words(guard.task) if invariant is None else f"invariant {invariant}"
+        return f"{who} has been in {place}, and nothing else can run"
     return "no task has run: they wait for something outside the simulation, such as a thread or a file"

@@ -41,7 +41,7 @@ class ValueKind(enum.Enum):
     """A number of clients, or of clients for each node: a pair of the number and whether it is for each node."""
     NODE_COUNT = enum.auto()
     ID = enum.auto()
-    """One id. The word may be typed several times, and its value is a list."""
+    """One id, or one name. The word may be typed several times, and its value is a list."""
     IDS = enum.auto()
     FILE_OF_IDS = enum.auto()
     FAULTS = enum.auto()

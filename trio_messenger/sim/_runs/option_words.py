@@ -62,6 +62,19 @@ NODES_WORDS: Final = option(
     write=write_nodes,
 )
 
+INVARIANTS_WORDS: Final = option(
+    Group.TESTED,
+    Argument(
+        "--invariant",
+        "MODULE:FUNCTION",
+        ValueKind.ID,
+        "call the function with all living nodes after each event, and end as invalid if it raises; repeat this option"
+        " for each function; not with --bin",
+        default="",
+    ),
+    write=lambda options, _: {"--invariant": list(options.invariants)} if options.invariants else {},
+)
+
 SEED_WORDS: Final = option(
     Group.CHANCE,
     Argument(

@@ -58,6 +58,12 @@ class Options:
         metadata=option_words.NODES_WORDS,
     )
     """The ids of the nodes. An id that begins with ``c`` is not allowed, because it belongs to a client."""
+    invariants: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=as_names,
+        metadata=option_words.INVARIANTS_WORDS,
+    )
+    """The names of the invariants, ``MODULE:FUNCTION``, which are checked after each event."""
     seed: int = attrs.field(default=0, metadata=option_words.SEED_WORDS)
     """The seed of all random choices."""
     concurrency: int = attrs.field(metadata=option_words.CONCURRENCY_WORDS)
@@ -154,6 +160,12 @@ class Options:
                 raise ValueError(f"a node cannot be named {node_id!r:.80}; use letters, digits, '.', '-' and '_'")
             if node_id.startswith("c"):
                 raise ValueError(f"a node cannot be named {node_id!r:.80}; ids that begin with 'c' are for clients")
+
+    @invariants.validator
+    def _are_different(self, _: object, invariants: tuple[str, ...]) -> None:
+        for name in invariants:
+            if invariants.count(name) > 1:
+                raise ValueError(f"the invariant {name!r:.80} is given {invariants.count(name)} times; give it once")
 
     @concurrency.validator
     def _is_at_least_one(self, _: object, concurrency: int) -> None:

@@ -16,6 +16,8 @@ from .._cluster.in_process import capturing_logs
 from .._cluster.nemesis import Nemesis
 from .._determinism.random_streams import Streams
 from .._explanation.words import quantity
+from .._invariants.assertion_log import AssertionLog
+from .._invariants.watch import InvariantWatch
 from .._network.network import Delivery, SimulatedNetwork
 from .._records.history import History
 from .._records.journal import Journal
@@ -53,6 +55,10 @@ class Run:
         started at the same instant, their periodic work would stay synchronized during the whole run.
     """
 
+    invariants: InvariantWatch | None = None
+    """The watch over the invariants; None if there are none."""
+    assertions: AssertionLog | None = None
+    """The assertions of the nodes; None if they run in other processes."""
     _scope: trio.CancelScope  # covers all phases; set by conduct()
     _set_up: int = 0  # nanoseconds that set-up took; set when it ends
 
