@@ -196,7 +196,7 @@ CASES = (
     _right("kafka", nemesis=(*ALL, "services")),
     _wrong("kafka", "kafka:keeps_logs_to_itself", INCONSISTENT, **THREE_NODES),
     _wrong("kafka", "kafka:forgets", MISSING, nodes=("n1",), faults=[Kill(nodes=("n1",), at=8, until=9)]),
-    _wrong("kafka", "kafka:overwrites", INCONSISTENT, latency=Latency(20), **THREE_NODES),
+    _wrong("kafka", "kafka:overwrites", INCONSISTENT, latency=Latency(20), rate=50.0, concurrency=9, **THREE_NODES),
     _wrong("kafka", "kafka:acknowledges_early", INCONSISTENT, latency=Latency(20), **THREE_NODES),
     _wrong("kafka", "kafka:appends_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], **THREE_NODES),
     _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
