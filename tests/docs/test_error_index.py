@@ -53,6 +53,7 @@ EXPLAIN_THEMSELVES = {
     # They say how many more there are of the sentences before them.
     "{} came back changed or were refused; see results.json": "echo",
     "{} came more than once; results.json lists the most frequent": "unique-ids",
+    "{} did not always hold; see results.json": "assertions",
     "{} had impossible values": "counters",
     "{} lack values at the end; results.json says which": "broadcast and g-set",
     "{} {} not linearizable": "lin-kv",
