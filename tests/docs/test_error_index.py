@@ -73,6 +73,7 @@ EXPLAIN_THEMSELVES = {
     "not possible in phase {}: {}; this leads {}": "a node's life",
     "the run is over": "a fault that starts a process",
     # A ready-made node says them.
+    "the service did not answer, so the message may or may not be appended": "kafka",
     "RPC failed after {} attempts": "messenger",
     "request {} came after {} later ones; it may have taken effect before": "raft",
     "{} does not lead, or no longer": "raft, to another member",

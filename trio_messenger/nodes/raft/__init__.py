@@ -27,7 +27,9 @@ from .replication import Replication
 from .rpcs import Forward, LogEntry
 
 REQUESTS: Final = {"read": ("key",), "write": ("key", "value"), "cas": ("key", "from", "to")}  # fields
-PATIENCE: Final = 0.75  # seconds that a request waits for a leader: less than the second that clients of lin-kv wait
+LEADER_PATIENCE: Final = (
+    0.75  # seconds that a request waits for a leader: less than the second that clients of lin-kv wait
+)
 ASK_AGAIN: Final = 1.0  # seconds until a request is passed on again
 RETRY_PAUSE: Final = 0.0625  # seconds until that if the leader has refused it, and no other leader became known
 GIVE_UP: Final = 4.0  # seconds until nobody waits any more; a write may still take effect
@@ -51,7 +53,7 @@ class Raft(Replication):
         forward = Forward(request.src, request.msg_id, command)
         is_passed_on = False
         with trio.move_on_after(GIVE_UP):
-            while await self.knows_leader(math.inf if is_passed_on else PATIENCE):
+            while await self.knows_leader(math.inf if is_passed_on else LEADER_PATIENCE):
                 is_passed_on = request.type != "read"
                 answer = await self.pass_on(forward)
                 if answer is not None and answer["type"] == "error":

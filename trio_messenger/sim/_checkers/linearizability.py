@@ -23,10 +23,10 @@ SEARCH_BUDGET: Final = 1_000_000
 _FIRST_BUDGET: Final = 50_000
 """The number of configurations that the search for each object may visit at first: about a second."""
 
-_PATIENCE: Final = 2_000
+_SEARCH_PATIENCE: Final = 2_000
 """The number of configurations that the search of everything may visit without reaching a further end. Then a `Refuter`
 looks at the last operations before the end that the search could not pass."""
-_MORE_PATIENCE: Final = 4
+_MORE_SEARCH_PATIENCE: Final = 4
 """The factor by which this number grows if the refuter found nothing."""
 
 
@@ -126,7 +126,7 @@ def judge_objects(
 def _judge(key: Hashable, operations: Sequence[Operation], model: Model, budget: int) -> Violation | Undecided | None:
     search = Search(operations, model, model.initial)
     refuter = Refuter(operations, model)
-    patience = _PATIENCE
+    patience = _SEARCH_PATIENCE
     while True:
         valid = search.run(budget, patience)
         if valid is True:
@@ -138,7 +138,7 @@ def _judge(key: Hashable, operations: Sequence[Operation], model: Model, budget:
         if search.visited > budget:
             explained = sum(end_of(each) < end_of(last) for each in operations)
             return Undecided(operation=last, explained=explained, budget=budget)
-        patience *= _MORE_PATIENCE
+        patience *= _MORE_SEARCH_PATIENCE
 
 
 def _violation(

@@ -25,13 +25,13 @@ from .._records.history import Operation
 from .models import IMPOSSIBLE, Model, State
 from .order_search import Search
 
-_WINDOWS: Final = (20, 80, 320)
+_WINDOW_SIZES: Final = (20, 80, 320)
 """How many of the last operations to end are in the windows that are tried."""
 
-_STATES: Final = 100
+_MOST_STATES: Final = 100
 """The maximum number of reachable states. With more, the only window is everything up to the operation."""
 
-_STEPS: Final = 200_000
+_MOST_STEPS: Final = 200_000
 """The maximum number of steps to find the reachable states: a fraction of a second."""
 
 
@@ -61,7 +61,7 @@ class Refuter:
         """
         end = end_of(last)
         ends = sorted(each for each in map(end_of, self._operations) if each <= end)
-        for size in _WINDOWS:
+        for size in _WINDOW_SIZES:
             if size < len(ends) and self._reachable:
                 found = self._search(ends[-size - 1], last, self._reachable, budget)
                 if found is not None:
@@ -115,7 +115,7 @@ class Refuter:
         found = {self._model.initial: None}  # a dict, because its order does not depend on hashes
         waiting = [self._model.initial]
         while waiting:
-            if len(found) > _STATES or len(found) * len(kinds) > _STEPS:
+            if len(found) > _MOST_STATES or len(found) * len(kinds) > _MOST_STEPS:
                 return []
             state = waiting.pop()
             for each in kinds.values():
