@@ -41,6 +41,7 @@ EXPLAIN_THEMSELVES = {
     "Object missing required field `{}`": "of an error 12 of a service",
     "Expected a `type` that is a string in `$.{}`, got {}": "of an error 12",
     "Expected the type {}, got {}": "of an operation that failed",
+    "Expected a read of an array or null, got {}": "of an operation that failed",
     "Expected the operations {}, with the values that were read, got {}": "of an operation that failed",
     "entry {}: the {} event has no {}": "of a damaged journal",
     "entry {}: {} of message {}, which was not sent before": "of a damaged journal",

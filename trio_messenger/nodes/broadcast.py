@@ -187,7 +187,7 @@ def build(store: MutableMapping[str, Any] | None = None, *, period: float = FAST
 
     Args:
       store: Where the logs are kept.
-      period: Seconds between batches of news: `FAST`, `FRUGAL`, or another positive number.
+      period: Seconds between batches of news: ``FAST``, ``FRUGAL``, or another positive number.
 
     Example:
       >>> from trio_messenger.nodes import broadcast

@@ -15,7 +15,7 @@ from . import broadcast
 
 
 def build(store: MutableMapping[str, Any] | None = None) -> Node:
-    """Return a broadcast node with batches of `broadcast.FRUGAL` seconds that keeps its messages in *store*.
+    """Return a broadcast node with batches of ``broadcast.FRUGAL`` seconds that keeps its messages in *store*.
 
     Example:
       >>> from trio_messenger.nodes import broadcast_frugal

@@ -89,7 +89,7 @@ class Log:
 
     def __init__(self, key: str, node: Node, kv: KeyValue) -> None:
         self.messages: list[Any] = []
-        self.committed = NOTHING_COMMITTED
+        self.committed: int = NOTHING_COMMITTED
         self._key, self._node, self._kv = key, node, kv
         self._drafts: list[Draft] = []
         self._appending = trio.Lock()

@@ -66,14 +66,15 @@ def build() -> Node:
         added += body.delta
         wanted = added
         async with setting:
-            if counted < wanted:  # no earlier compare-and-set has included it
-                goal = added
+            if counted >= wanted:
+                return {}  # an earlier compare-and-set has included it
+            goal = added
 
-                def with_own_sum(sums: dict[str, int]) -> dict[str, int]:
-                    return {**sums, life: goal}
+            def with_own_sum(sums: dict[str, int]) -> dict[str, int]:
+                return {**sums, life: goal}
 
-                await kv.update(SUMS_KEY, with_own_sum, default={}, attempts=math.inf)
-                counted = goal
+            await kv.update(SUMS_KEY, with_own_sum, default={}, attempts=math.inf)
+            counted = goal
         return {}
 
     @node.on("read")

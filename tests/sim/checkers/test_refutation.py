@@ -45,7 +45,7 @@ def small_histories(name: str, count: int) -> list[History]:
 @pytest.mark.parametrize("name", ["registers", *KINDS])
 def test_what_is_refuted_has_no_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the window, brute force finds none, either."""
-    monkeypatch.setattr(refutation, "_WINDOWS", (1, 2, 3))
+    monkeypatch.setattr(refutation, "_WINDOW_SIZES", (1, 2, 3))
     model = CasRegisters() if name == "registers" else KINDS[name].model
     count = 0
     for small in small_histories(name, 120):
@@ -61,8 +61,8 @@ def test_a_search_that_is_impatient_finds_the_same(monkeypatch: pytest.MonkeyPat
     """With a proof for each end that it cannot pass at once, the verdicts are the same."""
     histories = small_histories("registers", 150)
     expected = [linearizable(each, CasRegisters()).valid for each in histories]
-    monkeypatch.setattr(linearizability, "_PATIENCE", 1)
-    monkeypatch.setattr(refutation, "_WINDOWS", (1, 2, 3))
+    monkeypatch.setattr(linearizability, "_SEARCH_PATIENCE", 1)
+    monkeypatch.setattr(refutation, "_WINDOW_SIZES", (1, 2, 3))
     assert [linearizable(each, CasRegisters()).valid for each in histories] == expected
 
 

@@ -62,11 +62,14 @@ def test_a_damaged_run_is_named_with_the_reason(report: Report, tmp_path: Path) 
     save(report, tmp_path, "6")
     (tmp_path / "echo" / "6" / "schedule.json").write_text("{")
     (tmp_path / "other" / "dir" / "schedule.json").mkdir(parents=True)
+    (tmp_path / "other" / "half").mkdir()
+    (tmp_path / "other" / "half" / "schedule.json").write_text('{"format": 1, "node": []}')
     save(report, tmp_path, "7")
     text = Page((tmp_path / "index.html").read_text()).text
     assert names(tmp_path) == ["echo/7"]
     assert "echo/6: schedule.json is not JSON: " in text
     assert "other/dir: " in text
+    assert "other/half: schedule.json cannot be read: Object missing required field `options`" in text
 
 
 def test_a_page_of_somebody_else_is_kept(report: Report, tmp_path: Path) -> None:

@@ -272,3 +272,19 @@ def test_simulate_hands_each_option_on(options: Options) -> None:
         patch.setattr(simulation, "run_simulation", lambda options, *_, **__: ran.append(options))
         simulate(build=Node, **given)
     assert ran == [options]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"key_count": 0}, "key_count is 0; give 1 or more"),
+        ({"max_txn_length": 10**9}, "max_txn_length is 1e+09; give 10,000 or less"),
+        ({"consistency_models": []}, "consistency_models is empty; give at least one, such as 'strict-serializable'"),
+        ({"consistency_models": ["serial"]}, "there is no consistency model 'serial'; there are: "),
+    ],
+)
+def test_options_of_transactions_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
+    """The text names the value and what is allowed."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
+        Options(workload="txn-list-append", **given)
+    assert str(caught.value).startswith(message)

@@ -210,3 +210,16 @@ def test_a_transaction_comes_back_with_its_own_operations(done: list[Any]) -> No
         msgspec.ValidationError, match=r"^Expected the operations \[\['r', 7, None\]\], with the values"
     ):
         workload.completed("txn", [["r", 7, None]], reply)
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("txn-list-append", False), ("txn-rw-register", True)])
+def test_a_read_of_a_list_is_a_list(name: str, is_one: bool) -> None:
+    """Anything else is a malformed reply, and not a history that the checker cannot judge; a register has any value."""
+    workload = WORKLOADS[name]()
+    for value in (None, [1], 1):
+        reply = workload.parse("txn", {"type": "txn_ok", "txn": [["r", 7, value]], "in_reply_to": 1})
+        if value == 1 and not is_one:
+            with pytest.raises(msgspec.ValidationError, match=r"^Expected a read of an array or null, got "):
+                workload.completed("txn", [["r", 7, None]], reply)
+        else:
+            assert workload.completed("txn", [["r", 7, None]], reply) == [["r", 7, value]]

@@ -26,10 +26,8 @@ from trio_messenger import AtMostOnce, Body, DurableStore, ErrorCode, MemoryStor
 from .replication import Replication
 from .rpcs import Forward, LogEntry
 
-REQUESTS: Final = {"read": ("key",), "write": ("key", "value"), "cas": ("key", "from", "to")}  # fields
-LEADER_PATIENCE: Final = (
-    0.75  # seconds that a request waits for a leader: less than the second that clients of lin-kv wait
-)
+FIELDS: Final[dict[str, tuple[str, ...]]] = {"read": ("key",), "write": ("key", "value"), "cas": ("key", "from", "to")}
+LEADER_PATIENCE: Final = 0.75  # seconds that a request waits for a leader: less than clients of lin-kv wait
 ASK_AGAIN: Final = 1.0  # seconds until a request is passed on again
 RETRY_PAUSE: Final = 0.0625  # seconds until that if the leader has refused it, and no other leader became known
 GIVE_UP: Final = 4.0  # seconds until nobody waits any more; a write may still take effect
@@ -41,13 +39,13 @@ class Raft(Replication):
     def __init__(self, node: Node, store: DurableStore) -> None:
         super().__init__(node, store)
         answers = AtMostOnce()  # recognises a request that the network repeats
-        for kind in REQUESTS:
+        for kind in FIELDS:
             node.on(kind, at_most_once=None if kind == "read" else answers)(self.serve)
         node.on(Forward)(self.on_forward)
 
     async def serve(self, request: Request) -> Body:
         """Answer *request* of a client when it has taken effect, or when that takes too long."""
-        for field in REQUESTS[request.type]:
+        for field in FIELDS[request.type]:
             request.require(field)
         command = {name: value for name, value in request.body.items() if name != "msg_id"}
         forward = Forward(request.src, request.msg_id, command)
@@ -88,8 +86,7 @@ class Raft(Replication):
     async def on_forward(self, body: Forward) -> Body:
         """Serve a request that another member has passed on."""
         with trio.move_on_after(GIVE_UP):
-            answer = await self.lead(body)
-            if answer is not None:
+            if (answer := await self.lead(body)) is not None:
                 return {"answer": answer}
         raise RpcError(ErrorCode.TIMEOUT, f"{self.node.id!r} does not lead, or no longer")
 

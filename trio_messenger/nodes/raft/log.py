@@ -11,8 +11,9 @@ class RaftLog:
     """The entries after *base_index*, which is 0 at first. Of the entry at *base_index* only the term is known."""
 
     def __init__(self, entries: Iterable[LogEntry] = (), *, base_index: int = 0, base_term: int = 0) -> None:
-        self.base_index, self.base_term = base_index, base_term
-        self.entries = list(entries)
+        self.base_index: int = base_index
+        self.base_term: int = base_term
+        self.entries: list[LogEntry] = list(entries)
         self.changed_from: int | None = None  # the lowest index that has changed since somebody set this to None
 
     @property
@@ -59,8 +60,7 @@ class RaftLog:
 
     def discard_until(self, index: int) -> None:
         """Discard the entries up to *index*, which a snapshot replaces."""
-        term = self.term_at(index)
-        if term is not None:
+        if (term := self.term_at(index)) is not None:
             del self.entries[: index - self.base_index]
             self.base_index, self.base_term = index, term
 

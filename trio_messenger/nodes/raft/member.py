@@ -6,7 +6,7 @@ describes a member that has forgotten nothing of what it told others.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 import trio
@@ -79,19 +79,20 @@ class Member:
     consensus: Consensus  # from `init` on
 
     def __init__(self, node: Node, store: DurableStore) -> None:
-        self.node, self.store, self.durable_state = node, store, DurableState(store)
-        self.machine = self.machine_type()
-        self.applied_index = 0
+        self.node: Final = node
+        self.store: Final = store
+        self.durable_state: Final = DurableState(store)
+        self.machine: StateMachine = self.machine_type()
+        self.applied_index: int = 0
         self.waiters: dict[int, Waiter] = {}  # by index
-        self.changed = trio.Event()  # set, and replaced, when the term or the leader changes, or reads become possible
-        self.work = trio.Event()  # set when a leader may have something to send
+        self.changed: trio.Event = trio.Event()  # set, and replaced, if term or leader change, or reads become possible
+        self.work: trio.Event = trio.Event()  # set when a leader may have something to send
         self.known: object = None  # what has been told by `changed`
         node.on_init(self.begin)
 
     def begin(self) -> None:
         """Continue where the last life of this member ended."""
-        members = (self.node.id, *self.node.peers)
-        self.consensus = self.durable_state.load(self.consensus_type, self.node.id, members)
+        self.consensus = self.durable_state.load(self.consensus_type, self.node.id, (self.node.id, *self.node.peers))
         self.react()
 
     def react(self) -> None:

@@ -32,9 +32,10 @@ class Replication(Elections):
     def __init__(self, node: Node, store: DurableStore) -> None:
         super().__init__(node, store)
         self.followers: dict[str, Follower] = {}
-        self.followed_in = 0  # the term of these followers
-        self.one_round = trio.Lock()
-        self.begun = self.confirmed = 0  # rounds of heartbeats in which the leader asked whether it leads
+        self.followed_in: int = 0  # the term of these followers
+        self.one_round: Final = trio.Lock()
+        self.begun: int = 0  # rounds of heartbeats in which the leader asked whether it leads
+        self.confirmed: int = 0  # the last of them in which a majority said yes
         node.on(AppendEntries)(self._on_append_entries)
         node.on(InstallSnapshot)(self._on_install_snapshot)
         node.background(self.replicate)
@@ -42,7 +43,7 @@ class Replication(Elections):
     async def replicate(self) -> None:
         """While this member leads, send entries as soon as there are any, and otherwise heartbeats."""
         while True:
-            self.work = trio.Event()
+            self.work: trio.Event = trio.Event()
             self.check_quorum()
             for peer, follower in self.followers.items():
                 await self.node.wait_for_room()
@@ -105,7 +106,7 @@ class Replication(Elections):
     async def follow(self, term: int, reply: Appended) -> Appended:
         """Return *reply* to the leader of *term* when what it says is durable."""
         if term == reply.term:
-            self.leader_heard_at = trio.current_time()
+            self.leader_heard_at: float = trio.current_time()
             self.election_timer.reset()
         await self.persist()
         return reply

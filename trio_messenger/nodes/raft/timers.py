@@ -24,9 +24,9 @@ class Elections(Member):
 
     def __init__(self, node: Node, store: DurableStore) -> None:
         super().__init__(node, store)
-        self.election_timer = node.timer(ELECTION_TIMEOUT, jitter=ELECTION_TIMEOUT)
-        self.leader_heard_at = -math.inf
-        self.round_trip = 0.0  # seconds that the latest election took
+        self.election_timer: Final = node.timer(ELECTION_TIMEOUT, jitter=ELECTION_TIMEOUT)
+        self.leader_heard_at: float = -math.inf
+        self.round_trip: float = 0.0  # seconds that the latest election took
         node.on(PreVote)(self._on_pre_vote)
         node.on(RequestVote)(self._on_request_vote)
         node.background(self.watch)

@@ -100,7 +100,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       busy_limit: How many messages nodes may send, or how many turns their tasks may take, in less than a second of
         virtual time. With more, the run is stuck, and therefore invalid. Each message allows ten more turns.
       invariants: Functions that look at all living nodes after each event, and raise an exception if the nodes
-        contradict each other. Each gets a read-only mapping from the ids to what `build` returned, or to what the
+        contradict each other. Each gets a read-only mapping from the ids to what *build* returned, or to what the
         node shows instead (`~trio_messenger.Node.expose`).
 
     Raises:

@@ -60,9 +60,7 @@ class _Register:
         begun = self._operation.invocation
         key = f"key {cut_json(begun.value[0])} is not linearizable"
         yield Finding(f"{key}: {self._what()}, but {self._possible()}", self._scene.messages_of(begun))
-        origin = self._origin()
-        if origin is not None:
-            yield origin
+        yield self._origin()
         yield from self._stale()
         yield self._in_flight()
 
@@ -84,7 +82,7 @@ class _Register:
         shown = states if len(states) <= LISTED + 1 else [*states[:LISTED], f"{len(states) - LISTED} others"]
         return f"only {in_words(shown)} were possible then"
 
-    def _origin(self) -> Finding | None:
+    def _origin(self) -> Finding:
         """Say which operation the value is from, in one order that explains everything before."""
         order = self._violation.linearization
         last = next((each for each in reversed(order) if each.f != "read"), None)

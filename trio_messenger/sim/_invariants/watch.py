@@ -35,7 +35,7 @@ from .moments import Moment, moment_in_words, moment_of
 
 Invariant: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Looks at all living nodes, by their ids, and raises an exception if they contradict each other. The mapping is
-read-only. Its values are what `build` returned, or what the nodes show instead; see `trio_messenger.Node.expose`."""
+read-only. Its values are what ``build`` returned, or what the nodes show instead; see `trio_messenger.Node.expose`."""
 
 _Look: TypeAlias = Callable[[Mapping[str, Any]], object]
 """An invariant, which may return something by mistake."""

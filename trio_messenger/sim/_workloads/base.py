@@ -183,7 +183,7 @@ class Workload(ABC):
 
         By default the client sends `request`, and `parse` and `completed` make the value from the reply. Override this
         for an operation that takes several requests or none, depends on the client's state, or understands an error:
-        catch `RpcError` and return a value if the error is an observation, such as "the key does not exist".
+        catch `~trio_messenger.RpcError` and return a value if it is an observation, such as "the key does not exist".
 
         Args:
           client: The client, with its state.

@@ -49,14 +49,14 @@ class Transactions(Workload, abstract=True):
     def invocations(self, random: Random) -> Iterator[Invocation]:
         """Yield transactions; see `Workload.invocations`."""
         setting = self.setting
-        for transaction in random_transactions(
+        transactions = random_transactions(
             random,
             self.write,
             key_count=setting.key_count,
             max_txn_length=setting.max_txn_length,
             max_writes_per_key=setting.max_writes_per_key,
-        ):
-            yield "txn", transaction
+        )
+        return (("txn", transaction) for transaction in transactions)
 
     def request(self, f: str, value: Any) -> Body:
         """Return the request; see `Workload.request`."""
@@ -113,6 +113,14 @@ class TxnListAppend(Transactions):
         " have to answer as if the transactions happened one after another, as the consistency model demands."
     )
     write = "append"
+
+    def completed(self, f: str, value: Any, reply: Any) -> Any:
+        """Return the operations with the lists read; see `Transactions.completed`."""
+        done: list[list[Any]] = super().completed(f, value, reply)
+        for operation in done:
+            if operation[0] == "r" and not (operation[2] is None or isinstance(operation[2], list)):
+                raise msgspec.ValidationError(f"Expected a read of an array or null, got {operation!r:.80}")
+        return done
 
     def check(self, history: History) -> Results:
         """Judge the history."""

@@ -63,8 +63,8 @@ def linear(violation: Violation, *, title: str = "", label: BarText | None = Non
       label: Returns the text on the bar of an operation; by default its function and its value.
 
     Returns:
-      An SVG document, the same for the same arguments. Bars are operations: those with a dot took effect before the
-      failure in one possible order, and a line connects the dots in this order.
+      An SVG document, which is the same for the same arguments. Bars are operations. Those with a dot took effect
+      before the failure in one possible order, and a line connects the dots in this order.
 
     Example:
       >>> history = History(
