@@ -49,7 +49,7 @@ def check(history: History) -> Results:
     proposals = history.operations("propose")
     greatest = max([each.invocation.value for each in proposals if each.outcome == "ok"], default=0)
     perhaps = [each.invocation.value for each in proposals if each.outcome == "info"]
-    reads = [each.completion for each in history.operations("read") if each.outcome == "ok"]
+    reads = [each.completion for each in history.operations("read") if each.completion and each.outcome == "ok"]
     last = [read for read in reads if read.final]
     wrong = [read.index for read in last if read.value != greatest and not greatest < read.value in perhaps]
     went_back, latest = [], dict[int, int]()
