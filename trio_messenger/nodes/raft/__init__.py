@@ -26,7 +26,7 @@ from trio_messenger import AtMostOnce, Body, DurableStore, ErrorCode, MemoryStor
 from .replication import Replication
 from .rpcs import Forward, LogEntry
 
-FIELDS: Final[dict[str, tuple[str, ...]]] = {"read": ("key",), "write": ("key", "value"), "cas": ("key", "from", "to")}
+NEEDED: Final[dict[str, tuple[str, ...]]] = {"read": ("key",), "write": ("key", "value"), "cas": ("key", "from", "to")}
 LEADER_PATIENCE: Final = 0.75  # seconds that a request waits for a leader: less than clients of lin-kv wait
 ASK_AGAIN: Final = 1.0  # seconds until a request is passed on again
 RETRY_PAUSE: Final = 0.0625  # seconds until that if the leader has refused it, and no other leader became known
@@ -39,13 +39,13 @@ class Raft(Replication):
     def __init__(self, node: Node, store: DurableStore) -> None:
         super().__init__(node, store)
         answers = AtMostOnce()  # recognises a request that the network repeats
-        for kind in FIELDS:
+        for kind in NEEDED:
             node.on(kind, at_most_once=None if kind == "read" else answers)(self.serve)
         node.on(Forward)(self.on_forward)
 
     async def serve(self, request: Request) -> Body:
         """Answer *request* of a client when it has taken effect, or when that takes too long."""
-        for field in FIELDS[request.type]:
+        for field in NEEDED[request.type]:
             request.require(field)
         command = {name: value for name, value in request.body.items() if name != "msg_id"}
         forward = Forward(request.src, request.msg_id, command)
