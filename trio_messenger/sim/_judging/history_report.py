@@ -15,7 +15,7 @@ from .._records.history_reader import HistoryFile
 from .._runs.options import Options
 from .._workloads import Workload, blaming
 from ..pictures import Picture
-from .judgement import explain_history, history_warnings, judge_history
+from .judgement import draw, explain_history, history_warnings, judge_history
 from .report import VERDICTS, figures, in_sections
 
 
@@ -47,6 +47,7 @@ class HistoryReport:
         """The operations of the clients, in the form of the workload."""
         self.results: Results = judge_history(self.history, self._workload, options.availability)
         """The results of the checkers, with the names of ``results.json``."""
+        self._scene = Scene(self.history)
 
     @property
     def valid(self) -> Valid:
@@ -56,12 +57,11 @@ class HistoryReport:
 
     @cached_property
     def _findings(self) -> Sequence[Finding]:
-        return explain_history(self.results, self._workload, Scene(self.history))
+        return explain_history(self.results, self._workload, self._scene)
 
     def pictures(self) -> Sequence[Picture]:
         """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
-        with blaming(self._workload, "pictures"):
-            return self._workload.pictures(self.results["workload"], Scene(self.history))
+        return draw(self.results, self._workload, self._scene)
 
     def reasons(self) -> list[str]:
         """Return the reasons why the history is not valid, one sentence each."""

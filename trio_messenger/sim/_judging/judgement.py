@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from .._checkers import Results, Valid, worst
@@ -24,6 +25,7 @@ from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
 from .._workloads import Workload, blaming, checked_results
+from ..pictures import Picture
 
 _PROBLEMS_LISTED: Final = 8
 """The number of problems of one kind that are listed one by one."""
@@ -126,6 +128,16 @@ def _explain_workload(results: Results, workload: Workload, scene: Scene) -> lis
     if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in found):
         return [*generic.explain(results["workload"]), *found]
     return found
+
+
+def draw(results: Results, workload: Workload, scene: Scene) -> Sequence[Picture]:
+    """Return the pictures that explain *results*, those of `judge` or `judge_history`; see `Workload.pictures`.
+
+    Raises:
+      WorkloadError: if the workload's code is wrong.
+    """
+    with blaming(workload, "pictures"):
+        return workload.pictures(results["workload"], scene)
 
 
 def _reasons_in_history(results: Results) -> list[str]:
@@ -243,14 +255,14 @@ def _clients(run: Run) -> Results:
         "valid?": True if asked and run.ran_out_after is None else "unknown",
         "asked": asked,
         "ran-out": run.ran_out_after,
-        "late-replies": late_replies(run.journal, run.closed_clients),
+        "late-replies": late_replies(run.journal, run.workers.closed_clients),
         "unmatched-replies": unmatched_replies(run.journal),
     }
 
 
 def _nodes(run: Run) -> Results:
     problems = [problem for host in run.hosts.values() for problem in host.problems]
-    problems += _shortened(_counted(run.malformed), "more kinds of malformed replies")
+    problems += _shortened(_counted(run.workers.malformed), "more kinds of malformed replies")
     problems += _shortened(_misdirected(run.journal), "more messages to nodes that do not exist")
     asked = {op.node for op in run.history}
     unasked = [node_id for node_id in run.options.nodes if node_id not in asked] if asked else []

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, final
 import attrs
 import msgspec
 
-from .._records.history import History, Op
+from .._records.history import History
+from .._records.history_lines import read_history_lines
 from .._records.journal import Journal
 from .._runs.options import Options
 
@@ -125,6 +126,4 @@ def load_history(folder: Path) -> History:
       OSError: if the file cannot be read.
       ValueError: if its content is not a history.
     """
-    decode = msgspec.json.Decoder(Op).decode
-    with (folder / "history.jsonl").open("rb") as file:
-        return History(decode(line) for line in file)
+    return History(op for _, op in read_history_lines((folder / "history.jsonl").read_bytes()))

@@ -18,10 +18,10 @@ from .._invariants.assertion_log import ASSERTION_KINDS
 from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
-from .._workloads import blaming, can_be_imported
+from .._workloads import can_be_imported
 from ..pictures import Picture
 from .command_lines import command_line
-from .judgement import explain, warnings
+from .judgement import draw, explain, warnings
 from .naming import can_be_found
 
 NOT_THE_SEED: Final = "the run depends on more than the seed; --check-determinism may show on what"
@@ -136,10 +136,7 @@ class Report:
 
     def pictures(self) -> Sequence[Picture]:
         """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
-        scene = Scene(self.history, self.journal)
-        workload = self.options.make_workload()
-        with blaming(workload, "pictures"):
-            return workload.pictures(self.results["workload"], scene)
+        return draw(self.results, self.options.make_workload(), Scene(self.history, self.journal))
 
     def reasons(self) -> list[str]:
         """Return the reasons why the run is not valid, one sentence each."""

@@ -102,20 +102,11 @@ class Run:
         self._watch = watch
         self._recovery = recovery
         self._spread = spread
-        self._workers = WorkerPool(
+        self.workers: Final = WorkerPool(
             self.workload, self.network, self.history, blame=self._blame, ended=lambda: self._watch(self)
         )
+        """The workers: they do the operations of the clients."""
         self._mistake: WorkloadError | None = None  # in the workload's code, found while it ran
-
-    @property
-    def malformed(self) -> list[str]:
-        """Replies that did not match the workload's schema, one line each."""
-        return self._workers.malformed
-
-    @property
-    def closed_clients(self) -> dict[str, int]:
-        """Clients that were closed because an operation ended as ``info``: by id, the number of earlier messages."""
-        return self._workers.closed_clients
 
     def moment(self, nanoseconds: int | None = None) -> str:
         """Return a time, now by default, in the form that is shown during the run.
@@ -174,7 +165,7 @@ class Run:
             node_id: self._make_host(node_id, self.network, log, nursery, self._streams)
             for node_id, log in self.logs.items()
         }
-        return Cluster(self.hosts, self.network, self._workers.clients)
+        return Cluster(self.hosts, self.network, self.workers.clients)
 
     async def _conduct(self, cluster: Cluster, nemesis: Nemesis) -> None:
         await cluster.start(self._delays())
@@ -182,7 +173,7 @@ class Run:
             request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
         if request is not None:
             await cluster.ask_all(request)
-        self._workers.open(self.options.concurrency, self.options.nodes)
+        self.workers.open(self.options.concurrency, self.options.nodes)
         self._set_up = self.network.now()
         self.network.start()
         self._enter("main")
@@ -201,9 +192,9 @@ class Run:
         lacks a value permanently. The second round can: every node must know what any node knew in the first round.
         """
         self.journal.note(self.network.now(), "audit")
-        nodes, asked = self.options.nodes, self._workers.nodes
-        await self._workers.audit([node_id for node_id in nodes if node_id not in asked], last)
-        await self._workers.audit(nodes, last)
+        nodes, asked = self.options.nodes, self.workers.nodes
+        await self.workers.audit([node_id for node_id in nodes if node_id not in asked], last)
+        await self.workers.audit(nodes, last)
 
     def _delays(self) -> dict[str, float]:
         """Return for each node how many seconds after the first node it receives ``init``."""
@@ -221,7 +212,7 @@ class Run:
     async def _invoke(self, nursery: trio.Nursery) -> None:
         """Let workers begin operations, at the rate of the options, until cancelled."""
         begun, stream = trio.current_time(), self._streams.stream
-        await self._workers.main_phase(
+        await self.workers.main_phase(
             self.options.rate,
             nursery,
             gaps=stream("operations"),
@@ -232,13 +223,13 @@ class Run:
 
     async def _finish(self) -> None:
         """Let the nodes recover, and do the final operations, if the workload has any."""
-        operations = self._workers.final_operations()
+        operations = self.workers.final_operations()
         if operations is None:
             return
         self._enter("recovery")
         await trio.sleep(self._recovery)
         self._enter("final")
-        await self._workers.final_phase(operations)
+        await self.workers.final_phase(operations)
         with blaming(self.workload, "final_invocation"):
             last = self.workload.final_invocation()
         if last is not None and last[0] in self.workload.idempotent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
@@ -33,11 +34,8 @@ _PACKAGE: Final = "trio_messenger."
 
 @attrs.define(eq=False)
 class _Worker:
-    index: int
-    node_id: str
-    process: int
     client: Client
-    view: WorkloadClient  # the client as the workload sees it
+    view: WorkloadClient  # the client as the workload sees it, with the numbers of the worker and of its process
     is_auditor: bool = False
     has_given_up: bool = False  # its last operation ended as info, so its client will not be used again
 
@@ -61,7 +59,7 @@ class WorkerPool:
       workload: Makes the operations.
       network: Carries the messages.
       history: Gets the beginning and the end of each operation.
-      blame: Called with the mistake if the workload's code is wrong; it has to cancel the run.
+      blame: Called with the mistake if the workload's code is wrong; it has to end the run.
       ended: Called after each operation.
     """
 
@@ -84,7 +82,8 @@ class WorkerPool:
         self._history = history
         self._blame = blame
         self._ended = ended
-        self._clients = Clients(network)
+        self.clients: Final = Clients(network)
+        """Creates the clients of the run, also those for other purposes than the workload's."""
         self._workers: list[_Worker] = []
         self._free: list[int] = []
         self._freed = trio.Event()
@@ -93,14 +92,9 @@ class WorkerPool:
         self._audited = 0  # how many audits there were
 
     @property
-    def clients(self) -> Clients:
-        """Creates clients for other purposes than the workload's."""
-        return self._clients
-
-    @property
     def nodes(self) -> set[str]:
         """The ids of the nodes that workers ask."""
-        return {worker.node_id for worker in self._workers}
+        return {worker.view.node for worker in self._workers}
 
     def open(self, count: int, nodes: Sequence[str]) -> None:
         """Open *count* workers; the worker with the number *w* asks ``nodes[w % len(nodes)]``.
@@ -133,22 +127,19 @@ class WorkerPool:
         if rate == 0:
             await trio.sleep_forever()
         due = trio.current_time()
-        while True:
-            await trio.sleep_until(due)
-            while not self._free:
-                self._freed = trio.Event()
-                await self._freed.wait()
-                due = trio.current_time()
-            worker = self._workers[self._free.pop(chance.randrange(len(self._free)))]
-            try:
+        with self._blaming():
+            while True:
+                await trio.sleep_until(due)
+                while not self._free:
+                    self._freed = trio.Event()
+                    await self._freed.wait()
+                    due = trio.current_time()
+                worker = self._workers[self._free.pop(chance.randrange(len(self._free)))]
                 invocation = self._next(worker, draw)
-            except WorkloadError as exc:
-                self._blame(exc)
-                await trio.sleep_forever()
-            if invocation is None:
-                return
-            nursery.start_soon(self._perform, worker, invocation)
-            due += gaps.uniform(0, 2 / rate)
+                if invocation is None:
+                    return
+                nursery.start_soon(self._perform, worker, invocation)
+                due += gaps.uniform(0, 2 / rate)
 
     def final_operations(self) -> list[Iterator[Invocation]] | None:
         """Return the operations that each worker does at the end; None if the workload has no final phase.
@@ -173,7 +164,7 @@ class WorkerPool:
 
     async def audit(self, nodes: Sequence[str], last: Invocation) -> None:
         """Do *last*, a read, once on each of *nodes*, all at the same time, with new clients."""
-        first = max([0, *(worker.process + 1 for worker in self._workers)])
+        first = max([0, *(worker.view.process + 1 for worker in self._workers)])
         async with trio.open_nursery() as nursery:
             for process, node_id in enumerate(nodes, first + self._audited):
                 auditor = self._make(process, node_id, process, is_auditor=True)
@@ -183,9 +174,8 @@ class WorkerPool:
     # One worker
 
     def _make(self, index: int, node_id: str, process: int, *, is_auditor: bool = False) -> _Worker:
-        client = self._clients.open()
-        view = self._view(client, index, node_id, process)
-        return _Worker(index, node_id, process, client, view, is_auditor)
+        client = self.clients.open()
+        return _Worker(client, self._view(client, index, node_id, process), is_auditor)
 
     def _view(self, client: Client, index: int, node_id: str, process: int) -> WorkloadClient:
         with blaming(self._workload, "client_state"):
@@ -200,13 +190,12 @@ class WorkerPool:
         worker.has_given_up = False
         worker.client.close()
         self.closed_clients[worker.client.id] = self._network.sent
-        worker.client = self._clients.open()
-        worker.view = self._view(worker.client, worker.index, worker.node_id, worker.process)
+        worker.client = self.clients.open()
+        worker.view = self._view(worker.client, worker.view.worker, worker.view.node, worker.view.process)
 
     def _context(self, worker: _Worker) -> GeneratorContext:
-        return GeneratorContext(
-            worker=worker.index, process=worker.process, node=worker.node_id, time=self._network.now()
-        )
+        view = worker.view
+        return GeneratorContext(worker=view.worker, process=view.process, node=view.node, time=self._network.now())
 
     def _next(self, worker: _Worker, draw: Random) -> Invocation | None:
         method = "next_invocation"
@@ -216,41 +205,40 @@ class WorkerPool:
 
     async def _finish(self, worker: _Worker, operations: Iterator[Invocation], until: float) -> None:
         """Let *worker* do *operations*, but begin none after *until*."""
-        is_first = True
-        while trio.current_time() < until:
-            try:
-                with blaming(self._workload, "final_invocations"):
+        method, is_first = "final_invocations", True
+        with self._blaming():
+            while trio.current_time() < until:
+                with blaming(self._workload, method):
                     invocation = next(operations, None)
                 if invocation is None:
                     return
-                invocation = checked_invocation(self._workload, "final_invocations", invocation)
-            except WorkloadError as exc:
-                self._blame(exc)
-                return
-            if not is_first:
-                await trio.sleep(self._workload.final_pause)
-            is_first = False
-            await self._perform(worker, invocation, is_final=True)
+                invocation = checked_invocation(self._workload, method, invocation)
+                if not is_first:
+                    await trio.sleep(self._workload.final_pause)
+                is_first = False
+                await self._perform(worker, invocation, is_final=True)
 
     async def _perform(self, worker: _Worker, invocation: Invocation, is_final: bool = False) -> None:
-        try:
+        with self._blaming():
             if worker.has_given_up:
                 self._replace_client(worker)
             end = await self._carry_out(worker, invocation, is_final)
-        except WorkloadError as exc:
-            self._blame(exc)
-            return
-        if end.outcome == "info":  # it may still happen: the process has not finished, and begins no other operation
-            worker.process += len(self._workers)
-            worker.view.process = worker.process
-            worker.has_given_up = end.is_crash or not self._workload.reuses_clients
-        self._free.append(worker.index)
-        self._freed.set()
-        self._ended()
+            if end.outcome == "info":  # it may still happen: the process has not finished, and begins nothing else
+                worker.view.process += len(self._workers)
+                worker.has_given_up = end.is_crash or not self._workload.reuses_clients
+            self._free.append(worker.view.worker)
+            self._freed.set()
+            self._ended()
 
     async def _audit_one(self, auditor: _Worker, last: Invocation) -> None:
-        try:
+        with self._blaming():
             await self._carry_out(auditor, last, is_final=True)
+
+    @contextlib.contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """End the run if the workload's code is wrong. Raised in a task, the error would arrive in exception groups."""
+        try:
+            yield
         except WorkloadError as exc:
             self._blame(exc)
 
@@ -273,7 +261,7 @@ class WorkerPool:
         except ClientCrash as exc:
             return _End("info", value, str(exc), is_crash=True)
         except msgspec.ValidationError as exc:
-            self.malformed.append(f"node {worker.node_id!r} answered {f!r} with a malformed reply: {exc}")
+            self.malformed.append(f"node {worker.view.node!r} answered {f!r} with a malformed reply: {exc}")
             return _End("info", value, f"malformed reply: {exc}")
 
     def _record(self, worker: _Worker, f: str, end: _End, is_final: bool) -> None:
@@ -282,13 +270,13 @@ class WorkerPool:
             index=len(self._history),
             time=self._network.now(),
             type=end.outcome,
-            process=worker.process,
+            process=worker.view.process,
             f=f,
             value=value,
             error=end.error,
             code=end.code,
             final=is_final,
-            node=worker.node_id,
+            node=worker.view.node,
             audit=worker.is_auditor,
         )
         self._history.append(op)
