@@ -7,14 +7,12 @@ import inspect
 import json
 import traceback
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from .._checkers import Results
 from .._records.cut_texts import cut_text
 from .base import Workload
 from .interface import Invocation
-
-_VALID_VALUES: Final = (True, False, "unknown")
 
 
 class WorkloadError(Exception):
@@ -70,13 +68,12 @@ def checked_results(workload: Workload, results: object) -> Results:
     if not isinstance(results, dict):
         refuse(workload, f"check() returned {results!r:.80}; return a dict with 'valid?'")
     verdict = results.get("valid?")
-    if not any(verdict is known for known in _VALID_VALUES) and verdict != "unknown":
+    if not isinstance(verdict, bool) and verdict != "unknown":
         had = f"has {verdict!r:.80} as" if "valid?" in results else "has no"
         refuse(workload, f"the result of check() {had} 'valid?'; give True, False or 'unknown'")
-    try:
-        json.dumps(results)
-    except (TypeError, ValueError, RecursionError) as exc:
-        refuse(workload, f"the result of check() is not JSON: {cut_text(str(exc))}")
+    fault = _fault_as_json(results)
+    if fault is not None:
+        refuse(workload, f"the result of check() is not JSON: {fault}")
     return results
 
 
@@ -86,11 +83,19 @@ def checked_value(workload: Workload, f: str, value: Any) -> Any:
     Raises:
       WorkloadError: if it is not.
     """
+    fault = _fault_as_json(value)
+    if fault is not None:
+        refuse(workload, f"the value of {f!r} is {value!r:.80}, which is not JSON: {fault}")
+    return value
+
+
+def _fault_as_json(value: Any) -> str | None:
+    """Return why *value* is not JSON; None if it is."""
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError) as exc:
-        refuse(workload, f"the value of {f!r} is {value!r:.80}, which is not JSON: {cut_text(str(exc))}")
-    return value
+        return cut_text(str(exc))
+    return None
 
 
 def _in_words(exc: Exception) -> str:
