@@ -80,7 +80,10 @@ class Kafka(Workload):
     final_limit: ClassVar[float] = 10.0
     """As in Maelstrom. A node that loses messages cannot return them, however long clients poll."""
 
-    _next_crash: float | None = None  # seconds since the main phase began
+    def __init__(self) -> None:
+        self._next_crash: float | None = None  # seconds since the main phase began
+        self._with_keys: set[int] = set()  # the workers whose clients have keys to poll
+        self._final_polls: list[FinalPolls] = []  # of each worker; made when the main phase has ended
 
     def next_invocation(self, context: GeneratorContext, random: Random) -> Invocation:
         """Return the next operation; see `Workload.next_invocation`."""
@@ -95,18 +98,8 @@ class Kafka(Workload):
         return random.uniform(0, 2 * CRASH_INTERVAL / self.setting.concurrency)
 
     @cached_property
-    def _with_keys(self) -> set[int]:
-        """The workers whose clients have keys to poll."""
-        return set()
-
-    @cached_property
     def _traffic(self) -> LogTraffic:
         return LogTraffic(self.setting.key_count, self.setting.max_writes_per_key)
-
-    @cached_property
-    def _final_polls(self) -> list[FinalPolls]:
-        """The final operations of each worker; made when the main phase has ended."""
-        return [FinalPolls(self._traffic.ends) for _ in range(self.setting.concurrency)]
 
     def update(self, op: Op) -> None:
         """Note the offsets of messages; see `Workload.update`."""
@@ -124,6 +117,8 @@ class Kafka(Workload):
 
     def final_invocations(self, context: GeneratorContext) -> Iterator[Invocation]:
         """Return the polls of all logs; see `Workload.final_invocations`."""
+        if not self._final_polls:
+            self._final_polls = [FinalPolls(self._traffic.ends) for _ in range(self.setting.concurrency)]
         return iter(self._final_polls[context.worker])
 
     def client_state(self) -> Positions:
@@ -145,7 +140,7 @@ class Kafka(Workload):
 
     async def _assigned(self, client: WorkloadClient, keys: list[str]) -> Positions:
         """Return where *client* begins to poll *keys*: where it is, or after what was committed."""
-        if "_final_polls" in vars(self):  # the final phase has begun
+        if self._final_polls:
             return dict.fromkeys(keys, 0)
         known: Positions = client.state
         committed = await self._ask(client, _ListCommittedOffsetsOk, "list_committed_offsets", keys=keys)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 
 import attrs
 
-from trio_messenger import Body, RpcError
+from trio_messenger import Body, ErrorCode, RpcError
 
 from .._checkers import Results
 from .._checkers.lin_kv import lin_kv
@@ -32,9 +32,6 @@ and the time of the search for an order is exponential in the number of open ope
 
 THE_REGISTER: Final = "register"
 """The key for histories without keys. Many of Jepsen's tests have one register."""
-
-_KEY_DOES_NOT_EXIST: Final = 20
-
 
 _Pair: TypeAlias = tuple[Any, Any]
 """A key and an argument or a result."""
@@ -137,7 +134,7 @@ class LinKvRegisters(Workload):
         try:
             return await super().invoke(client, f, value)
         except RpcError as exc:
-            if f == "read" and exc.code == _KEY_DOES_NOT_EXIST:
+            if f == "read" and exc.code == ErrorCode.KEY_DOES_NOT_EXIST:
                 return [value[0], None]
             raise
 
@@ -163,7 +160,7 @@ class LinKvRegisters(Workload):
             self._has_keys = _has_key(op)
         if not self._has_keys:
             op = attrs.evolve(op, value=[THE_REGISTER, op.value])
-        if (op.f, op.type, op.code) == ("read", "fail", _KEY_DOES_NOT_EXIST) and isinstance(op.value, list):
+        if (op.f, op.type, op.code) == ("read", "fail", ErrorCode.KEY_DOES_NOT_EXIST) and isinstance(op.value, list):
             op = attrs.evolve(op, type="ok", value=[*op.value[:1], None], error=None, code=None)
         return super().adopt(op)
 
