@@ -12,6 +12,7 @@ from trio_messenger import Node
 
 from ..._user_code.assertions import listening
 from .._checkers.availability import Availability
+from .._checkers.transactions.consistency_models import STRICT_SERIALIZABLE
 from .._cluster.durable import Build
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.in_process import InProcessHost
@@ -29,7 +30,7 @@ from .._runaways.guard import BUSY_LIMIT, StuckGuard
 from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
-from .._workloads import CONSISTENCY_MODELS, Workload
+from .._workloads import Workload
 
 INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
@@ -60,7 +61,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     key_count: int = 10,
     max_txn_length: int = 4,
     max_writes_per_key: int = 16,
-    consistency_models: Sequence[str] = CONSISTENCY_MODELS,
+    consistency_models: Sequence[str] = STRICT_SERIALIZABLE,
     availability: Availability = None,
     busy_limit: int = BUSY_LIMIT,
     invariants: Sequence[Invariant] = (),

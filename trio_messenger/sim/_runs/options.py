@@ -16,13 +16,14 @@ import attrs
 import msgspec
 
 from .._checkers.availability import Availability
+from .._checkers.transactions.consistency_models import STRICT_SERIALIZABLE
 from .._faults.bounds import is_fraction, is_not_too_great
 from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, fault_from_json, fault_to_json
 from .._faults.schedules import check_kinds, make_schedule
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
-from .._workloads import CONSISTENCY_MODELS, Setting, Workload, make_workload, reference_to, workload_class
+from .._workloads import Setting, Workload, make_workload, reference_to, workload_class
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
@@ -116,7 +117,7 @@ class Options:
     )
     """How many writes a key gets, in the kafka and transaction workloads, before another key replaces it."""
     consistency_models: tuple[str, ...] = attrs.field(
-        default=CONSISTENCY_MODELS,
+        default=STRICT_SERIALIZABLE,
         converter=as_names,
         validator=are_models,
         metadata=option_words.CONSISTENCY_MODELS_WORDS,

@@ -14,7 +14,6 @@ from .blame import (
     checked_value as checked_value,
 )
 from .interface import (
-    CONSISTENCY_MODELS as CONSISTENCY_MODELS,
     ClientCrash as ClientCrash,
     GeneratorContext as GeneratorContext,
     Invocation as Invocation,

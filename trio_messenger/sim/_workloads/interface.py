@@ -10,14 +10,13 @@ import msgspec
 
 from trio_messenger import Body
 
+from .._checkers.transactions.consistency_models import STRICT_SERIALIZABLE
+
 Invocation: TypeAlias = tuple[str, Any]
 """An operation for a client: the name of a function, such as ``read``, and its value."""
 
 CLIENT_TIMEOUT: Final = 5.0
 """Seconds that a client waits for a reply (as in Maelstrom's ``client.clj``)."""
-
-CONSISTENCY_MODELS: Final = ("strict-serializable",)
-"""The default of `Setting.consistency_models`, as in Maelstrom."""
 
 
 class Reply(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +56,7 @@ class Setting:
     """The maximum number of operations in a transaction."""
     max_writes_per_key: int = 16
     """How many writes a key gets before another one replaces it."""
-    consistency_models: Sequence[str] = CONSISTENCY_MODELS
+    consistency_models: Sequence[str] = STRICT_SERIALIZABLE
     """The consistency models that transactions have to satisfy."""
 
 

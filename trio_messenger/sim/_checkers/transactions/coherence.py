@@ -88,8 +88,8 @@ class Coherence:
     def infer(self) -> None:
         """Add edges until nothing new follows, or the budget is spent.
 
-        The last stage infers all that the others do. If it meets no cycle, there is none, and no need to know how weak
-        the assumptions can be.
+        The last stage infers all that the others do. If it meets no cycle, no stage does, and the weaker ones need not
+        run.
         """
         *weaker, strongest = _stages()
         if self._meets_cycle(strongest):

@@ -18,6 +18,9 @@ import attrs
 
 from .. import Valid
 
+STRICT_SERIALIZABLE: Final = ("strict-serializable",)
+"""The models that are demanded by default, as in Maelstrom."""
+
 SUFFIXES: Final = ("", "-process", "-realtime")
 """Variants of a cycle: of data dependencies only; also of the order of a process; also of the order of real time."""
 

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ..._records.cut_texts import cut_json
 from ..._records.history import History
 from .. import Results
 from ..values import ValueKey, original
+from .consistency_models import STRICT_SERIALIZABLE
 from .cycle_search import CYCLE_BUDGET
 from .dependency_graph import DependencyGraph
 from .list_versions import ListKey, ListVersions, list_read
 from .observations import Observations, Transaction, UnjudgeableError
-from .sentences import APPENDED, at
+from .sentences import APPENDED, at, lost_update_in_words, read_by
 from .transaction_verdict import AnomaliesFound, Record, add_cycles, add_orders, result, too_little
-
-STRICT_SERIALIZABLE: Final = ("strict-serializable",)
-"""The models that are demanded by default."""
 
 
 def list_append(
@@ -93,7 +91,7 @@ def _judge_alone(transaction: Transaction, seen: Observations, found: AnomaliesF
     """Find reads that contradict earlier operations of their transaction, and reads of its later appends."""
     for anomaly, key, elements, more in (*_internal(transaction), *_future(transaction)):
         op, mop = transaction.mention(), _read(seen.keys[key], elements)
-        shown = f"{at(op)} read {cut_json(mop[2])} from key {cut_json(mop[1])}"
+        shown = read_by(op, mop[2], mop[1])
         if anomaly == "internal":
             expected = [each if each == "..." else original(each) for each in more]
             text = f"{shown}, but its earlier operations demand {cut_json(expected)}"
@@ -164,7 +162,7 @@ def _judge_read(
     found: AnomaliesFound,
 ) -> None:
     place: Record = {"op": transaction.mention(), "mop": _read(key.value, elements)}
-    shown = f"{at(place['op'])} read {cut_json(place['mop'][2])} from key {cut_json(key.value)}"
+    shown = read_by(place["op"], place["mop"][2], key.value)
     for each in elements:
         if each in key.writers:
             continue
@@ -186,7 +184,7 @@ def _judge_read(
 def _judge_order(key: ListKey, elements: list[ValueKey], transaction: Transaction, found: AnomaliesFound) -> None:
     """Judge a read that is not a prefix of the order."""
     op, mop = transaction.mention(), _read(key.value, elements)
-    shown = f"{at(op)} read {cut_json(mop[2])} from key {cut_json(key.value)}"
+    shown = read_by(op, mop[2], key.value)
     distinct = list(dict.fromkeys(elements))
     if len(distinct) < len(elements):
         duplicates = [[original(each), times] for each, times in Counter(elements).items() if times > 1]
@@ -234,9 +232,7 @@ def _judge_lost_updates(versions: ListVersions, found: AnomaliesFound) -> None:
             key = versions.keys[number]
             value = [original(each) for each in key.order[:count]]
             ops = [each.mention() for each in transactions]
-            places = ", ".join(str(op["index"]) for op in ops)
-            shown = f"the transactions at the indexes {places} all read {cut_json(value)}"
-            text = f"{shown} from key {cut_json(key.value)}, and then appended to it"
+            text = lost_update_in_words(ops, value, key.value, APPENDED)
             found.add("lost-update", {"key": key.value, "value": value, "txns": ops, "text": text})
 
 

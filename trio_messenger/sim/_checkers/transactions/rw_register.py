@@ -20,12 +20,12 @@ from ..._records.history import History
 from .. import Results
 from ..values import ValueKey, original
 from .coherence import Coherence
+from .consistency_models import STRICT_SERIALIZABLE
 from .cycle_search import CYCLE_BUDGET
 from .dependency_graph import DependencyGraph
-from .list_append import STRICT_SERIALIZABLE
 from .observations import Observations, Transaction, UnjudgeableError
 from .register_versions import RegisterKey, RegisterVersions, register_read
-from .sentences import WROTE, at
+from .sentences import WROTE, at, lost_update_in_words, read_by
 from .transaction_verdict import AnomaliesFound, Record, add_cycles, add_orders, result, too_little
 
 
@@ -103,8 +103,7 @@ def _judge_reads(transaction: Transaction, versions: RegisterVersions, found: An
 def _record(transaction: Transaction, key: RegisterKey, value: ValueKey | None) -> Record:
     """Return the fields that all records of reads have; the text is only begun."""
     op, read = transaction.mention(), None if value is None else original(value)
-    text = f"{at(op)} read {cut_json(read)} from key {cut_json(key.value)}"
-    return {"op": op, "mop": ["r", key.value, read], "text": text}
+    return {"op": op, "mop": ["r", key.value, read], "text": read_by(op, read, key.value)}
 
 
 def _judge_source(
@@ -138,9 +137,7 @@ def _judge_key(key: RegisterKey, seen: Observations, found: AnomaliesFound) -> N
         if len(updaters) > 1:
             ops = [seen.transactions[each].mention() for each in updaters]
             read = None if value is None else original(value)
-            places = ", ".join(str(op["index"]) for op in ops)
-            shown = f"the transactions at the indexes {places} all read {cut_json(read)}"
-            text = f"{shown} from key {cut_json(key.value)}, and then wrote to it"
+            text = lost_update_in_words(ops, read, key.value, WROTE)
             found.add("lost-update", {"key": key.value, "value": read, "txns": ops, "text": text})
     for cycle in key.cycles():
         values: list[Any] = [original(each) for each in cycle]

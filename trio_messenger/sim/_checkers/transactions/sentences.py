@@ -64,6 +64,18 @@ def cycle_in_words(steps: Sequence[dict[str, Any]], verb: str) -> str:
     return "; ".join(step_in_words(step, *pair, verb) for step, pair in zip(steps, pairs, strict=True))
 
 
+def read_by(op: dict[str, Any], value: Any, key: Any) -> str:
+    """Return that the transaction *op*, as `values.mention` returns it, read *value* from *key*."""
+    return f"{at(op)} read {cut_json(value)} from key {cut_json(key)}"
+
+
+def lost_update_in_words(ops: Sequence[dict[str, Any]], value: Any, key: Any, verb: str) -> str:
+    """Return that the transactions *ops* all read *value* from *key*, and then wrote to it."""
+    places = ", ".join(str(op["index"]) for op in ops)
+    shown = f"the transactions at the indexes {places} all read {cut_json(value)}"
+    return f"{shown} from key {cut_json(key)}, and then {verb} to it"
+
+
 def at(op: dict[str, Any]) -> str:
     """Return the place of a transaction in the history, in words, given its `values.mention`."""
     return f"the transaction at index {op['index']}"
