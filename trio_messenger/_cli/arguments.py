@@ -38,6 +38,7 @@ from .parsing import (
     number,
     one_of,
     read_text,
+    reason_of,
     some_of,
     whole,
     workers,
@@ -292,9 +293,8 @@ def read_faults(text: str) -> list[Fault]:
         try:
             text = read_text(text)
         except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else exc
             raise ValueError(
-                f"--faults {where}: {reason}; give a list of faults, such as {_FAULTS_EXAMPLE}, or a file"
+                f"--faults {where}: {reason_of(exc)}; give a list of faults, such as {_FAULTS_EXAMPLE}, or a file"
             ) from None
     try:
         content = json.loads(text)

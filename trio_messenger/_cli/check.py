@@ -13,7 +13,7 @@ from .arguments import add_option, make_options
 from .ending import STATUSES, Crash, concluding
 from .outcome import put_json, tell_verdict
 from .output import put
-from .parsing import Parser, UsageError, folder
+from .parsing import Parser, UsageError, folder, reason_of
 
 _DESCRIPTION: Final = """\
 Judge a history: the operations of clients, when they began, and how they ended. The history comes from an earlier test,
@@ -125,8 +125,9 @@ def _read(text: str) -> tuple[str, bytes]:
         with path.open("rb") as file:
             return f"{path}", _read_all(file)
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        raise UsageError(f"{text!r:.80} cannot be read: {reason}; give a history.jsonl or a history.edn") from None
+        raise UsageError(
+            f"{text!r:.80} cannot be read: {reason_of(exc)}; give a history.jsonl or a history.edn"
+        ) from None
 
 
 def _read_all(file: BinaryIO) -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..transports.subjects import ANY, SUBJECT_PREFIX, subject_part, subject_prefix
 from .output import put
-from .parsing import Parser, UsageError, folder, names, read_text
+from .parsing import Parser, UsageError, first_line, folder, names, reason_of
 
 _DESCRIPTION: Final = """\
 Print the configuration of a NATS server for a cluster of nodes. Each node and each client is a user of its own: it can
@@ -126,7 +126,7 @@ def _tls(arguments: argparse.Namespace, indent: str) -> Iterator[str]:
 
 
 def _password(directory: Path, user: str) -> str:
-    """Return the password of *user*, which is in a file in *directory*; make a new one if there is none.
+    """Return the password of *user*, which is in a file in *directory*; make a new file if it is missing.
 
     Raises:
       UsageError: if the file cannot be read or made.
@@ -137,10 +137,6 @@ def _password(directory: Path, user: str) -> str:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
-        lines = read_text(str(path)).splitlines()
+        return first_line("--passwords", str(path))
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        raise UsageError(f"--passwords {str(path)!r}: {reason}; give a folder that can be written") from None
-    if not lines or not lines[0]:
-        raise UsageError(f"--passwords {str(path)!r}: its first line is empty; write the password there")
-    return lines[0]
+        raise UsageError(f"--passwords {str(path)!r}: {reason_of(exc)}; give a folder that can be written") from None

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from trio_messenger import Transport
 
-from .parsing import UsageError, names, read_text
+from .parsing import UsageError, first_line, names, reason_of
 
 _EXTRA: Final = ("nats", "trio_asyncio", "nkeys")
 """The modules that `trio-messenger[nats]` brings."""
@@ -67,7 +67,7 @@ def open_transport(
         credentials = nats.Credentials(
             tls=_tls(arguments),
             user=arguments.user,
-            password=None if arguments.password_file is None else _first_line(arguments.password_file),
+            password=None if arguments.password_file is None else _password(arguments.password_file),
             creds=arguments.creds,
         )
         opened: AbstractAsyncContextManager[Transport] = nats.open_nats(
@@ -78,14 +78,11 @@ def open_transport(
     return opened
 
 
-def _first_line(path: str) -> str:
+def _password(path: str) -> str:
     try:
-        lines = read_text(path).splitlines()
+        return first_line("--password-file", path)
     except (OSError, ValueError) as exc:
-        raise UsageError(f"--password-file {path!r}: {_reason(exc)}; give a file with the password") from None
-    if not lines or not lines[0]:
-        raise UsageError(f"--password-file {path!r}: its first line is empty; write the password there")
-    return lines[0]
+        raise UsageError(f"--password-file {path!r}: {reason_of(exc)}; give a file with the password") from None
 
 
 def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
@@ -113,7 +110,7 @@ def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
 def _reason(exc: OSError | ValueError) -> str:
     if isinstance(exc, ssl.SSLError):
         return "it is not a certificate with its key" if exc.reason is None else exc.reason.lower().replace("_", " ")
-    return f"{exc.strerror}" if isinstance(exc, OSError) else f"{exc}"
+    return reason_of(exc)
 
 
 def refuse_without_nats(arguments: argparse.Namespace, *more: str) -> None:

@@ -183,13 +183,30 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+def reason_of(exc: OSError | ValueError) -> str:
+    """Return why a file cannot be read or written, given the exception of `read_text` or of the system."""
+    return f"{exc.strerror}" if isinstance(exc, OSError) else f"{exc}"
+
+
+def first_line(option: str, path: str) -> str:
+    """Return the first line of the file at *path*, a password.
+
+    Raises:
+      OSError, ValueError: if the file cannot be read, as `read_text` does.
+      UsageError: if the line is empty; the text names *option*.
+    """
+    lines = read_text(path).splitlines()
+    if not lines or not lines[0]:
+        raise UsageError(f"{option} {path!r}: its first line is empty; write the password there")
+    return lines[0]
+
+
 def names_in_file(path: str) -> list[str]:
     """Return the names in the file at *path*, one a line."""
     try:
         lines = read_text(path).splitlines()
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        raise argparse.ArgumentTypeError(f"{path!r}: {reason}; give a file with one id a line") from None
+        raise argparse.ArgumentTypeError(f"{path!r}: {reason_of(exc)}; give a file with one id a line") from None
     found = [name for line in lines if (name := line.strip())]
     if not found:
         raise argparse.ArgumentTypeError(f"{path!r} has no ids; give a file with one id a line")
