@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any, TypeAlias
+
+import attrs
 
 from support.histories import Event, begin, fail, history, info, ok
 from trio_messenger.sim._records.history import History, Op, Operation
@@ -56,6 +59,40 @@ def together(*transactions: Mops) -> History:
 def sequence(*transactions: Mops) -> History:
     """Return a history in which different processes run *transactions*, one after the other."""
     return history(*(alone(process, mops) for process, mops in enumerate(transactions)))
+
+
+@attrs.frozen
+class Spelled:
+    """Histories of transactions that *spell* turns from letters into operations: `appends` or `writes`."""
+
+    spell: Callable[[str], Mops]
+
+    def at_once(self, *texts: str) -> History:
+        """Return a history in which transactions run at the same time, so that only data can order them."""
+        return together(*map(self.spell, texts))
+
+    def one_by_one(self, *texts: str) -> History:
+        """Return a history in which transactions run one after another, in different processes."""
+        return sequence(*map(self.spell, texts))
+
+    def good(self, process: int, text: str) -> tuple[Event, Event]:
+        """*process* runs a transaction, which is ok."""
+        return alone(process, self.spell(text))
+
+    def failed(self, process: int, text: str) -> tuple[Event, Event]:
+        """*process* runs a transaction, which fails."""
+        return starts(process, self.spell(text)), fail(process)
+
+    def unknown(self, process: int, text: str) -> tuple[Event, Event]:
+        """*process* runs a transaction with an unknown outcome."""
+        return starts(process, self.spell(text)), info(process)
+
+    def during(self, *events: Any) -> tuple[Event, ...]:
+        """Return *events* that happen while other transactions run, which the last one gives by their processes."""
+        *inner, outer = events
+        mops = {process: self.spell(text) for process, text in outer.items()}
+        begins = [starts(process, each) for process, each in mops.items()]
+        return (*begins, *itertools.chain(*inner), *(ok(process, each) for process, each in mops.items()))
 
 
 # All orders

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from support.number_echoes import EchoOk, Numbers
 
 from trio_messenger import Body, Node, RpcError
 from trio_messenger.nodes import echo
@@ -21,7 +21,6 @@ from trio_messenger.sim import (
     Invocation,
     Op,
     Options,
-    Reply,
     Results,
     Scene,
     Setting,
@@ -30,30 +29,6 @@ from trio_messenger.sim import (
     WorkloadError,
     simulate,
 )
-
-
-class EchoOk(Reply, kw_only=True):
-    echo: Any
-
-
-class Numbers(Workload):
-    """Echoes of numbers; a base for the workloads of these tests."""
-
-    name = "numbers"
-    summary = "numbers come back"
-    replies: ClassVar[dict[str, type[Reply]]] = {"echo": EchoOk}
-
-    def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is left to chance
-        return (("echo", number) for number in itertools.count())
-
-    def request(self, f: str, value: Any) -> Body:
-        return {"type": f, "echo": value}
-
-    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - the interface
-        return reply.echo
-
-    def check(self, history: History) -> Results:  # noqa: ARG002 - whatever happened
-        return {"valid?": True}
 
 
 def ends(history: History) -> list[Op]:

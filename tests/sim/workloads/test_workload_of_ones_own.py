@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from random import Random
-from typing import Any, ClassVar
-
 import pytest
+from support.number_echoes import Numbers
 
-from trio_messenger import Body
 from trio_messenger.nodes import echo
-from trio_messenger.sim import WORKLOADS, History, Invocation, Reply, Results, Workload, simulate
+from trio_messenger.sim import WORKLOADS, History, Invocation, Results, simulate
 
 
-class EchoOk(Reply, kw_only=True):
-    echo: int
-
-
-class Counting(Workload):
-    """Echoes of numbers; the last of them changes something, as far as anybody knows. Its checker accepts nothing."""
+class Counting(Numbers):
+    """The last echo changes something, as far as anybody knows. Its checker accepts nothing."""
 
     name = "counting"
-    summary = "numbers come back"
-    replies: ClassVar[dict[str, type[Reply]]] = {"echo": EchoOk}
-
-    def invocations(self, random: Random) -> Iterator[Invocation]:  # noqa: ARG002 - nothing is left to chance
-        return (("echo", number) for number in itertools.count())
 
     def final_invocation(self) -> Invocation:
         return "echo", -1
-
-    def request(self, f: str, value: Any) -> Body:
-        return {"type": f, "echo": value}
-
-    def completed(self, f: str, value: Any, reply: Any) -> Any:  # noqa: ARG002 - the interface
-        return reply.echo
 
     def check(self, history: History) -> Results:  # noqa: ARG002 - whatever happened
         return {"valid?": False, "wrong": [3, 5]}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from random import Random
 from typing import Any
 
 import pytest
-from support.histories import MS, Event, begin, checked, fail, history, info, ok
+from support.histories import MS, begin, checked, history, ok
 from support.transactions import (
     Order,
-    alone,
+    Spelled,
     appends,
     in_real_time,
     in_session,
@@ -36,38 +35,9 @@ def check(whole: History, **options: Any) -> Results:
     return checked(list_append(whole, **options))
 
 
-def at_once(*texts: str) -> History:
-    """Return a history in which transactions run at the same time, so that only data can order them."""
-    return together(*map(appends, texts))
-
-
-def one_by_one(*texts: str) -> History:
-    """Return a history in which transactions run one after another, in different processes."""
-    return sequence(*map(appends, texts))
-
-
-def of(*events: Any) -> History:
-    return history(*events)
-
-
-def failed(process: int, text: str) -> tuple[Any, ...]:
-    return starts(process, appends(text)), fail(process)
-
-
-def unknown(process: int, text: str) -> tuple[Any, ...]:
-    return starts(process, appends(text)), info(process)
-
-
-def good(process: int, text: str) -> tuple[Any, ...]:
-    return alone(process, appends(text))
-
-
-def during(*events: Any) -> tuple[Event, ...]:
-    """Return *events* that happen while other transactions run, which the last argument gives by their processes."""
-    *inner, outer = events
-    mops = {process: appends(text) for process, text in outer.items()}
-    begins = [starts(process, each) for process, each in mops.items()]
-    return (*begins, *itertools.chain(*inner), *(ok(process, each) for process, each in mops.items()))
+_SPELLED = Spelled(appends)
+at_once, one_by_one = _SPELLED.at_once, _SPELLED.one_by_one
+good, failed, unknown, during = _SPELLED.good, _SPELLED.failed, _SPELLED.unknown, _SPELLED.during
 
 
 # Each anomaly: a history that has it, and one that narrowly does not. The second is the first with one thing changed.
@@ -76,13 +46,13 @@ BY_HAND = [
     ("G0", at_once("ax1ax3", "ax2", "rx123"), at_once("ax1ax3", "ax2", "rx132")),
     (
         "G0-process",
-        of(good(0, "ax1"), good(0, "ax2"), good(1, "rx21")),
-        of(good(0, "ax1"), good(0, "ax2"), good(1, "rx12")),
+        history(good(0, "ax1"), good(0, "ax2"), good(1, "rx21")),
+        history(good(0, "ax1"), good(0, "ax2"), good(1, "rx12")),
     ),
     (
         "G0-process",
-        of(good(0, "ax1"), good(0, "ay1"), starts(1, appends("ax2ay2")), ok(1, appends("ax2ay2")), good(2, "rx21ry12")),
-        of(
+        history(good(0, "ax1"), good(0, "ay1"), good(1, "ax2ay2"), good(2, "rx21ry12")),
+        history(
             good(0, "ax1"),
             starts(0, appends("ay1")),
             starts(1, appends("ax2ay2")),
@@ -91,36 +61,36 @@ BY_HAND = [
             good(2, "rx12ry21"),
         ),
     ),
-    ("G0-realtime", one_by_one("ax1", "ax2", "rx21"), of(during(good(1, "ax2"), {0: "ax1"}), good(2, "rx21"))),
+    ("G0-realtime", one_by_one("ax1", "ax2", "rx21"), history(during(good(1, "ax2"), {0: "ax1"}), good(2, "rx21"))),
     ("G0-realtime", one_by_one("ax1ay1", "ax2", "ay2", "rx12ry21"), one_by_one("ax1ay1", "ax2", "ay2", "rx12ry12")),
-    ("G1a", of(failed(0, "ax1"), good(1, "rx1")), of(unknown(0, "ax1"), good(1, "rx1"))),
+    ("G1a", history(failed(0, "ax1"), good(1, "rx1")), history(unknown(0, "ax1"), good(1, "rx1"))),
     (
         "G1a",
-        of(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
-        of(failed(0, "ax1"), good(1, "ax2"), good(2, "rx2")),
+        history(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
+        history(failed(0, "ax1"), good(1, "ax2"), good(2, "rx2")),
     ),
     ("G1b", at_once("ax1ax2", "rx1"), at_once("ax1ax2", "rx12")),
-    ("G1b", of(unknown(0, "ax1ax2"), good(1, "rx1")), of(good(0, "ax1rx1ax2"), good(1, "rx12"))),
+    ("G1b", history(unknown(0, "ax1ax2"), good(1, "rx1")), history(good(0, "ax1rx1ax2"), good(1, "rx12"))),
     ("G1c", at_once("ax1ry1", "ax2ay1", "rx12"), at_once("ax1ry1", "ax2ay1", "rx21")),
     ("G1c", at_once("ax1ry1", "ay1rx1"), at_once("ax1ry1", "ay1rx")),
-    ("G1c-process", of(good(0, "rx1"), good(0, "ax1")), of(good(1, "rx1"), good(0, "ax1"))),
+    ("G1c-process", history(good(0, "rx1"), good(0, "ax1")), history(good(1, "rx1"), good(0, "ax1"))),
     (
         "G1c-process",
-        of(good(1, "rx1ay1"), good(2, "ry1"), good(2, "ax1")),
-        of(starts(1, appends("rx1ay1")), good(2, "ry1"), good(3, "ax1"), ok(1, appends("rx1ay1"))),
+        history(good(1, "rx1ay1"), good(2, "ry1"), good(2, "ax1")),
+        history(starts(1, appends("rx1ay1")), good(2, "ry1"), good(3, "ax1"), ok(1, appends("rx1ay1"))),
     ),
-    ("G1c-realtime", one_by_one("rx1", "ax1"), of(during(good(1, "ax1"), {0: "rx1"}))),
+    ("G1c-realtime", one_by_one("rx1", "ax1"), history(during(good(1, "ax1"), {0: "rx1"}))),
     ("G1c-realtime", one_by_one("rx1ay1", "ry1", "ax1"), at_once("rx1ay1", "ry1", "ax1")),
     ("G-single-item", at_once("ax1ay1", "ax2ry", "rx12"), at_once("ax1ay1", "ax2ry1", "rx12")),
     ("G-single-item", at_once("ax1ay1", "rx1ry"), at_once("ax1ay1", "rxry")),
     (
         "G-single-item-process",
-        of(good(0, "ax1"), good(1, "ax2"), good(1, "rx1"), good(2, "rx12")),
-        of(good(0, "ax1"), starts(1, appends("ax2")), good(2, "rx1"), ok(1, appends("ax2")), good(3, "rx12")),
+        history(good(0, "ax1"), good(1, "ax2"), good(1, "rx1"), good(2, "rx12")),
+        history(good(0, "ax1"), starts(1, appends("ax2")), good(2, "rx1"), ok(1, appends("ax2")), good(3, "rx12")),
     ),
-    ("G-single-item-process", of(good(0, "ax1"), good(0, "rx")), of(good(0, "rx"), good(0, "ax1"))),
+    ("G-single-item-process", history(good(0, "ax1"), good(0, "rx")), history(good(0, "rx"), good(0, "ax1"))),
     ("G-single-item-realtime", one_by_one("ax1", "ax2", "rx1", "rx12"), one_by_one("ax1", "rx1", "ax2", "rx12")),
-    ("G-single-item-realtime", one_by_one("ax1", "rx"), of(during(good(1, "rx"), {0: "ax1"}))),
+    ("G-single-item-realtime", one_by_one("ax1", "rx"), history(during(good(1, "rx"), {0: "ax1"}))),
     ("G-nonadjacent-item", at_once("ax1", "rx1ry", "ay1", "ry1rx"), at_once("ax1", "rx1ry", "ay1", "ry1rx1")),
     (
         "G-nonadjacent-item",
@@ -129,45 +99,45 @@ BY_HAND = [
     ),
     (
         "G-nonadjacent-item-process",
-        of(good(0, "rxrz1"), good(1, "ax1"), good(1, "rz"), good(2, "az1")),
-        of(good(0, "rxrz1"), good(1, "ax1"), starts(3, appends("rz")), good(2, "az1"), ok(3, appends("rz"))),
+        history(good(0, "rxrz1"), good(1, "ax1"), good(1, "rz"), good(2, "az1")),
+        history(good(0, "rxrz1"), good(1, "ax1"), starts(3, appends("rz")), good(2, "az1"), ok(3, appends("rz"))),
     ),
     (
         "G-nonadjacent-item-process",
-        of(starts(5, appends("rxrz1")), good(1, "ax1"), good(1, "rz"), good(2, "az1"), ok(5, appends("rxrz1"))),
-        of(starts(5, appends("rxrz1")), good(1, "rz"), good(1, "ax1"), good(2, "az1"), ok(5, appends("rxrz1"))),
+        history(starts(5, appends("rxrz1")), good(1, "ax1"), good(1, "rz"), good(2, "az1"), ok(5, appends("rxrz1"))),
+        history(starts(5, appends("rxrz1")), good(1, "rz"), good(1, "ax1"), good(2, "az1"), ok(5, appends("rxrz1"))),
     ),
     (
         "G-nonadjacent-item-realtime",
-        of(during(good(1, "ax1"), good(3, "rz"), {5: "rxrz1", 2: "az1"})),
-        of(during(good(3, "rz"), good(1, "ax1"), {5: "rxrz1", 2: "az1"})),
+        history(during(good(1, "ax1"), good(3, "rz"), {5: "rxrz1", 2: "az1"})),
+        history(during(good(3, "rz"), good(1, "ax1"), {5: "rxrz1", 2: "az1"})),
     ),
     (
         "G-nonadjacent-item-realtime",
-        of(good(0, "az9"), during(good(1, "ax1"), good(3, "rz9"), {5: "rxrz91", 2: "az1"})),
-        of(good(0, "az9"), during(good(1, "ax1"), good(3, "rz9"), {5: "rx1rz91", 2: "az1"})),
+        history(good(0, "az9"), during(good(1, "ax1"), good(3, "rz9"), {5: "rxrz91", 2: "az1"})),
+        history(good(0, "az9"), during(good(1, "ax1"), good(3, "rz9"), {5: "rx1rz91", 2: "az1"})),
     ),
     ("G2-item", at_once("ax1ry", "ay1rx"), at_once("ax1ry", "ay1rx1")),
     ("G2-item", at_once("rxay1", "ryaz1", "rzax1"), at_once("rxay1", "ryaz1", "rz1ax1")),
     (
         "G2-item-process",
-        of(during(good(2, "ax1"), good(2, "rz"), {0: "rxaz1"})),
-        of(during(good(2, "ax1"), good(2, "rz1"), {0: "rxaz1"})),
+        history(during(good(2, "ax1"), good(2, "rz"), {0: "rxaz1"})),
+        history(during(good(2, "ax1"), good(2, "rz1"), {0: "rxaz1"})),
     ),
     (
         "G2-item-process",
-        of(during(good(2, "ax1"), good(2, "ay1"), good(2, "rz"), {0: "rxaz1"})),
-        of(during(good(2, "rz"), good(2, "ay1"), good(2, "ax1"), {0: "rxaz1"})),
+        history(during(good(2, "ax1"), good(2, "ay1"), good(2, "rz"), {0: "rxaz1"})),
+        history(during(good(2, "rz"), good(2, "ay1"), good(2, "ax1"), {0: "rxaz1"})),
     ),
     (
         "G2-item-realtime",
-        of(during(good(2, "ax1"), good(3, "rz"), {0: "rxaz1"})),
-        of(during(good(2, "ax1"), good(3, "rz"), {0: "rx1az1"})),
+        history(during(good(2, "ax1"), good(3, "rz"), {0: "rxaz1"})),
+        history(during(good(2, "ax1"), good(3, "rz"), {0: "rx1az1"})),
     ),
     (
         "G2-item-realtime",
-        of(during(good(2, "ax1"), good(3, "ay1"), good(4, "ry1rz"), {0: "rxaz1"})),
-        of(during(good(2, "ax1"), good(3, "ay1"), good(4, "ry1rz"), {0: "rxay2"})),
+        history(during(good(2, "ax1"), good(3, "ay1"), good(4, "ry1rz"), {0: "rxaz1"})),
+        history(during(good(2, "ax1"), good(3, "ay1"), good(4, "ry1rz"), {0: "rxay2"})),
     ),
     ("internal", at_once("ax1rx"), at_once("ax1rx1")),
     ("internal", at_once("rx", "rxrx1", "ax1"), at_once("rx", "rx1rx1", "ax1")),
@@ -176,13 +146,13 @@ BY_HAND = [
     ("future-read", at_once("ax1rx01ax0"), at_once("ax0ax1rx01")),
     (
         "dirty-update",
-        of(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
-        of(unknown(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
+        history(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
+        history(unknown(0, "ax1"), good(1, "ax2"), good(2, "rx12")),
     ),
     (
         "dirty-update",
-        of(failed(0, "ax1"), unknown(1, "ax2"), good(2, "ax3"), good(3, "rx123")),
-        of(failed(0, "ax1"), unknown(1, "ax2"), good(2, "ax3"), good(3, "rx312")),
+        history(failed(0, "ax1"), unknown(1, "ax2"), good(2, "ax3"), good(3, "rx123")),
+        history(failed(0, "ax1"), unknown(1, "ax2"), good(2, "ax3"), good(3, "rx312")),
     ),
     ("lost-update", at_once("ax0", "rx0ax1", "rx0ax2"), at_once("ax0", "rx0ax1", "rx01ax2")),
     (
@@ -257,7 +227,7 @@ def test_a_cycle_is_explained_step_by_step() -> None:
     ("whole", "text"),
     [
         (
-            of(good(0, "ax1"), good(0, "rx")),
+            history(good(0, "ax1"), good(0, "rx")),
             'process 0 ended T1 before it began T2; T2 read nothing from key "x" before T1 appended 1',
         ),
         (
@@ -278,7 +248,7 @@ def test_cycles_in_words(whole: History, text: str) -> None:
 
 def test_evidence_of_other_anomalies_names_transactions_and_values() -> None:
     """Records have Elle's fields, and a sentence."""
-    found = check(of(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")))
+    found = check(history(failed(0, "ax1"), good(1, "ax2"), good(2, "rx12")))
     [g1a] = found["anomalies"]["G1a"]
     assert g1a["mop"] == ["r", "x", [1, 2]]
     assert (g1a["op"]["index"], g1a["writer"]["index"], g1a["element"]) == (5, 1, 1)
@@ -333,7 +303,7 @@ def test_a_valid_history_satisfies_the_strongest_model() -> None:
 
 def test_null_is_the_empty_list() -> None:
     """A database may say either for a key that was never written."""
-    whole = of(
+    whole = history(
         begin(0, "txn", [["r", "x", None], ["r", "x", None]]),
         ok(0, [["r", "x", None], ["r", "x", []]]),
     )
@@ -356,8 +326,8 @@ def test_values_of_different_json_types_differ() -> None:
 @pytest.mark.parametrize(
     ("whole", "reason"),
     [
-        (of(), "no transaction ended as ok"),
-        (of(failed(0, "ax1"), unknown(1, "rx")), "no transaction ended as ok"),
+        (history(), "no transaction ended as ok"),
+        (history(failed(0, "ax1"), unknown(1, "rx")), "no transaction ended as ok"),
         (
             one_by_one("ax1", "ax2"),
             "no transaction that ended as ok has a read, so nobody saw the effect of any write",
@@ -368,17 +338,17 @@ def test_values_of_different_json_types_differ() -> None:
             " only once per key, so that a read says which write it saw",
         ),
         (
-            of(failed(0, "ax1"), good(1, "ax1")),
+            history(failed(0, "ax1"), good(1, "ax1")),
             'two writes of the value 1 to key "x", in the transactions that began at index 0 and 2: write each value'
             " only once per key, so that a read says which write it saw",
         ),
         (
-            of(begin(0, "txn", 7)),
+            history(begin(0, "txn", 7)),
             'the transaction that began at index 0 has 7; give a list of ["r", key, null] and ["append", key, value]',
         ),
         *(
             (
-                of(begin(0, "txn", [mop])),
+                history(begin(0, "txn", [mop])),
                 f"the transaction that began at index 0 has {text}; give a list of"
                 ' ["r", key, null] and ["append", key, value]',
             )
@@ -391,7 +361,7 @@ def test_values_of_different_json_types_differ() -> None:
         ),
         *(
             (
-                of(begin(0, "txn", [["append", "x", 1], ["r", "x", None]]), ok(0, value)),
+                history(begin(0, "txn", [["append", "x", 1], ["r", "x", None]]), ok(0, value)),
                 f"the transaction that ended at index 1 returned {text}, which does not match its beginning: reads may"
                 " differ from it only in the value read",
             )
@@ -419,9 +389,9 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"^there is no consistency model 'linearizable'; there are: causal-cerone, .*"
     ):
-        check(of(), consistency_models=["linearizable"])
+        check(history(), consistency_models=["linearizable"])
     with pytest.raises(ValueError, match=r"^there is no anomaly 'G3'; there are: G-nonadjacent, .*"):
-        check(of(), anomalies=["G3"])
+        check(history(), anomalies=["G3"])
 
 
 def nonadjacent_cycles() -> History:

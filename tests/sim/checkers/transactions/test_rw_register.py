@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from random import Random
 from typing import Any
 
 import pytest
-from support.histories import Event, begin, checked, fail, history, info, ok
+from support.histories import begin, checked, history
 from support.transactions import (
     Order,
-    alone,
+    Spelled,
     in_real_time,
     in_session,
     op_texts,
     random_transaction_history,
     sequence,
     some_order_explains,
-    starts,
-    together,
     unordered,
     writes,
 )
@@ -34,70 +31,43 @@ def check(whole: History, **options: Any) -> Results:
     return checked(rw_register(whole, **options))
 
 
-def at_once(*texts: str) -> History:
-    return together(*map(writes, texts))
-
-
-def one_by_one(*texts: str) -> History:
-    return sequence(*map(writes, texts))
-
-
-def of(*events: Any) -> History:
-    return history(*events)
-
-
-def good(process: int, text: str) -> tuple[Event, ...]:
-    return alone(process, writes(text))
-
-
-def failed(process: int, text: str) -> tuple[Event, ...]:
-    return starts(process, writes(text)), fail(process)
-
-
-def unknown(process: int, text: str) -> tuple[Event, ...]:
-    return starts(process, writes(text)), info(process)
-
-
-def during(*events: Any) -> tuple[Event, ...]:
-    """Return *events* that happen while other transactions run, which the last argument gives by their processes."""
-    *inner, outer = events
-    mops = {process: writes(text) for process, text in outer.items()}
-    begins = [starts(process, each) for process, each in mops.items()]
-    return (*begins, *itertools.chain(*inner), *(ok(process, each) for process, each in mops.items()))
+_SPELLED = Spelled(writes)
+at_once, one_by_one = _SPELLED.at_once, _SPELLED.one_by_one
+good, failed, unknown, during = _SPELLED.good, _SPELLED.failed, _SPELLED.unknown, _SPELLED.during
 
 
 # Each anomaly: a history that has it, and one that narrowly does not.
 BY_HAND = [
     ("G0", at_once("rxwx1ry1wy2", "rx1wx2rywy1"), at_once("rxwx1rywy1", "rx1wx2ry1wy2")),
     ("G0", at_once("wx1ry3wy1", "rx1wx2wz2", "rz2wz3wy3"), at_once("wx1rywy1", "rx1wx2wz2", "rz2wz3ry1wy3")),
-    ("G1a", of(failed(0, "wx1"), good(1, "rx1")), of(unknown(0, "wx1"), good(1, "rx1"))),
-    ("G1a", of(good(1, "rx2wy1"), failed(0, "wx2")), of(good(1, "rxwy1"), failed(0, "wx2"))),
+    ("G1a", history(failed(0, "wx1"), good(1, "rx1")), history(unknown(0, "wx1"), good(1, "rx1"))),
+    ("G1a", history(good(1, "rx2wy1"), failed(0, "wx2")), history(good(1, "rxwy1"), failed(0, "wx2"))),
     ("G1b", at_once("wx2wx1", "rx2"), at_once("wx2wx1", "rx1")),
-    ("G1b", of(unknown(0, "wx2wx1"), good(1, "rx2")), of(good(0, "wx2rx2wx1"), good(1, "rx1"))),
+    ("G1b", history(unknown(0, "wx2wx1"), good(1, "rx2")), history(good(0, "wx2rx2wx1"), good(1, "rx1"))),
     ("G1c", at_once("wx1ry1", "wy1rx1"), at_once("wx1ry1", "wy1rx")),
     ("G1c", at_once("wx1rz1", "rx1wy1", "ry1wz1"), at_once("wx1rz", "rx1wy1", "ry1wz1")),
-    ("G1c-process", of(good(0, "rx1"), good(0, "wx1")), of(good(1, "rx1"), good(0, "wx1"))),
+    ("G1c-process", history(good(0, "rx1"), good(0, "wx1")), history(good(1, "rx1"), good(0, "wx1"))),
     (
         "G1c-process",
-        of(good(1, "rx1wy1"), good(2, "ry1"), good(2, "wx1")),
-        of(good(1, "rx1wy1"), good(2, "wx1"), good(2, "ry1")),
+        history(good(1, "rx1wy1"), good(2, "ry1"), good(2, "wx1")),
+        history(good(1, "rx1wy1"), good(2, "wx1"), good(2, "ry1")),
     ),
-    ("G1c-realtime", one_by_one("rx1", "wx1"), of(during(good(1, "wx1"), {0: "rx1"}))),
+    ("G1c-realtime", one_by_one("rx1", "wx1"), history(during(good(1, "wx1"), {0: "rx1"}))),
     ("G1c-realtime", one_by_one("rx1wy1", "ry1", "wx1"), at_once("rx1wy1", "ry1", "wx1")),
     ("G-single-item", at_once("rxry1", "wy1wx2"), at_once("rx2ry1", "wy1wx2")),
     ("G-single-item", at_once("ry1wx1wy2", "wy1", "rx1ry1"), at_once("ry1wx1wy2", "wy1", "rx1ry2")),
-    ("G-single-item-process", of(good(0, "wx1"), good(0, "rx")), of(good(0, "rx"), good(0, "wx1"))),
+    ("G-single-item-process", history(good(0, "wx1"), good(0, "rx")), history(good(0, "rx"), good(0, "wx1"))),
     (
         "G-single-item-process",
-        of(good(0, "wx1"), good(0, "wx2"), good(0, "rx1")),
-        of(good(0, "wx1"), good(0, "rx1"), good(0, "wx2")),
+        history(good(0, "wx1"), good(0, "wx2"), good(0, "rx1")),
+        history(good(0, "wx1"), good(0, "rx1"), good(0, "wx2")),
     ),
     # Stale reads, which Elle does not find.
     ("G-single-item-realtime", one_by_one("wx1", "wx2", "rx1"), one_by_one("wx1", "wx2", "rx2")),
     (
         "G-single-item-realtime",
         one_by_one("wx1", "rx1", "wx2", "rx1"),
-        of(good(0, "wx1"), good(1, "rx1"), during(good(3, "rx1"), {2: "wx2"})),
+        history(good(0, "wx1"), good(1, "rx1"), during(good(3, "rx1"), {2: "wx2"})),
     ),
     ("G-nonadjacent-item", at_once("wx1", "rx1ry", "wy1", "ry1rx"), at_once("wx1", "rx1ry", "wy1", "ry1rx1")),
     (
@@ -107,25 +77,25 @@ BY_HAND = [
     ),
     (
         "G-nonadjacent-item-process",
-        of(good(0, "rxrz1"), good(1, "wx1"), good(1, "rz"), good(2, "wz1")),
-        of(good(0, "rxrz1"), good(1, "rz"), good(1, "wx1"), good(2, "wz1")),
+        history(good(0, "rxrz1"), good(1, "wx1"), good(1, "rz"), good(2, "wz1")),
+        history(good(0, "rxrz1"), good(1, "rz"), good(1, "wx1"), good(2, "wz1")),
     ),
     (
         "G-nonadjacent-item-realtime",
-        of(during(good(1, "wx1"), good(3, "rz"), {5: "rxrz1", 2: "wz1"})),
-        of(during(good(3, "rz"), good(1, "wx1"), {5: "rxrz1", 2: "wz1"})),
+        history(during(good(1, "wx1"), good(3, "rz"), {5: "rxrz1", 2: "wz1"})),
+        history(during(good(3, "rz"), good(1, "wx1"), {5: "rxrz1", 2: "wz1"})),
     ),
     ("G2-item", at_once("wx1ry", "wy1rx"), at_once("wx1ry", "wy1rx1")),
     ("G2-item", at_once("wx1wy1", "rx1wy2", "ry1wx2", "rx2ry2"), at_once("wx1wy1", "rx1ry1wy2", "ry2rx1wx2", "rx2ry2")),
     (
         "G2-item-process",
-        of(during(good(2, "wx1"), good(2, "rz"), {0: "rxwz1"})),
-        of(during(good(2, "wx1"), good(2, "rz1"), {0: "rxwz1"})),
+        history(during(good(2, "wx1"), good(2, "rz"), {0: "rxwz1"})),
+        history(during(good(2, "wx1"), good(2, "rz1"), {0: "rxwz1"})),
     ),
     (
         "G2-item-realtime",
-        of(during(good(2, "wx1"), good(3, "rz"), {0: "rxwz1"})),
-        of(during(good(2, "wx1"), good(3, "rz"), {0: "rx1wz1"})),
+        history(during(good(2, "wx1"), good(3, "rz"), {0: "rxwz1"})),
+        history(during(good(2, "wx1"), good(3, "rz"), {0: "rx1wz1"})),
     ),
     ("internal", at_once("wx1", "rx1wx2rx1"), at_once("wx1", "rx1wx2rx2")),
     ("internal", at_once("wx2", "rxrx2"), at_once("wx2", "rx2rx2")),
@@ -196,7 +166,7 @@ def test_a_version_order_that_a_later_read_shows() -> None:
     found = check(whole)
     [cycle] = found["anomalies"]["G-single-item-realtime"]
     assert "wrote 4" in cycle["text"]
-    crossed = of(during({0: "wx1wy2", 1: "wx2wy1"}), good(2, "rx2"), good(3, "ry2"))
+    crossed = history(during({0: "wx1wy2", 1: "wx2wy1"}), good(2, "rx2"), good(3, "ry2"))
     [cycle] = check(crossed)["anomalies"]["G-single-item-realtime"]
     assert cycle["text"] == (
         'T1 wrote 1 to key "x" before T2 wrote 2 (because a transaction that comes after T1 read 2);'
@@ -207,7 +177,7 @@ def test_a_version_order_that_a_later_read_shows() -> None:
 
 def test_evidence_names_transactions_and_values() -> None:
     """Records have Elle's fields, and a sentence."""
-    [g1a] = check(of(failed(0, "wx1"), good(1, "rx1")))["anomalies"]["G1a"]
+    [g1a] = check(history(failed(0, "wx1"), good(1, "rx1")))["anomalies"]["G1a"]
     assert (g1a["op"]["index"], g1a["writer"]["index"], g1a["mop"]) == (3, 1, ["r", "x", 1])
     assert (
         g1a["text"]
@@ -227,7 +197,7 @@ def test_evidence_names_transactions_and_values() -> None:
 
 def test_what_cannot_be_judged_is_unknown() -> None:
     """The reason says what is wrong; a budget that does not suffice is one."""
-    assert check(of(begin(0, "txn", [["append", "x", 1]])))["reason"].endswith('and ["w", key, value]')
+    assert check(history(begin(0, "txn", [["append", "x", 1]])))["reason"].endswith('and ["w", key, value]')
     assert check(one_by_one("wx1"))["valid?"] == "unknown"
     whole = one_by_one("wx1", "wx2", "rx2")
     assert check(whole)["valid?"] is True
