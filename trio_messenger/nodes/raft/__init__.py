@@ -72,7 +72,7 @@ class Raft(Replication):
         return self.consensus.leader is not None
 
     async def pass_on(self, forward: Forward) -> Body | None:
-        """Have the leader serve a request. Return its answer; None if there is none, so that it has to be retried."""
+        """Have the leader serve a request, and return its answer; None if it did not answer: then try again."""
         leader = self.consensus.leader
         if leader is None or leader == self.node.id:
             return await self.lead(forward)
@@ -91,7 +91,7 @@ class Raft(Replication):
         raise RpcError(ErrorCode.TIMEOUT, f"{self.node.id!r} does not lead, or no longer")
 
     async def lead(self, forward: Forward) -> Body | None:
-        """Serve a request as the leader. Return None if this member is none, or nothing is known of the request.
+        """Serve a request as the leader. Return None if this member does not lead, or the outcome is unknown.
 
         A read needs no entry. What was committed at the call is applied, and nobody else has led since.
         """

@@ -1,7 +1,7 @@
 """Linearizability: whether each operation could have taken effect at one instant between its beginning and its end.
 
 A `Model` defines what operations do, and `Search` looks for an order of the operations that explains their results. If
-that takes long, a `Refuter` looks for a proof that there is none.
+that takes long, a `Refuter` looks for a proof that no order exists.
 """
 
 from __future__ import annotations
