@@ -1,0 +1,202 @@
+"""Famous mistakes in implementations of Raft, each a patch of one rule of the ready-made node; `MISTAKES`."""
+
+# ruff: noqa: ARG002 - wrong rules ignore what the right ones look at
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import trio
+
+from trio_messenger import Body, DurableStore, Node, Request
+from trio_messenger.nodes import raft
+from trio_messenger.nodes.raft.consensus import Consensus
+from trio_messenger.nodes.raft.log import RaftLog
+from trio_messenger.nodes.raft.rpcs import Appended, LogEntry, PreVote, RequestVote, Vote
+from trio_messenger.nodes.raft.state_machine import StateMachine
+
+
+class Small(raft.Raft):
+    """Takes snapshots often enough for short runs."""
+
+    snapshot_every, keep = 10, 2
+
+
+class VotesForAnyone(Small):
+    """A member votes without looking whose log is more up to date."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def is_up_to_date(self, candidate: RequestVote) -> bool:
+            return True
+
+
+class AnswersBeforeSync(Small):
+    """A member answers first, and lets the store sync a moment later."""
+
+    def __init__(self, node: Node, store: DurableStore) -> None:
+        super().__init__(node, store)
+        node.every(0.05, store.sync)
+
+    async def persist(self) -> None:
+        self.react()
+        if self.consensus.role == "leader":
+            self.consensus.note_match(self.node.id, self.consensus.log.last_index)
+        self.react()
+        await trio.lowlevel.checkpoint()
+
+
+class SavesAfterReplying(AnswersBeforeSync):
+    """A member assigns what has changed only after it has answered."""
+
+    def react(self) -> None:
+        state, self.durable_state = self.durable_state, _Nothing()  # type: ignore[assignment]
+        super().react()
+        self.durable_state = state
+
+    def __init__(self, node: Node, store: DurableStore) -> None:
+        super().__init__(node, store)
+        node.every(0.05, lambda: self.durable_state.save(self.consensus))
+
+
+class _Nothing:
+    def save(self, consensus: Consensus) -> None:
+        """Save nothing."""
+
+
+class ForgetsItsVote(Small):
+    """A member stores its term, but not its vote."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.consensus.voted_for = None
+
+
+class CommitsOlderTerms(Small):
+    """A leader commits an entry of an older term by counting replicas: figure 8 of the paper."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def is_of_this_term(self, index: int) -> bool:
+            return True
+
+
+class _TruncatingLog(RaftLog):
+    def conflicts(self, index: int, entry: LogEntry) -> bool:
+        return self.base_index < index <= self.last_index
+
+
+class TruncatesAlways(Small):
+    """A follower truncates its log where the leader's entries begin, also if they do not conflict."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.consensus.log.__class__ = _TruncatingLog
+
+
+class CommitsMoreThanIsProven(Small):
+    """A follower takes over the leader's commit index, whatever its own log has there."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def proven_commit_index(self, leader_commit: int, index: int) -> int:
+            return min(leader_commit, self.log.last_index)
+
+
+class StaleLeaderReads(Small):
+    """A leader answers reads without asking whether it still leads."""
+
+    async def confirm_leadership(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return self.consensus.role == "leader"
+
+
+class ReadsBeforeItsFirstCommit(Small):
+    """A new leader answers reads before it has committed an entry of its term."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def may_serve_reads(self) -> bool:
+            return self.role == "leader"
+
+
+class EveryMessageResetsTheTimer(Small):
+    """A member that is asked for a vote waits again, whatever it answers."""
+
+    def _on_pre_vote(self, body: PreVote) -> Vote:
+        self.election_timer.reset()
+        return super()._on_pre_vote(body)
+
+    async def _on_request_vote(self, request: Request, body: RequestVote) -> Vote:
+        self.election_timer.reset()
+        return await super()._on_request_vote(request, body)
+
+
+class SnapshotWithoutIndexAndTerm(Small):
+    """A snapshot has the state, but the log forgets where it ends."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def compact(self, state: Any, keep: int) -> None:
+            super().compact(state, keep)
+            self.log.base_term = 0
+
+
+class AcceptsOldAnswers(Small):
+    """A leader or candidate counts answers of an older term."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def is_current(self, reply: Appended) -> bool:
+            self.observe(reply.term)
+            return self.role == "leader"
+
+        def accepts_vote(self, asked: RequestVote, vote: Vote) -> bool:
+            return vote.granted
+
+
+class CountsRepliesNotMembers(Small):
+    """A leader counts the acknowledgements of an entry, also two of the same member."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def note_match(self, peer: str, index: int) -> None:
+            counts: Counter[tuple[int, int]] = self.__dict__.setdefault("counts", Counter())
+            counts[self.term, index] += 1
+            super().note_match(peer, index)
+            enough = counts[self.term, index] > len(self.members) // 2
+            if enough and index > self.commit_index and self.is_of_this_term(index):
+                self.commit_index = index
+
+
+class AppliesRetriesTwice(Small):
+    """The state machine does not recognise a request that it has applied before."""
+
+    class machine_type(StateMachine):  # noqa: N801
+        def answer_again(self, entry: LogEntry) -> Body | None:
+            return None
+
+
+class NeverLowersNextIndex(Small):
+    """A leader sends the same entries again and again to a follower that cannot take them."""
+
+    class consensus_type(Consensus):  # noqa: N801
+        def lower_next_index(self, peer: str, reply: Appended) -> None:
+            pass
+
+
+MISTAKES = {
+    mistake.__name__: mistake
+    for mistake in (
+        VotesForAnyone,
+        AnswersBeforeSync,
+        SavesAfterReplying,
+        ForgetsItsVote,
+        CommitsOlderTerms,
+        TruncatesAlways,
+        CommitsMoreThanIsProven,
+        StaleLeaderReads,
+        ReadsBeforeItsFirstCommit,
+        EveryMessageResetsTheTimer,
+        SnapshotWithoutIndexAndTerm,
+        AcceptsOldAnswers,
+        CountsRepliesNotMembers,
+        AppliesRetriesTwice,
+        NeverLowersNextIndex,
+    )
+}
+"""All mistakes, by name."""
