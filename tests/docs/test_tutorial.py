@@ -31,7 +31,7 @@ def folder_of(page: str) -> Path:
     return FOLDER / page.partition("-")[0]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page >= "10" else ()) for page in PAGES])
 async def test_reader_sees_what_the_page_shows(page: str, tmp_path: Path) -> None:
     """Typed and run in an empty directory, each command of a chapter prints what the page says it does."""
     ran = await follow(FOLDER / f"{page}.md", tmp_path, COLUMNS)

@@ -1,0 +1,107 @@
+"""The figures and answers of the tutorial's chapters on state are those of runs."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.page_runner import blocks
+from support.paths import DOCS
+
+from trio_messenger import Node
+from trio_messenger.sim import Report, simulate
+
+FOLDER = DOCS / "tutorial"
+
+
+def page(name: str) -> str:
+    """Return the page in one line."""
+    return " ".join((FOLDER / f"{name}.md").read_text(encoding="utf-8").split())
+
+
+CHAPTER_10 = page("10-state-that-converges")
+WRONG, COUNTER, DELTAS = (
+    (FOLDER / "10" / f"{name}.py").read_text(encoding="utf-8")
+    for name in ("counter_wrong", "counter", "counter_deltas")
+)
+
+
+NODES = ("n1", "n2", "n3")
+
+
+def edited(source: str, *changes: tuple[str, str]) -> str:
+    """Replace, for each change, what is there once."""
+    for old, new in changes:
+        assert source.count(old) == 1, f"{old!r} is there {source.count(old)} times"
+        source = source.replace(old, new)
+    return source
+
+
+def builder(source: str, directory: Path) -> Callable[[], Node]:
+    """Return a function that makes the node of a program."""
+    path = directory / "program.py"
+    path.write_text(source, encoding="utf-8")
+
+    def build() -> Node:
+        node: Node = runpy.run_path(str(path))["node"]
+        return node
+
+    return build
+
+
+def count(source: str, directory: Path, workload: str = "g-counter", **options: Any) -> Report:
+    """Return the report of a run of a counter, as the commands of chapter 10 make it."""
+    return simulate(workload, builder(source, directory), nodes=NODES, latency=100, **{"time_limit": 10, **options})
+
+
+def because(report: Report) -> str:
+    """Return the first sentence of a failure."""
+    return str(report).splitlines()[1].removeprefix("  because").strip()
+
+
+def test_answer_to_the_exercise_on_retries(tmp_path: Path) -> None:
+    """Copies have one `msg_id`, and retries do not."""
+    source = edited(WRONG, ('@node.on("tell")', '@node.on("tell", at_most_once=AtMostOnce())'))
+    assert count(source, tmp_path, nemesis=["duplicate"], seed=13).valid is True
+    found = because(count(source, tmp_path, nemesis=["loss"], seed=0))
+    assert found == "n2 read 32 at the end, n3 read 40, n1 35; the acknowledged adds sum to 32"
+    assert "the nodes read 35, 32 and 40, and the additions sum to 32" in CHAPTER_10
+
+
+def test_answer_to_the_exercise_on_cancellations(tmp_path: Path) -> None:
+    """One count for both directions is wrong, and the repair is right."""
+    found = because(count(COUNTER, tmp_path, "pn-counter", seed=0))
+    assert found == "all nodes read 17 at the end; the acknowledged adds sum to -31"
+    assert "all nodes read 17, but the sum is -31" in CHAPTER_10
+    [shown] = [it.text for it in blocks((FOLDER / "10-state-that-converges.md").read_text()) if "abs(delta)" in it.text]
+    before, _, rest = COUNTER.partition('@node.on("add"')
+    read = "sum(up - down for up, down in counts.values())"
+    assert f"`{read}`" in CHAPTER_10
+    repaired = f"{before}{shown}\n\n{rest[rest.index('async def gossip') :]}"
+    repaired = edited(repaired, ("counts[node.id] = 0", "counts[node.id] = [0, 0]"), ("sum(counts.values())", read))
+    assert count(repaired, tmp_path, "pn-counter", nemesis=["duplicate"], seed=0).valid is True
+
+
+def test_answer_to_the_exercise_on_one_number(tmp_path: Path) -> None:
+    """What two nodes add at the same time counts once."""
+    source = edited(
+        COUNTER,
+        ("counts = {}  # by node: what clients have added there", "counts = {}"),
+        ("counts[node.id] = 0", 'counts["all"] = 0'),
+        ("counts[node.id] +=", 'counts["all"] +='),
+    )
+    found = because(count(source, tmp_path, seed=0))
+    assert found == "all nodes read 26 at the end; the acknowledged adds sum to 32"
+    assert "All nodes read 26, but 32 guests come." in CHAPTER_10
+
+
+@pytest.mark.parametrize(("rate", "row"), [(5, "5 per second (the default)"), (0.2, "0.2 per second (`--rate 0.2`)")])
+def test_figures_of_deltas(rate: float, row: str, tmp_path: Path) -> None:
+    """So many messages between nodes, with whole tables and with deltas."""
+    runs = [count(source, tmp_path, rate=rate, time_limit=30) for source in (COUNTER, DELTAS)]
+    assert [run.valid for run in runs] == [True, True]
+    sent = [run.results["net"]["servers"]["msg-count"] for run in runs]
+    assert f"| {row} | {sent[0]} | {sent[1]} |" in CHAPTER_10
