@@ -24,5 +24,7 @@ NODES: Final = {
     "kafka": "logs that clients append to and poll, in the service lin-kv",
     "lin-kv-proxy": "registers in the service lin-kv",
     "raft": "a linearizable key-value store, on a log that a majority of nodes agrees on",
+    "txn-list-append": "transactions on lists, strict serializable, on a log in the service lin-kv",
+    "txn-rw-register": "transactions on registers, strict serializable, on a log in the service lin-kv",
 }
 """The ready-made nodes: each name (its module's name with hyphens), and a description in one line."""

@@ -206,7 +206,7 @@ CASES = (
         case
         for workload in ("txn-list-append", "txn-rw-register")
         for case in (
-            _right(workload, "support.wrong_nodes.transactions:keeps_all_in_one", nemesis=(*ALL, "services")),
+            _right(workload, nemesis=(*ALL, "services")),
             _wrong(workload, "transactions:overwrites", ANOMALY, latency=Latency(20)),
             _wrong(workload, "transactions:does_one_at_a_time", ANOMALY, latency=Latency(20)),
             _wrong(workload, "transactions:does_not_see_its_own", ANOMALY),

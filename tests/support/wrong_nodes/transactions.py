@@ -1,4 +1,4 @@
-"""Transactions on lists and registers that are wrong, and plain ones that are right: all is one value of a service."""
+"""Transactions on lists and registers that are wrong: all is one value of a service."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from trio_messenger import LIN_KV, SEQ_KV, Body, KeyValue, Node, Request
 
 Contents: TypeAlias = dict[str, Any]
 """The list or the value of each key."""
-
-
-def keeps_all_in_one() -> Node:
-    """Return a node without a mistake."""
-    return _database()
 
 
 def reads_the_past() -> Node:
