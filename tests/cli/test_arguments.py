@@ -294,7 +294,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
         (
             '[{"kind":"kil"}]',
             "--faults: fault 0: there is no fault of kind 'kil'; there are: "
-            "partition, loss, duplicate, reorder, slow, kill, pause, clock",
+            "partition, loss, duplicate, reorder, slow, kill, pause, clock, storage",
         ),
         ('[{"kind":"partition"},{"kind":"loss"}]', "--faults: fault 1: Object missing required field `rate`"),
         ("other.json", "other.json is not a list of faults; give one such as {example}"),

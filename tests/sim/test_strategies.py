@@ -26,6 +26,7 @@ from trio_messenger.sim._faults.faults import (
     Pause,
     Reordering,
     SlowLinks,
+    Storage,
 )
 from trio_messenger.sim.strategies import MAX_SIZE, fault_schedules
 
@@ -73,6 +74,9 @@ def test_figures_have_an_effect(faults: list[Fault]) -> None:
                 assert 0.25 <= extra <= 8
             case ClockSkew(seconds=seconds):
                 assert 0.25 <= abs(seconds) <= 60
+            case Storage(seconds=seconds, torn=torn):  # has an effect with any figures
+                assert 0 <= seconds <= 1
+                assert 0 <= torn <= 1
             case _:
                 assert isinstance(fault, (Partition, Kill, Pause))
         if isinstance(fault, Reordering):
@@ -103,6 +107,7 @@ def test_the_simplest_schedule_is_none() -> None:
         ("kill", Kill(until=0.25, nodes=["n1"])),
         ("pause", Pause(until=0.25, nodes=["n1"])),
         ("clock", ClockSkew(until=0.25, nodes=["n1"], seconds=0.25)),
+        ("storage", Storage(until=0.25, nodes=["n1"], seconds=0, torn=0)),
     ],
 )
 def test_the_simplest_fault_is_mild(kind: str, simple: Fault) -> None:
@@ -314,6 +319,7 @@ def messages(report: Report, indexes: Sequence[int]) -> list[object]:
         SlowLinks(at=1.125, until=1.5),
         Pause(at=1.125, until=1.5, nodes=NODES),
         ClockSkew(at=1.125, until=1.5, nodes=NODES, seconds=3),
+        Storage(at=1.125, until=1.5, nodes=NODES),
         Partition(at=1.5, until=2, links=[("services", "n1")]),
         Kill(at=2.25, until=2.5, nodes=["n2"]),
         Pause(at=2.125, until=2.5, nodes=["n1"]),

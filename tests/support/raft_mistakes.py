@@ -32,31 +32,42 @@ class VotesForAnyone(Small):
 
 
 class AnswersBeforeSync(Small):
-    """A member answers first, and lets the store sync a moment later."""
+    """A member answers first, and lets the store sync after that."""
 
     def __init__(self, node: Node, store: DurableStore) -> None:
         super().__init__(node, store)
-        node.every(0.05, store.sync)
+        self.wants_sync = trio.Event()
+        node.background(self.sync_later)
 
     async def persist(self) -> None:
         self.react()
         if self.consensus.role == "leader":
             self.consensus.note_match(self.node.id, self.consensus.log.last_index)
         self.react()
+        self.wants_sync.set()
         await trio.lowlevel.checkpoint()
+
+    async def sync_later(self) -> None:
+        while True:
+            await self.wants_sync.wait()
+            self.wants_sync = trio.Event()
+            self.save()
+            await self.store.sync()
+
+    def save(self) -> None:
+        """Do nothing more: everything has been assigned."""
 
 
 class SavesAfterReplying(AnswersBeforeSync):
     """A member assigns what has changed only after it has answered."""
 
     def react(self) -> None:
-        state, self.durable_state = self.durable_state, _Nothing()  # type: ignore[assignment]
+        state, self.durable_state = self.durable_state, _Nothing()  # type: ignore[assignment,misc]
         super().react()
-        self.durable_state = state
+        self.durable_state = state  # type: ignore[misc]
 
-    def __init__(self, node: Node, store: DurableStore) -> None:
-        super().__init__(node, store)
-        node.every(0.05, lambda: self.durable_state.save(self.consensus))
+    def save(self) -> None:
+        self.durable_state.save(self.consensus)
 
 
 class _Nothing:

@@ -38,6 +38,7 @@ from ._faults.faults import (
     Pause as Pause,
     Reordering as Reordering,
     SlowLinks as SlowLinks,
+    Storage as Storage,
 )
 from ._faults.schedules import NEMESES as NEMESES, make_schedule as make_schedule
 from ._faults.shrinking import Shrunk as Shrunk, shrink as shrink

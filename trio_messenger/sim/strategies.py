@@ -32,6 +32,7 @@ from ._faults.faults import (
     Pause,
     Reordering,
     SlowLinks,
+    Storage,
 )
 from ._faults.schedules import LONGEST_SKEW
 
@@ -166,11 +167,16 @@ def _node_faults(
     times: st.SearchStrategy[_Times], nodes: st.SearchStrategy[tuple[str, ...]]
 ) -> dict[str, st.SearchStrategy[Fault]]:
     ahead = st.integers(1, _SKEW_IN_QUARTERS).map(lambda skew: skew / _QUARTERS)
+    syncs = st.integers(0, _QUARTERS).map(lambda seconds: seconds / _QUARTERS)
     skews = st.one_of(ahead, ahead.map(lambda skew: -skew))
     return {
         "kill": _build(lambda when, who: Kill(**when, nodes=who), times, nodes),
         "pause": _build(lambda when, who: Pause(**when, nodes=who), times, nodes),
         "clock": _build(lambda when, who, skew: ClockSkew(**when, nodes=who, seconds=skew), times, nodes, skews),
+        "storage": _build(
+            lambda when, who, torn, seconds: Storage(**when, nodes=who, torn=torn / _EIGHTHS, seconds=seconds),
+            *(times, nodes, st.integers(0, _EIGHTHS), syncs),
+        ),
     }
 
 

@@ -21,9 +21,11 @@ from support.processes import NODE, needs_proc, until
 
 from trio_messenger.sim import (
     ClockSkew,
+    Fault,
     Kill,
     Partition,
     Pause,
+    Storage,
 )
 from trio_messenger.sim._judging.judgement import judge
 from trio_messenger.sim._runs.real_time import check_faults, run_real
@@ -206,12 +208,19 @@ def test_lines_are_cut_wherever_the_stream_is() -> None:
 # What is looked at before anything starts
 
 
-def test_clocks_of_processes_cannot_be_wrong() -> None:
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (ClockSkew(nodes=["n1"], seconds=1.0), "use the system's clock"),
+        (Storage(nodes=["n1"]), "keep their data in real files"),
+    ],
+)
+def test_clocks_of_processes_cannot_be_wrong(fault: Fault, why: str) -> None:
     """Faults that a process cannot be made to suffer are refused by name, the others taken."""
     check_faults([Kill(nodes=["n1"]), Pause(nodes=["n1"]), Partition()])
     with pytest.raises(
         ValueError,
-        match=r"^a fault of kind 'clock' cannot be applied to executables, which use the system's clock; leave it out,"
+        match=rf"^a fault of kind '{fault.kind}' cannot be applied to executables, which {why}; leave it out,"
         r" or test a node in process$",
     ):
-        check_faults([Partition(), ClockSkew(nodes=["n1"], seconds=1.0)])
+        check_faults([Partition(), fault])

@@ -23,6 +23,7 @@ from trio_messenger.sim._faults.faults import (
     Pause,
     Reordering,
     SlowLinks,
+    Storage,
     describe,
     fault_from_json,
     fault_to_json,
@@ -39,6 +40,7 @@ ONE_OF_EACH: list[Fault] = [
     Kill(at=3, until=4, nodes=["n1", "n3"]),
     Pause(nodes=["n2"]),
     ClockSkew(nodes=["n1"], seconds=-1.5),
+    Storage(nodes=["n1"], seconds=0.25, torn=1),
 ]
 
 
@@ -46,7 +48,7 @@ def test_there_is_one_of_each() -> None:
     """The table of kinds has each record under its own name, and these tests have one of each."""
     assert [fault.kind for fault in ONE_OF_EACH] == list(KINDS)
     assert [type(fault) for fault in ONE_OF_EACH] == list(KINDS.values())
-    assert list(KINDS) == ["partition", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock"]
+    assert list(KINDS) == ["partition", "loss", "duplicate", "reorder", "slow", "kill", "pause", "clock", "storage"]
 
 
 @pytest.mark.parametrize("fault", ONE_OF_EACH, ids=lambda fault: fault.kind)
@@ -88,7 +90,7 @@ def test_when_in_words() -> None:
     [
         (
             {},
-            "there is no fault of kind None; there are: partition, loss, duplicate, reorder, slow, kill, pause, clock",
+            f"there is no fault of kind None; there are: {', '.join(KINDS)}",
         ),
         (
             {"kind": ["kill"]},
@@ -130,6 +132,8 @@ def test_a_file_that_is_wrong_says_where(value: dict[str, Any], text: str) -> No
         (lambda: SlowLinks(factor=-1), "factor is -1; give a finite number of 0 or more"),
         (lambda: SlowLinks(extra=math.inf), "extra is inf; give a finite number of 0 or more"),
         (lambda: ClockSkew(nodes=["n1"], seconds=math.inf), "seconds is inf; give a finite number"),
+        (lambda: Storage(nodes=["n1"], seconds=-1), "seconds is -1; give a finite number of 0 or more"),
+        (lambda: Storage(nodes=["n1"], torn=2), "torn is 2; give a probability from 0 to 1"),
         (lambda: Kill(nodes="n1"), "nodes is 'n1'; give a list of ids"),
         (lambda: Kill(nodes=["n1", "n2", "n1"]), "a kill names 'n1' twice; name each node once"),
         (
@@ -202,6 +206,7 @@ def test_a_partition_of_one_group_cuts_nothing() -> None:
         (SlowLinks(), "slow between all nodes factor=10 extra=0"),
         (Kill(at=3, until=4, nodes=["n1", "n3"]), "kill n1, n3"),
         (ClockSkew(nodes=["n1"], seconds=-1.5), "clock n1 seconds=-1.5"),
+        (Storage(nodes=["n1"]), "storage n1 seconds=0.1 torn=0.5"),
     ],
 )
 def test_a_description_is_one_line(fault: Fault, text: str) -> None:

@@ -21,13 +21,17 @@ from trio_messenger.sim._faults.faults import (
     NodeFault,
     Reordering,
     SlowLinks,
+    Storage,
     describe,
     fault_from_json,
     fault_to_json,
 )
 from trio_messenger.sim._faults.schedules import NEMESES, make_schedule
 
-KINDS = ["partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "services", "clock"]
+KINDS = [
+    *("partition", "oneway", "links", "loss", "duplicate", "reorder", "slow", "kill", "pause", "services", "clock"),
+    "storage",
+]
 
 RECORDS = dict.fromkeys(["partition", "oneway", "links", "services"], "partition")
 """The kinds of records that each nemesis makes, where they are called otherwise."""
@@ -390,7 +394,7 @@ def test_delays_are_of_some_size() -> None:
 # Bad nodes
 
 
-@pytest.mark.parametrize("kind", ["kill", "pause", "clock"])
+@pytest.mark.parametrize("kind", ["kill", "pause", "clock", "storage"])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
 def test_who_is_befallen(kind: str, count: int) -> None:
     """One node, a minority, a majority or all, each as often as the others, and each node as often as another."""
@@ -419,6 +423,16 @@ def test_clocks_are_wrong_each_by_itself() -> None:
     up_to = [sum(abs(skew) < limit for skew in skews) / len(skews) for limit in (1, 10)]
     assert up_to == pytest.approx([math.log(10, 600), math.log(100, 600)], rel=0.15)
     assert max(map(abs, skews)) > 50
+
+
+def test_disks_are_slow_and_tear() -> None:
+    """Syncs take up to 0.01 to 1 s, short ones as often as long ones, and kills leave a part with any probability."""
+    faults = [fault for fault in made("storage") if isinstance(fault, Storage)]
+    seconds = [fault.seconds for fault in faults]
+    assert min(seconds) == 0.01
+    assert 0.95 < max(seconds) <= 1
+    assert sum(each < 0.1 for each in seconds) == pytest.approx(len(seconds) / 2, rel=0.15)
+    assert {fault.torn for fault in faults} == {tenth / 10 for tenth in range(11)}
 
 
 def test_a_single_node_can_only_be_befallen_itself() -> None:

@@ -25,6 +25,7 @@ from trio_messenger.sim._faults.faults import (
     Pause,
     Reordering,
     SlowLinks,
+    Storage,
 )
 from trio_messenger.sim._faults.shrinking import DoesNotFail, Shrunk, ddmin, shrink, single_links
 from trio_messenger.sim.strategies import fault_schedules
@@ -383,6 +384,11 @@ def test_round_times_where_they_do_not_matter() -> None:
             ClockSkew(nodes=["n1"], seconds=60, until=0.25),
             lambda _: True,
             ClockSkew(nodes=["n1"], seconds=0, until=0.25),
+        ),
+        (
+            Storage(nodes=["n1"], seconds=0.77, torn=0.9, until=0.25),
+            lambda fault: fault.torn > 0.4,
+            Storage(nodes=["n1"], seconds=0, torn=0.45, until=0.25),
         ),
     ],
 )

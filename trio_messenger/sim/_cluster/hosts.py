@@ -13,6 +13,7 @@ import trio
 from trio_messenger import printable
 
 from .._network.network import Delivery, SimulatedNetwork
+from .durable import Disk
 
 LOG_LINES: Final = 10_000
 """The number of lines that are kept of a node's log. If there are more, the log keeps the first and the last half."""
@@ -81,12 +82,13 @@ class Host(ABC):
       node_id: The id of the node.
       network: Carries the node's messages.
       log: Receives the node's log lines.
+      disk: The node's disk; None if it is a real one.
     """
 
     advice: ClassVar[str] = ""
     """Advice for the user if the node did not answer a request and sent nothing else either."""
 
-    def __init__(self, node_id: str, network: SimulatedNetwork, log: NodeLog) -> None:
+    def __init__(self, node_id: str, network: SimulatedNetwork, log: NodeLog, disk: Disk | None = None) -> None:
         self.node_id: Final = node_id
         """The id of the node."""
         self.log: Final = log
@@ -107,6 +109,8 @@ class Host(ABC):
         """Seconds by which the node's wall clock is ahead."""
         self.skewed_reads: int = 0
         """How often the node read its wall clock while that was wrong."""
+        self.disk: Final = Disk() if disk is None else disk
+        """The node's disk."""
         self._network = network
         self._is_paused = False
         self._held_in: list[Delivery] = []

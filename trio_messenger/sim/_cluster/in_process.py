@@ -21,7 +21,7 @@ from .._determinism.scheduler import end_by_force, place_of_error, unshield
 from .._network.network import Delivery, SimulatedNetwork
 from .._records.cut_texts import cut_text
 from .._runaways.guard import Owner, StuckGuard, current_owner
-from .durable import Build, SimulatedStore
+from .durable import Build, Disk, SimulatedStore
 from .hosts import Host, NodeLog, current_log
 
 EPOCH: Final = 1_600_000_000.0
@@ -47,7 +47,7 @@ class InProcessHost(Host):
         streams: Streams,
         guard: StuckGuard,
     ) -> None:
-        super().__init__(node_id, network, log)
+        super().__init__(node_id, network, log, Disk(streams, node_id))
         self._build = build
         self._takes_store = "store" in inspect.signature(build).parameters
         self._nursery = nursery
@@ -61,7 +61,7 @@ class InProcessHost(Host):
 
     async def start(self) -> None:
         """Begin a life; see `Host.start`. Exceptions of *build* pass through."""
-        store = self._store = SimulatedStore(self._store)
+        store = self._store = SimulatedStore(self._store, self.disk)
         owner = Owner(self.node_id, self.log.add)
         log_token, owner_token = current_log.set(self.log), current_owner.set(owner)
         try:
@@ -146,7 +146,8 @@ class InProcessHost(Host):
             self._note_exit(how)
 
     def _end(self, life: _Life) -> None:
-        life.end()
+        if lost := life.end():
+            self.log.add_now(f"changes of the store that were lost, because they were not synced: {lost}")
         self._next_msg_id = max(self._next_msg_id, life.node.next_msg_id)
 
     def _note_failures(self, life: _Life) -> None:
@@ -186,12 +187,15 @@ class _Life:
         self.gone = trio.Event()
         self.task: trio.lowlevel.Task | None = None  # set once it runs
 
-    def end(self) -> None:
-        """Prevent every further effect of the node that anybody could notice, also from its ``finally`` clauses."""
+    def end(self) -> int:
+        """Prevent every further effect of the node that anybody could notice, also from its ``finally`` clauses.
+
+        Return how many changes of its store a fault has lost.
+        """
         self.owner.is_over = True
         self.transport.cut()
-        self.store.detach()
         self.scope.cancel()
+        return self.store.detach()
 
     async def wait_until_gone(self) -> None:
         """Wait until all tasks have ended, after `end`. Wait, then remove shields, then end the tasks by force."""

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, final
 
 import trio
 
-from .._faults.faults import ClockSkew, Fault, Kill, LinkFault, NodeFault, Pause, describe
+from .._faults.faults import ClockSkew, Fault, Kill, LinkFault, NodeFault, Pause, Storage, describe
 from .._network.network import SimulatedNetwork
 from .cluster import Cluster
 from .hosts import Host
@@ -55,7 +55,12 @@ class Nemesis:
         # By node, the active pauses of its current life, each with the count of held messages when it began.
         self._held: dict[str, int] = {}  # by node, that count when the first of these pauses began
         self._skewed_reads: dict[tuple[int, str], int] = {}  # by clock fault and node, the reads before the fault
+        self._disk_effects: dict[tuple[int, str], int] = {}  # by storage fault and node, the effects before the fault
         self._restarts: dict[str, trio.CancelScope] = {}  # by node, the restart in progress
+
+        for fault in self._faults:
+            for node_id in fault.nodes if isinstance(fault, Storage) else ():
+                cluster.hosts[node_id].disk.may_fail = True
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Apply the schedule, whose time 0 is now. Returns after the last change of the schedule.
@@ -135,6 +140,9 @@ class Nemesis:
         elif isinstance(fault, Pause):
             if host.is_alive:
                 self._pause(index, host)
+        elif isinstance(fault, Storage):
+            self._disk_effects[index, host.node_id] = host.disk.effects
+            host.disk.faults = self._on(host, Storage).values()
         else:
             assert isinstance(fault, ClockSkew)
             self._skewed_reads[index, host.node_id] = host.skewed_reads
@@ -151,6 +159,9 @@ class Nemesis:
         elif isinstance(fault, Pause):
             if index in self._paused[host.node_id]:  # otherwise the node was dead then, or has died since
                 self._end_pause(index, host)
+        elif isinstance(fault, Storage):
+            self._network.bites[index] += host.disk.effects - self._disk_effects.pop((index, host.node_id))
+            host.disk.faults = self._on(host, Storage).values()
         else:
             assert isinstance(fault, ClockSkew)
             self._network.bites[index] += host.skewed_reads - self._skewed_reads.pop((index, host.node_id))

@@ -218,7 +218,7 @@ class Kill(NodeFault):
     """Kills nodes, as SIGKILL does, and starts them again at the end of the fault.
 
     They lose their memory and every message that was on its way to them. They keep their durable store, except for
-    changes that were not synced (see `SimulatedStore`).
+    changes that were not synced (see `SimulatedStore` and `Storage`).
 
     Example:
       >>> report = simulate("echo", echo.build, nodes=1, time_limit=5, faults=[Kill(nodes=["n1"], at=1, until=3)])
@@ -268,8 +268,46 @@ class ClockSkew(NodeFault):
     """Seconds by which the clocks are ahead; negative if they are behind."""
 
 
+@final
+@attrs.frozen(kw_only=True)
+class Storage(NodeFault):
+    """Makes the nodes' stores lose what was not synced, and makes syncs slow.
+
+    During this fault, a `Kill` is that of the whole machine: the store loses the changes that were not synced, also if
+    the node has never called ``sync``. It loses all of them or the last ones, as in a log whose end was not written.
+    What was synced is never lost. A sync covers what was changed before the call.
+
+    Example:
+      A node that answers without waiting for the disk, and forgets what it has answered:
+
+      >>> def build(store):
+      ...     node = Node()
+      ...     print("begins with", store.get("count", 0))
+      ...
+      ...     @node.on("echo")
+      ...     def count(request):
+      ...         store["count"] = store.get("count", 0) + 1
+      ...         return {"echo": request.body["echo"]}
+      ...
+      ...     return node
+      >>> faults = [Storage(nodes=["n1"], torn=0), Kill(nodes=["n1"], at=1, until=2)]
+      >>> for line in simulate("echo", build, nodes=["n1"], time_limit=3, faults=faults).logs["n1"]:
+      ...     print(line)
+      begins with 0
+      1.000000 changes of the store that were lost, because they were not synced: 7
+      begins with 0
+    """
+
+    kind: ClassVar[str] = "storage"
+    seconds: float = attrs.field(default=0.1, validator=is_at_least_zero)
+    """The longest time, in seconds, that a sync takes. Each takes a random time."""
+    torn: float = attrs.field(default=0.5, validator=is_fraction)
+    """The probability that a kill leaves some of the changes that were not synced: the first ones, a random number of
+    them. Otherwise none of them is left."""
+
+
 KINDS: Final[dict[str, type[Fault]]] = {
-    cls.kind: cls for cls in (Partition, Loss, Duplication, Reordering, SlowLinks, Kill, Pause, ClockSkew)
+    cls.kind: cls for cls in (Partition, Loss, Duplication, Reordering, SlowLinks, Kill, Pause, ClockSkew, Storage)
 }
 """All kinds of faults, by name."""
 

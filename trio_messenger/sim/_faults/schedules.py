@@ -30,6 +30,7 @@ from .faults import (
     Pause,
     Reordering,
     SlowLinks,
+    Storage,
 )
 
 SHORTEST_INTERVAL: Final = 0.001
@@ -43,6 +44,10 @@ RATES: Final = (0.1, 0.5)
 
 LONGEST_SKEW: Final = 60.0
 """The largest clock error in seconds. The smallest is 0.1 s, and all magnitudes between are equally likely."""
+
+SLOWEST_SYNC: Final = 1.0
+"""The largest limit, in seconds, of the time that a sync takes. The smallest is 0.01 s, and all magnitudes between are
+equally likely."""
 
 PERFECT_RING: Final = 5
 """Up to this number of nodes, overlapping majorities are consecutive nodes of a ring. With more nodes, Jepsen links
@@ -286,6 +291,12 @@ def _skew(chance: Random) -> float:
     return seconds if chance.random() < 1 / 2 else -seconds
 
 
+def _storage(now: _Round) -> list[Fault]:
+    nodes, seconds = _some_nodes(now), round(SLOWEST_SYNC * math.pow(0.01 / SLOWEST_SYNC, now.chance.random()), 2)
+    torn = round(now.chance.random(), 1)
+    return [Storage(at=now.at, until=now.until, nodes=nodes, seconds=seconds, torn=torn)] if nodes else []
+
+
 def _some_nodes(now: _Round) -> list[str]:
     """Return one node, a minority, a majority or all nodes, like Jepsen's targets."""
     majority = len(now.nodes) // 2 + 1
@@ -306,5 +317,6 @@ NEMESES: Final = (
     NemesisKind("pause", "pauses one node, some or all, and resumes them", _pause),
     NemesisKind("services", "cuts one node, some or all off from the services, such as lin-kv", _services),
     NemesisKind("clock", "sets the clocks of one node, some or all wrong, by 0.1 s to 60 s", _clock),
+    NemesisKind("storage", "slows syncs by up to 1 s; a kill then loses what was not synced, or its end", _storage),
 )
 """All kinds of faults in random schedules."""

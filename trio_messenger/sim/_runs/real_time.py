@@ -13,7 +13,7 @@ import trio
 from .._cluster.hosts import Host, NodeLog
 from .._cluster.processes import ProcessHost
 from .._determinism.random_streams import Streams
-from .._faults.faults import ClockSkew, Fault
+from .._faults.faults import ClockSkew, Fault, Storage
 from .._network.network import SimulatedNetwork
 from .._runaways.guard import BUSY_LIMIT
 from .._runaways.traffic import Traffic
@@ -53,12 +53,15 @@ def process_hosts(
     return make_host
 
 
+_NOT_FOR_PROCESSES: Final = {ClockSkew: "use the system's clock", Storage: "keep their data in real files"}
+
+
 def check_faults(faults: Iterable[Fault]) -> None:
     """Raise `ValueError` if one of *faults* cannot be applied to a process."""
     for fault in faults:
-        if isinstance(fault, ClockSkew):
+        if (why := _NOT_FOR_PROCESSES.get(type(fault))) is not None:
             raise ValueError(
-                f"a fault of kind {fault.kind!r} cannot be applied to executables, which use the system's clock;"
+                f"a fault of kind {fault.kind!r} cannot be applied to executables, which {why};"
                 " leave it out, or test a node in process"
             )
 
