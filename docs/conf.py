@@ -61,6 +61,8 @@ nitpick_ignore = [
     ("py:class", "Availability"),
     # Tests pass subclasses of it, with one rule changed.
     ("py:class", "trio_messenger.nodes.raft.Raft"),
+    # Only the simulator gives it to a store.
+    ("py:class", "trio_messenger.sim._cluster.durable.Disk"),
 ]
 
 
