@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a node at work", ("_serving",)),
     ("the API: nodes, and clients for services", ("_node", "services")),
     ("the API in one place", ("",)),
-    ("what is built on the API", ("nodes", "sim")),
+    ("what is built on the API", ("nodes", "sim", "metrics")),
     ("helpers for tests, and the command line", ("testing", "_cli")),
     ("python -m trio_messenger", ("__main__",)),
 )
@@ -161,7 +161,7 @@ def test_the_protocol_knows_no_world(module: str) -> None:
     assert not {name.partition(".")[0] for name in imports(module)} & OUTSIDE_WORLD
 
 
-@pytest.mark.parametrize("module", in_units("nodes", "sim", "testing", "_cli"))
+@pytest.mark.parametrize("module", in_units("nodes", "sim", "metrics", "testing", "_cli"))
 def test_what_is_built_on_the_api_uses_nothing_else(module: str) -> None:
     """Nodes, the simulator, test helpers and the command line see of the core what any user of the library sees."""
     mine = unit(module)

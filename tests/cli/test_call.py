@@ -157,7 +157,7 @@ def test_the_extra_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch, mi
     def fail(_: str) -> None:
         raise ModuleNotFoundError(name=missing)
 
-    monkeypatch.setattr("trio_messenger._cli.nats_options.importlib.import_module", fail)
+    monkeypatch.setattr("trio_messenger._cli.parsing.importlib.import_module", fail)
     if missing == "nats":
         assert nats_refusal() == "--nats needs more packages; install trio-messenger[nats]"
     else:

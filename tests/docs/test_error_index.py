@@ -150,9 +150,10 @@ def shown() -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def rows() -> tuple[str, ...]:
-    """Return the messages of the page, and of the one on NATS."""
+    """Return the messages of the page, and of those on NATS and metrics."""
     page = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
-    page += (DOCS / "reference" / "nats.md").read_text(encoding="utf-8").partition("## Error messages")[2]
+    for name in ("nats", "metrics"):
+        page += (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8").partition("## Error messages")[2]
     found = re.findall(r"^\|(?: \d+ \|)? (`+) ?(.+?) ?\1 \| .+ \|$", page, re.MULTILINE)
     return tuple(message for _, message in found)
 

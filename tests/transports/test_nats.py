@@ -133,7 +133,7 @@ async def test_what_arrives_must_be_true() -> None:
         assert ping == Message("c1", "n1", {"type": "ping"})
         assert isinstance(nan, MalformedMessage)
         assert (nan.src, nan.body) == ("c1", {"msg_id": 7})
-        assert transport.counters == {"nats_connections": 1, "nats_forged": len(lies), "nats_blank": 2}
+        assert +transport.counters == {"nats_connections": 1, "nats_forged": len(lies), "nats_blank": 2}
 
 
 async def test_a_flood_of_lies_is_read_in_batches() -> None:
@@ -158,7 +158,7 @@ async def test_what_cannot_be_sent_is_counted(caplog: pytest.LogCaptureFixture) 
         assert transport.send_now(lines[2:]) == []
         await until(lambda: server.published)
         assert server.published == [("messenger.demo.n2.n1", lines[3])]
-        assert transport.counters == {"nats_connections": 1, "nats_unaddressable": 2, "nats_oversized": 1}
+        assert +transport.counters == {"nats_connections": 1, "nats_unaddressable": 2, "nats_oversized": 1}
     assert [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()] == [
         "dropped a message: an id is empty, which no subject can hold; give it at least one character;"
         " nats_unaddressable=1",
@@ -216,7 +216,7 @@ async def test_a_lost_connection_is_made_again_and_nothing_comes_late(caplog: py
             await until(lambda: transport._link is not None)
             await transport.send([line("n1", {"type": "after", "number": number})])
             assert await transport.receive() == [Message("n1", "n1", {"type": "after", "number": number})]
-            assert transport.counters == {"nats_connections": number + 1, "nats_unsent": 2 * number}
+            assert +transport.counters == {"nats_connections": number + 1, "nats_unsent": 2 * number}
             await until(lambda tasks=tasks: count_tasks() <= tasks)  # type: ignore[misc]
         assert [json.loads(payload)["body"]["type"] for _, payload in server.published] == ["before", *3 * ["after"]]
         nursery.cancel_scope.cancel()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import ssl
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any
 
 from trio_messenger import Transport
 
-from .parsing import UsageError, first_line, names, reason_of
-
-_EXTRA: Final = ("nats", "trio_asyncio", "nkeys")
-"""The modules that `trio-messenger[nats]` brings."""
+from .parsing import UsageError, first_line, import_extra, names, reason_of
 
 
 def add_nats_options(group: argparse._ArgumentGroup) -> None:
@@ -55,12 +51,7 @@ def open_transport(
         raise UsageError("--user and --password-file belong together; give both")
     if arguments.creds is not None and arguments.user is not None:
         raise UsageError("--creds and --user both say who this is; give one of them")
-    try:
-        nats = importlib.import_module("trio_messenger.transports.nats")
-    except ModuleNotFoundError as exc:
-        if exc.name not in _EXTRA:
-            raise
-        raise UsageError("--nats needs more packages; install trio-messenger[nats]") from None
+    nats = import_extra("nats", "trio_messenger.transports.nats", ("nats", "trio_asyncio", "nkeys"))
     if arguments.prefix is not None:
         options["prefix"] = arguments.prefix
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +15,7 @@ from trio_messenger import FileStore, Node, StoreError, Transport
 
 from .finding import NoSuchNodeError, find_node
 from .nats_options import add_nats_options, open_transport, refuse_without_nats
-from .parsing import Parser, UsageError, folder, names, whole
+from .parsing import Parser, UsageError, folder, import_extra, names, whole
 
 _EXAMPLES: Final = """\
 examples:
@@ -26,11 +28,13 @@ examples:
   trio-messenger node --first-msg-id clock    for a node that is restarted: each life has its own numbers
   trio-messenger node broadcast --nats nats://10.0.0.1 --cluster demo --id n1 --peers n1,n2,n3
                                               one of three nodes on several machines
+  trio-messenger node --metrics 127.0.0.1:9464 broadcast
+                                              for Prometheus: http://127.0.0.1:9464/metrics
 
 The node ends when stdin ends; on NATS, it has no stdin. SIGTERM and SIGINT end it in the same way: it writes all
 answers first, however long stdout takes. A second signal ends it at once. SIGUSR1 prints statistics on stderr.
-exit status: 0 at the end of stdin or after the first signal, 1 if stdin or stdout is closed or breaks, or if NATS
-cannot be reached or refuses the node, 2 for wrong arguments.
+exit status: 0 at the end of stdin or after the first signal, 1 if stdin or stdout is closed or breaks, if NATS cannot
+be reached or refuses the node, or if --metrics cannot listen, 2 for wrong arguments.
 """
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -75,6 +79,13 @@ def configure(parser: Parser) -> None:
         help="keep the node's data in this folder, for one process at a time; a restarted node continues with them, "
         "and with numbers of messages that it has not used (default: in memory)",
     )
+    parser.add_argument(
+        "--metrics",
+        type=_address,
+        metavar="HOST:PORT",
+        help="serve metrics for Prometheus on this address, as /metrics, and whether the node is ready and alive, as"
+        " /ready and /live (default: nowhere)",
+    )
     group = parser.add_argument_group("on NATS, a message server, for nodes on several machines")
     add_nats_options(group)
     group.add_argument("--id", metavar="ID", help="the id of this node; no other process may have it")
@@ -95,6 +106,16 @@ def _first_msg_id(text: str) -> Any:
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{exc}") from None
     return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Return the host and the port in *text*."""
+    found = re.fullmatch(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
+    if found is None or int(found["port"]) not in range(1, 1 << 16):
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80} is not an address; give a host and a port, such as 127.0.0.1:9464 or [::1]:9464"
+        )
+    return found["v6"] or found["host"], int(found["port"])
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -118,8 +139,17 @@ def _run(arguments: argparse.Namespace) -> int:
             first_msg_id=first,
             transport=_transport(arguments),
             log_format=arguments.log_format,
+            within=_metrics(arguments, node),
         )
     return 0
+
+
+def _metrics(arguments: argparse.Namespace, node: Node) -> Callable[[], AbstractAsyncContextManager[object]]:
+    """Return what serves the metrics of *node* where *arguments* say; nothing, if they say nothing."""
+    if arguments.metrics is None:
+        return contextlib.nullcontext
+    metrics = import_extra("metrics", "trio_messenger.metrics", ("prometheus_client", "h11"))
+    return functools.partial(metrics.open_metrics, node, *arguments.metrics)
 
 
 def _transport(arguments: argparse.Namespace) -> Callable[[], AbstractAsyncContextManager[Transport]] | None:

@@ -7,7 +7,7 @@ import difflib
 import importlib
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
@@ -26,6 +26,20 @@ LARGEST_FILE: Final = 64 * 1024 * 1024
 
 class UsageError(Exception):
     """The arguments name something that does not exist, or contradict each other; the text names the remedy."""
+
+
+def import_extra(extra: str, module: str, brings: Collection[str]) -> Any:
+    """Return *module*, which needs the packages that *extra* brings, for the option of the same name.
+
+    Raises:
+      UsageError: if one of the modules in *brings* is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        if exc.name not in brings:
+            raise
+        raise UsageError(f"--{extra} needs more packages; install trio-messenger[{extra}]") from None
 
 
 @final

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from typing import Final, final
 
 from .._protocol.messages import Identity
@@ -105,6 +107,24 @@ class Node(Registration, Messaging):
         return tuple(node_id for node_id in self.identity.node_ids if node_id != self.id)
 
     @property
+    def obstacle(self) -> str:
+        """Why the node serves no requests at the moment, in a few words; empty if it does.
+
+        It does when it is initialised, its transport is connected, and it is not closing.
+
+        Example:
+          >>> node = Node()
+          >>> node.obstacle
+          'the node is not initialised'
+          >>> async def main():
+          ...     async with running(node):
+          ...         print(repr(node.obstacle))
+          >>> trio.run(main)
+          ''
+        """
+        return self._service.obstacle
+
+    @property
     def next_msg_id(self) -> int:
         """The ``msg_id`` of the next message. A restarted node may begin with it."""
         return self._service.sender.next_msg_id
@@ -134,6 +154,7 @@ class Node(Registration, Messaging):
         first_msg_id: FirstMsgId = 0,
         transport: OpenTransport | None = None,
         log_format: LogFormat = "text",
+        within: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         """Serve stdin and stdout until stdin ends, then return. A node executable calls this.
 
@@ -152,14 +173,17 @@ class Node(Registration, Messaging):
           transport: Opens the transport to serve instead of stdin and stdout, such as a `functools.partial` of
             ``open_nats``. It is called in Trio, and returns an async context manager.
           log_format: ``"json"`` for one JSON object per line on stderr, unless logging is configured already.
+          within: Opens something that is there before the transport and as long, such as a `functools.partial` of
+            ``open_metrics``. It is called in Trio, and returns an async context manager.
 
         Raises:
           ValueError: if *first_msg_id* is not a valid first number.
-          SystemExit: with status 1, after a line on stderr, if stdin or stdout, or *transport*, is closed or breaks.
+          SystemExit: with status 1, after a line on stderr, if stdin or stdout, or *transport*, is closed or breaks, or
+            if *within* raises `trio.BrokenResourceError`.
         """
         check_first_msg_id(first_msg_id)
         serve = functools.partial(self.serve, first_msg_id=first_msg_id)
-        run_service(serve, self.shutdown, self.stats.line, log_level, transport, log_format)
+        run_service(serve, self.shutdown, self.stats.line, log_level, transport, log_format, within)
 
     async def serve(self, transport: Transport, *, first_msg_id: FirstMsgId = 0) -> None:
         """Serve *transport* until no more messages come, and close it.

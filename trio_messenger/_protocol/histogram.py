@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final, final
 
 _BUCKETS: Final = 51
@@ -41,6 +44,20 @@ class Latencies:
         self.total += seconds
         bucket = round(math.log(seconds if seconds > _LEAST else _LEAST) * _BUCKETS)  # max() is slower
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    def up_to(self, bounds: Iterable[float]) -> list[int]:
+        """Return how many durations do not exceed each of *bounds*, in seconds; bounds count within 1 %.
+
+        Example:
+          >>> latencies = Latencies()
+          >>> for seconds in (0.02, 0.2, 2.0):
+          ...     latencies.record(seconds)
+          >>> latencies.up_to([0.1, 1.0])
+          [1, 2]
+        """
+        buckets = sorted(self._buckets)
+        sums = [0, *accumulate(self._buckets[bucket] for bucket in buckets)]
+        return [sums[bisect_right(buckets, math.log(bound) * _BUCKETS)] for bound in bounds]
 
     def mean(self) -> float:
         """Return the mean in seconds; 0 if there are no durations."""

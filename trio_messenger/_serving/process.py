@@ -76,6 +76,7 @@ def run_service(
     log_level: int | str,
     open_transport: OpenTransport | None,
     log_format: LogFormat,
+    within: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
 ) -> None:
     """Run a service as the process, until it ends.
 
@@ -86,6 +87,7 @@ def run_service(
       log_level: The lowest level to log, unless logging is configured already.
       open_transport: Opens the transport of the service; None for stdin and stdout.
       log_format: The format of all lines on stderr.
+      within: Opens what is there before the transport and as long.
 
     Raises:
       SystemExit: with status 1, after a line on stderr, if the transport cannot be opened or breaks.
@@ -102,7 +104,7 @@ def run_service(
             if open_transport is None:
                 check_open()
             with contextlib.redirect_stdout(sys.stderr):  # a print() in a handler must not mix with the messages
-                trio.run(_serve, serve, shutdown, logs, open_transport, as_line)
+                trio.run(_serve, serve, shutdown, logs, open_transport, as_line, within)
         except trio.BrokenResourceError as exc:
             broken = f"error: {exc}"
         finally:
@@ -121,6 +123,7 @@ async def _serve(
     logs: LogWriter | None,
     open_transport: OpenTransport | None,
     as_line: _AsLine,
+    within: Callable[[], AbstractAsyncContextManager[object]],
 ) -> None:
     if logs is not None:
         logs.begin()
@@ -128,7 +131,7 @@ async def _serve(
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = partial(_print_uncaught, as_line)  # until the process ends
     with _signals.serving(shutdown):
-        async with StdioTransport(logs=logs) if open_transport is None else open_transport() as transport:
+        async with within(), StdioTransport(logs=logs) if open_transport is None else open_transport() as transport:
             await serve(transport)
 
 

@@ -125,6 +125,7 @@ class Service:
         self._batches_with_router = 0  # how many batches the router's task routes or has yet to receive
         self._broken: trio.BrokenResourceError | None = None  # the error, if the transport broke
         self._wall_time: Callable[[], float] = time.time  # the transport's, when the node serves
+        self._is_connected: Callable[[], bool]  # the transport's; set when the node serves
         self._token: trio.lowlevel.TrioToken | None = None  # of the Trio run in which the node serves
 
     def add_handler(
@@ -169,6 +170,7 @@ class Service:
         self.sender.home = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
         self._wall_time = transport.wall_time
+        self._is_connected = lambda: transport.is_connected
         self._stats.transport = transport.counters
         self.sender.size_limit = transport.size_limit
         try:
@@ -186,6 +188,15 @@ class Service:
     def wall_time(self) -> float:
         """Return the time of day; see `Node.wall_time`."""
         return self._wall_time()
+
+    @property
+    def obstacle(self) -> str:
+        """Why the node serves no requests at the moment; empty if it does."""
+        if self.life.is_closing:
+            return "the node is closing"
+        if self.life.phase is not Phase.SERVING:
+            return "the node is not initialised"
+        return "" if self._is_connected() else "the node is not connected"
 
     def shutdown(self) -> None:
         """Take no more messages, and let `serve` return when those already taken are answered. Thread-safe."""

@@ -61,13 +61,19 @@ class Transport(trio.abc.SendChannel[list[bytes]], trio.abc.ReceiveChannel[list[
     first_msg_id: FirstMsgId = 0
     """The number of the first message, as for `Node`, which uses the largest of all that it is given. A transport to a
     network that remembers former lives of the node sets it. The node asks the transport that `Node.serve` is given, and
-    none that is put around it; the same holds for `size_limit` and `counters`."""
+    none that is put around it; the same holds for `size_limit`, `counters` and
+    `is_connected`."""
 
     size_limit: float = math.inf
     """Bytes of the longest line that it carries. The call that sends a longer one raises `LocalProtocolError`."""
 
     counters: Mapping[str, int] = MappingProxyType({})
     """What the transport counts, such as messages that it dropped. They become a part of `Stats.counters`."""
+
+    @property
+    def is_connected(self) -> bool:
+        """False while what is sent would be lost, because there is no connection. The default is always True."""
+        return True
 
     def send_now(self, value: list[bytes]) -> list[bytes]:
         """Send as much of *value* as possible without waiting. The node calls it only while no `send` is running.

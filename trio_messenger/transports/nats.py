@@ -63,6 +63,8 @@ it is random, so that nodes that lost the same server do not all come back at th
 LONGEST_WAIT: Final = 5.0
 """Seconds of the longest delay between attempts to connect."""
 
+_COUNTED: Final = "connections unsent oversized unaddressable forged blank overflowed denied"
+
 _POLL: Final = 0.001
 """Seconds between looks at a congested connection."""
 
@@ -168,16 +170,7 @@ async def _opened(transport: NatsTransport, seconds: float) -> AsyncIterator[Nat
 class NatsTransport(Transport):
     """The transport of one node; made by `open_nats`.
 
-    It counts, in ``counters``, which become a part of `.Stats.counters`:
-
-    - ``nats_connections``: connections that were made
-    - ``nats_unsent``: messages that were dropped because there was no connection
-    - ``nats_oversized``: messages that were dropped because the server takes only smaller ones
-    - ``nats_unaddressable``: messages to an id that no subject can hold; dropped
-    - ``nats_forged``: messages whose ``src`` or ``dest`` is not that of their subject; dropped
-    - ``nats_blank``: messages without content; dropped
-    - ``nats_overflowed``: messages that were dropped because the node did not read them fast enough
-    - ``nats_denied``: times that the server refused a message because of its permissions
+    Its ``counters`` become a part of `.Stats.counters`. The page of the reference on NATS has a table of them.
     """
 
     def __init__(
@@ -188,7 +181,7 @@ class NatsTransport(Transport):
         node_ids: tuple[str, ...],
         first_msg_id: FirstMsgId,
     ) -> None:
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[str] = Counter({f"nats_{what}": 0 for what in _COUNTED.split()})
         self.first_msg_id: FirstMsgId = first_msg_id
         self.size_limit: float = math.inf  # what the server takes, when there is a connection
         self._options = options
@@ -205,6 +198,11 @@ class NatsTransport(Transport):
         self._wakeup = trio.lowlevel.ParkingLot()  # of the reader
         body = {"type": "init", "msg_id": 1, "node_id": node_id, "node_ids": list(node_ids)}
         self._init: list[Message] = [Message(INIT_SRC, node_id, body)]
+
+    @property
+    def is_connected(self) -> bool:
+        """True while there is a connection to a server."""
+        return self._link is not None and not self._link.lost.is_set()
 
     async def receive(self) -> list[Message]:
         """Wait for messages. Always a checkpoint; a cancelled call has taken nothing.
@@ -295,7 +293,7 @@ class NatsTransport(Transport):
         if self._failure:
             raise trio.BrokenResourceError(self._failure)
         messages = [message for line in lines for message in self._addressed(line)]
-        if self._link is not None and not self._link.lost.is_set():
+        if self._link is not None and self.is_connected:
             self._link.publish(messages)
         else:
             self._count("nats_unsent", "dropped a message, because there is no connection to NATS", len(messages))
