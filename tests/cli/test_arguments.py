@@ -224,6 +224,22 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
             ("--nemesis-interval", "3"),
             "--nemesis-interval is the time between changes of --nemesis; give --nemesis, too",
         ),
+        (("--search", "swarm"), "--search is how the faults of --nemesis are drawn; give --nemesis, too"),
+        (
+            ("--search", "aimed", "--nemesis", "loss"),
+            "--search is 'aimed', which stops nodes or links, and the nemesis (loss) does not; give one of kill, pause,"
+            " partition, oneway, links, services, or search with uniform or swarm",
+        ),
+        (
+            ("--bin", "true", "--search", "mix", "--nemesis", "kill"),
+            "--search mix makes a run without faults and repeats it with a fault at one of its events; executables run"
+            " in real time, which cannot be repeated: search with swarm or swizzle",
+        ),
+        (
+            ("--bin", "true", "--search", "swizzle", "--nemesis", "kill,clock"),
+            "a fault of kind 'clock' cannot be applied to executables, which use the system's clock; "
+            "leave it out, or test a node in process",
+        ),
         (
             ("--latency-dist", "uniform"),
             "--latency-dist is the distribution of --latency, which is 0; give --latency, too",

@@ -103,6 +103,39 @@ def test_a_run_of_a_campaign_is_that_of_the_command() -> None:
     assert make_run(stored.options, stored.node).digest == stored.digest
 
 
+def test_a_search_is_shown_replayed_and_shrunk() -> None:
+    """The report says what the seed drew, and the run is one like any other."""
+    found = outcome(*FAILS, "--node-count", "3", "--search", "swizzle", "--seed", "3")
+    assert found.status == 1
+    assert found.line("search") == "swizzle"
+    assert "\n              partition of n" in found.output
+    assert found.line("command").endswith(" --nemesis partition --search swizzle")
+    assert outcome("replay", "store/latest").output.endswith("the same run, message by message.\n")
+    shrunk = outcome("shrink", "store/latest")
+    assert (shrunk.status, "If any one of them is left out, it does not fail." in shrunk.output) == (0, True)
+    assert "--search" not in shrunk.line("command")
+
+
+def test_what_each_failing_seed_drew_is_named(campaign: Campaign) -> None:
+    """The list of failed seeds has the strategy of each, and the JSON all that was drawn."""
+    kill = "kill n1 when n1 sent echo_ok to c7 at 1.000 s"
+    campaign.results = (
+        SeedResult(seed=4, valid=None, error="broke", drawn=("aimed", kill)),
+        attrs.evolve(crashed(5), drawn=("swarm", "kill every 3 s")),
+        crashed(6),
+    )
+    found = outcome(*FAILS, "--seeds", "3", "--seed", "4", "--keep-going", "--no-store")
+    assert found.output.splitlines()[1:] == [
+        "failed seeds: 4 (aimed), 5 (swarm), 6",
+        "the first failed run has seed 4:",
+        "  broke",
+        "  search: aimed",
+        f"  search: {kill}",
+    ]
+    told = outcome(*FAILS, "--seeds", "3", "--seed", "4", "--keep-going", "--no-store", "--json").json
+    assert [each["drawn"] for each in told["seeds"]] == [["aimed", kill], ["swarm", "kill every 3 s"], []]
+
+
 def test_warnings_of_all_runs_are_shown() -> None:
     """A nemesis that made no fault leaves each run valid, and a campaign of such runs says so, in JSON as well."""
     calm = ("test", *shlex.split("-w broadcast --nodes n1 --nemesis partition --time-limit 2 --seeds 3"))

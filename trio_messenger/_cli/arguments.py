@@ -227,6 +227,8 @@ def check_together(arguments: argparse.Namespace) -> None:
         raise UsageError("--faults and --nemesis both set the whole schedule; give one of them")
     if arguments.nemesis_interval is not None and arguments.nemesis is None:
         raise UsageError("--nemesis-interval is the time between changes of --nemesis; give --nemesis, too")
+    if arguments.search is not None and arguments.nemesis is None:
+        raise UsageError("--search is how the faults of --nemesis are drawn; give --nemesis, too")
     if arguments.latency_dist is not None and arguments.latency is None:
         raise UsageError("--latency-dist is the distribution of --latency, which is 0; give --latency, too")
     for_many = [option for option in ("--jobs", "--keep-going") if getattr(arguments, _attribute(option))]

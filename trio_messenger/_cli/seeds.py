@@ -112,7 +112,7 @@ def _tell(campaign: CampaignReport, *, is_shown: bool) -> None:
     """Print the results of all runs. If *is_shown*, add the reasons of the first failure; else its report follows."""
     lines = f"{campaign}".split("\n")
     count = len([*takewhile(lambda line: not line.startswith(FIRST_FAILED), lines)])
-    failed = [str(result.seed) for result in campaign.failures]
+    failed = [" ".join([f"{result.seed}", *(f"({name})" for name in result.drawn[:1])]) for result in campaign.failures]
     if len(failed) > 1:
         lines[1:1] = [f"failed seeds: {', '.join(failed)}"]
     put("\n".join(lines if is_shown else [*lines[: count + (len(failed) > 1)], "the first failure:"]))
@@ -130,6 +130,7 @@ def _as_json(result: SeedResult) -> dict[str, Any]:
         "warnings": result.warnings,
         "checks": result.checks,
         "assertions": result.assertions,
+        "drawn": result.drawn,
         "digest": result.digest,
         "command": result.command,
         "seconds": result.seconds,

@@ -11,7 +11,10 @@ from typing import ClassVar, Final, TypeAlias, final
 
 from ..nodes import NODES
 from ..sim._for_cli import (
+    AIMED,
+    MIX,
     REAL_TIME_INIT_SPREAD,
+    FaultSearch,
     Invariant,
     MakeHost,
     Options,
@@ -108,8 +111,14 @@ class Executables(Subject):
                 "--invariant is for nodes in this process: it looks at their objects, and an executable shows none;"
                 " name a node with --node, or leave it out"
             )
+        search = options.search.strategy
+        if search in (AIMED, MIX):
+            raise UsageError(
+                f"--search {search} makes a run without faults and repeats it with a fault at one of its events;"
+                " executables run in real time, which cannot be repeated: search with swarm or swizzle"
+            )
         try:
-            check_faults(options.faults)
+            check_faults((*options.faults, *options.with_schedule(search=FaultSearch()).faults))
         except ValueError as exc:
             raise UsageError(f"{exc}") from None
 

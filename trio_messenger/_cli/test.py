@@ -32,6 +32,8 @@ examples:
                                               a node in my_nodes.py, in this folder
   trio-messenger test -w broadcast --node my_nodes:build --nemesis partition,kill --seeds 100
                                               a hundred schedules of faults
+  trio-messenger test -w broadcast --node my_nodes:build --nemesis partition,kill --search mix --seeds 100
+                                              the same, drawn in four different ways
   trio-messenger test -w g-set --latency 100 --latency-dist exponential --loss 0.1 --seed 7
   trio-messenger test -w echo --bin ./my_node -- --verbose
                                               an executable, in any language, in real time

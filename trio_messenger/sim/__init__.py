@@ -26,6 +26,7 @@ from ._cluster.cluster import SetUpError as SetUpError
 from ._cluster.durable import Build as Build, SimulatedStore as SimulatedStore
 from ._explanation import Finding as Finding
 from ._explanation.scene import Scene as Scene
+from ._faults.fault_search import Aim as Aim, FaultSearch as FaultSearch
 from ._faults.faults import (
     ClockSkew as ClockSkew,
     Duplication as Duplication,

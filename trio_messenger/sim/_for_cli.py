@@ -21,6 +21,7 @@ from ._campaigns.interpreters import SeedResult as SeedResult
 from ._campaigns.simulation import make_report as make_report, run_simulation as run_simulation
 from ._checkers import Valid as Valid
 from ._cluster.cluster import SetUpError as SetUpError
+from ._faults.fault_search import AIMED as AIMED, MIX as MIX, FaultSearch as FaultSearch
 from ._faults.faults import (
     Fault as Fault,
     describe as describe,

@@ -17,8 +17,9 @@ from support.paths import ROOT
 
 from trio_messenger import Node, _cli
 from trio_messenger._cli.arguments import _MORE, PARSERS, make_options
-from trio_messenger.sim import NEMESES, TOPOLOGIES, WORKLOADS, Latency, Options, simulate
+from trio_messenger.sim import NEMESES, TOPOLOGIES, WORKLOADS, FaultSearch, Latency, Options, simulate
 from trio_messenger.sim._campaigns import simulation
+from trio_messenger.sim._faults.fault_search import SEARCHES, as_search, stopping_kinds
 from trio_messenger.sim._judging.command_lines import command_line
 from trio_messenger.sim._network.latency_distribution import DISTRIBUTIONS
 from trio_messenger.sim._runs import options as options_module
@@ -59,6 +60,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "busy_limit": st.integers(1000, 10**7),
     "nemesis": st.lists(st.sampled_from([kind.name for kind in NEMESES]), unique=True),
     "nemesis_interval": st.one_of(st.integers(1, 50), st.floats(0.5, 50)),
+    "search": st.sampled_from(SEARCHES).map(FaultSearch),
 }
 """A strategy for each option but the faults, whose nodes are those of the run."""
 
@@ -70,6 +72,9 @@ def some_options(draw: st.DrawFn) -> Options:
     values: dict[str, Any] = draw(st.fixed_dictionaries({"workload": VALUES["workload"]}, optional=others))
     if draw(st.booleans()):
         values["faults"] = draw(fault_schedules(values.get("nodes", DEFAULT_NODES), max_size=2))
+    is_long = values.get("nemesis_interval", 10) < 5  # with the schedule of a swarm, whose intervals are shorter
+    if is_long or not stopping_kinds(values.get("nemesis", ())):
+        values.pop("search", None)
     if values["workload"] == "lin-kv" and "concurrency" in values:
         values["concurrency"] *= 2 * len(values.get("nodes", DEFAULT_NODES))
     return Options(**values)
@@ -86,7 +91,8 @@ def as_run(options: Options) -> Options:
     """Return *options* without a nemesis that made no faults: a run takes nothing of it, and a command says nothing."""
     if options.nemesis and options.faults == options.nemesis_schedule():
         return options
-    return attrs.evolve(options, nemesis=(), nemesis_interval=Options(workload="echo").nemesis_interval)
+    interval = Options(workload="echo").nemesis_interval
+    return attrs.evolve(options, nemesis=(), nemesis_interval=interval, search=FaultSearch())
 
 
 # The words of a command
@@ -198,8 +204,8 @@ def test_the_reference_has_the_default_of_each_option(words: str, name: str, def
     own = attrs.fields_dict(Options)[name].default
     wanted = default if default is not None else "required" if own is attrs.NOTHING else as_typed(own)
     rows = re.findall(rf"^\|[^|]*`{words}[ `].*?\| (.*?) ?\|", PAGE.read_text(encoding="utf-8"), re.M)
-    assert rows  # of the command `test`, and perhaps of others
-    assert {row.strip("`") for row in rows} == {wanted.partition(", as")[0]}
+    found = {row.strip("`") for row in rows} - ({"all"} if words == "--search" else set())  # that of `diagram`
+    assert found == {wanted.partition(", as")[0]}  # of the command `test`, and perhaps of others
 
 
 # The function that takes the same options
@@ -221,6 +227,8 @@ def test_simulate_has_the_default_of_each_option(name: str) -> None:
         assert numbered(parameter.default + 1)[1:] == field.default
     elif name == "latency":
         assert Latency(parameter.default, PARAMETERS["latency_dist"].default) == Latency()
+    elif name == "search":
+        assert as_search(parameter.default) == field.default
     elif name in ("concurrency", "faults"):
         assert parameter.default is None  # it follows from other options
     else:

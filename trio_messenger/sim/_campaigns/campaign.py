@@ -119,6 +119,7 @@ def summary(report: CampaignReport) -> str:
     for first in report.failures[:1]:
         lines.append(f"{FIRST_FAILED} {first.seed}:")
         lines += [f"  {line}" for text in (first.error or "", *first.reasons) for line in text.splitlines()]
+        lines += [f"  search: {line}" for line in first.drawn]
         lines += [f"run it again with: {first.command}"] if first.command else []
     return "\n".join(lines)
 
@@ -167,8 +168,7 @@ def with_seed(options: Options, seed: int) -> Options:
     """Return *options* with another seed, and with a new schedule if a nemesis made the old one from the old seed."""
     if options.faults != options.nemesis_schedule():
         return attrs.evolve(options, seed=seed)
-    reseeded = attrs.evolve(options, seed=seed, faults=())
-    return attrs.evolve(reseeded, faults=reseeded.nemesis_schedule())
+    return options.with_schedule(seed=seed)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

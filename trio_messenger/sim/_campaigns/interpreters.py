@@ -32,7 +32,7 @@ import trio
 from .._checkers import Valid
 from .._cluster.cluster import SetUpError
 from .._invariants.assertion_log import ASSERTION_KINDS
-from .._judging.report import Report
+from .._judging.report import Report, searched
 from .._runs.options import Options
 from .._system.standard_streams import Forgiving, take_descriptor_0, take_descriptor_1
 from .._workloads import WorkloadError
@@ -71,6 +71,8 @@ class SeedResult:
     assertions: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     """How often the nodes came to each assertion, such as ``sometimes('elected twice')``, and how often its condition
     was true."""
+    drawn: tuple[str, ...] = ()
+    """What a search drew, beginning with the name of the strategy; empty if the search is uniform."""
     digest: str | None = None
     """The digest of the journal."""
     command: str | None = None
@@ -230,6 +232,7 @@ def _make(request: _Request) -> SeedResult:
             for kind in ASSERTION_KINDS
             for message, each in results.get("assertions", {}).get(kind, {}).items()
         },
+        drawn=tuple(searched(results)),
         digest=report.digest,
         command=report.command,
         seconds=time.perf_counter() - begun,

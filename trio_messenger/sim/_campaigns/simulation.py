@@ -18,8 +18,10 @@ from .._cluster.hosts import Host, NodeLog
 from .._cluster.in_process import InProcessHost
 from .._determinism.random_streams import Streams
 from .._determinism.scheduler import run_virtual
+from .._faults.fault_search import UNIFORM, FaultSearch
 from .._faults.faults import Fault
 from .._invariants.assertion_log import AssertionLog
+from .._invariants.roles import RoleLog
 from .._invariants.watch import Invariant, InvariantWatch, named_invariants
 from .._judging.judgement import judge
 from .._judging.naming import name_of
@@ -31,6 +33,7 @@ from .._runaways.watchdog import watching
 from .._runs.options import Options
 from .._runs.run import Run
 from .._workloads import Workload
+from .aiming import needs_aims, with_aims
 
 INIT_SPREAD: Final = 4.0
 """Seconds of virtual time over which ``init`` reaches the nodes; see `Run`.
@@ -49,6 +52,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
     faults: Sequence[Fault] | None = None,
     nemesis: Sequence[str] = (),
     nemesis_interval: float = 10.0,
+    search: str | FaultSearch = UNIFORM,
     concurrency: int | None = None,
     rate: float = 5.0,
     time_limit: float = 60.0,
@@ -81,6 +85,8 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
       faults: The schedule of faults; by default the one that *nemesis* and the seed make.
       nemesis: Kinds of faults, of `NEMESES`. The seed decides their schedule.
       nemesis_interval: The mean time between changes of the nemesis, in seconds.
+      search: How the nemesis draws its schedule from the seed: ``uniform``, ``aimed``, ``swarm``, ``swizzle``, or
+        ``mix``, which is one of the others for each seed. An aimed run is made twice, the first time without faults.
       concurrency: How many clients send requests at the same time, each to one node; by default as many as there are
         nodes.
       rate: Operations per second, of all clients together.
@@ -130,6 +136,7 @@ def simulate(  # noqa: PLR0913 - the options of a test, by name
         seed=seed,
         nemesis=nemesis,
         nemesis_interval=nemesis_interval,
+        search=search,
         rate=rate,
         time_limit=time_limit,
         latency=Latency(latency, latency_dist),
@@ -176,6 +183,10 @@ def run_simulation(
     Raises:
       SetUpError, RuntimeError: as `simulate` does.
     """
+    if needs_aims(options):
+        rehearsal = conduct(options, build, invariants=invariants, is_rehearsal=True)
+        if judge(rehearsal)["valid?"] is not False:  # otherwise this run, without faults, fails as well
+            options = with_aims(options, rehearsal)
 
     def rerun(faults: Sequence[Fault]) -> Report:
         return run_simulation(attrs.evolve(options, faults=tuple(faults)), build, invariants=invariants, node=node)
@@ -192,8 +203,9 @@ def conduct(
     invariants: Sequence[Invariant] = (),
     watch: Callable[[Run], object] = lambda _: None,
     echo_log: Callable[[str, str], object] | None = None,
+    is_rehearsal: bool = False,
 ) -> Run:
-    """Make a run without judging it; see `run_simulation`."""
+    """Make a run without judging it; see `run_simulation`. A rehearsal also records the roles of nodes."""
 
     def make_host(
         node_id: str, network: SimulatedNetwork, log: NodeLog, nursery: trio.Nursery, streams: Streams
@@ -209,6 +221,9 @@ def conduct(
     guard = StuckGuard(options.busy_limit, run.journal, run.network.now, run.give_up)
     instruments: list[trio.abc.Instrument] = [guard]
     assertions = run.assertions = AssertionLog(run.journal, run.network.now)
+    if is_rehearsal:
+        run.roles = RoleLog(living, run.journal, run.network.now)
+        instruments.append(run.roles)
     if options.invariants:  # otherwise there is no watch, which costs nothing
         named = dict(zip(options.invariants, invariants, strict=True))
         run.invariants = InvariantWatch(named, living, run.journal, run.network.now)

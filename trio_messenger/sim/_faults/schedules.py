@@ -77,6 +77,9 @@ class _Round:
 
 _Make: TypeAlias = Callable[[_Round], list[Fault]]
 
+Rounds: TypeAlias = Callable[[Random, float, float], Iterator[tuple[float, float]]]
+"""Yields the begin and end time of each fault of a kind, given its random stream, the interval and the time limit."""
+
 
 @final
 @attrs.frozen
@@ -89,10 +92,18 @@ class NemesisKind:
     """Its effect, in one line."""
     _make: _Make = attrs.field(repr=False)
 
-    def faults(self, nodes: Sequence[str], streams: Streams, interval: float, time_limit: float) -> Iterator[Fault]:
-        """Yield the faults of this kind; see `make_schedule`."""
+    def faults(
+        self,
+        nodes: Sequence[str],
+        streams: Streams,
+        interval: float,
+        time_limit: float,
+        *,
+        rounds: Rounds | None = None,
+    ) -> Iterator[Fault]:
+        """Yield the faults of this kind; see `make_schedule`. *rounds* yields the begin and end time of each."""
         chance = streams.stream("nemesis", self.name, "targets")
-        for at, until in _rounds(streams.stream("nemesis", self.name, "times"), interval, time_limit):
+        for at, until in (rounds or _rounds)(streams.stream("nemesis", self.name, "times"), interval, time_limit):
             yield from self._make(_Round(tuple(nodes), chance, at, until))
 
 
@@ -128,6 +139,16 @@ def make_schedule(
     check_kinds(kinds)
     if not kinds:
         return []
+    check_interval(interval, time_limit)
+    streams = Streams(seed)
+    faults = [
+        fault for kind in NEMESES if kind.name in kinds for fault in kind.faults(nodes, streams, interval, time_limit)
+    ]
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+def check_interval(interval: float, time_limit: float) -> None:
+    """Raise `ValueError` if a nemesis cannot have this *interval*; see `make_schedule`."""
     if not SHORTEST_INTERVAL <= interval < math.inf:
         raise ValueError(f"the nemesis interval is {interval} s; give a finite number of {SHORTEST_INTERVAL} or more")
     if not 0 <= time_limit < math.inf:
@@ -137,11 +158,6 @@ def make_schedule(
             f"the nemesis interval of {interval:g} s makes about {time_limit / interval:.0e} faults of a kind in"
             f" {time_limit:g} s; give a longer interval, for {MOST_FAULTS:,} faults or fewer"
         )
-    streams = Streams(seed)
-    faults = [
-        fault for kind in NEMESES if kind.name in kinds for fault in kind.faults(nodes, streams, interval, time_limit)
-    ]
-    return sorted(faults, key=lambda fault: fault.at)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

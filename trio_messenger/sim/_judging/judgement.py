@@ -44,7 +44,7 @@ def judge(run: Run) -> Results:
     - ``nodes``: their ``problems``, whether or not a client noticed them, such as messages to nodes that do not exist;
       ``remarks`` on things that may be harmless; the nodes that were ``unasked``; why the run is ``stuck`` (or null);
       and the ``daemons`` that still ran after the nodes ended
-    - ``faults``: the schedule, and how often each fault ``took-effect``
+    - ``faults``: the schedule, how often each fault ``took-effect``, and what a ``search`` drew, unless it is uniform
     - ``invariants``, if there are any: how often each was checked, and its first violation
     - ``assertions``, if nodes called any: their ``calls``, and how often their condition ``held``
 
@@ -308,4 +308,6 @@ def _faults(options: Options, bites: Counter[int]) -> Results:
         {"index": index, "text": describe(fault), "fault": fault_to_json(fault), "took-effect": bites[index]}
         for index, fault in enumerate(options.faults)
     ]
-    return {"nemesis": list(options.nemesis), "schedule": schedule}
+    drawn = options.drawn()
+    searched = {} if drawn is None else {"search": {"strategy": drawn.strategy, "drawn": list(drawn.lines)}}
+    return {"nemesis": list(options.nemesis), **searched, "schedule": schedule}

@@ -33,6 +33,9 @@ SHRINK_SECONDS: Final = 20.0
 SHOWN_WARNINGS: Final = 5
 """The number of warnings that a summary shows."""
 
+SHOWN_DRAWS: Final = 9
+"""The number of lines on what a search drew that a summary shows."""
+
 SHOWN_ASSERTIONS: Final = 8
 """The number of assertions that a summary shows."""
 
@@ -176,6 +179,7 @@ def summary(report: Report) -> str:
         ("assertions", _few(counted_assertions(report.results), SHOWN_ASSERTIONS)),
         ("note", report.remarks()),
         ("faults", _fault_lines(report.results)),
+        ("search", _few(searched(report.results), SHOWN_DRAWS)),
         ("warning", _few(report.warnings())),
     )
 
@@ -268,6 +272,12 @@ def _fault_lines(results: Results) -> list[str]:
         return []
     effects = sum(entry["took-effect"] for entry in schedule)
     return [f"{len(effective)} of {len(schedule)} took effect, {quantity(effects, 'time')} in all"]
+
+
+def searched(results: Results) -> list[str]:
+    """Return what a search drew, unless it was uniform."""
+    found = results["faults"].get("search")
+    return [] if found is None else [f"{found['strategy']}", *found["drawn"]]
 
 
 def _explanation(report: Report) -> str:

@@ -76,6 +76,12 @@ def write_nemesis_interval(options: _Options, usual: _Options) -> dict[str, obje
     return {"--nemesis-interval": interval} if is_needed else {}
 
 
+def write_search(options: _Options, usual: _Options) -> dict[str, object]:
+    """Write the strategy, if it made the schedule; what it drew follows from the seed."""
+    strategy = options.search.strategy
+    return {"--search": strategy} if options.search != usual.search and _is_made_by_nemesis(options) else {}
+
+
 def write_faults(options: _Options, _: _Options) -> dict[str, object]:
     """Write the schedule, unless the nemesis made it."""
     if _is_made_by_nemesis(options):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .._faults.fault_search import SEARCHES, UNIFORM
 from .._faults.schedules import NEMESES
 from .._network.latency_distribution import DISTRIBUTIONS
 from .._services import LWW_KV_VARIANTS
@@ -20,6 +21,7 @@ from .compound_options import (
     write_nemesis,
     write_nemesis_interval,
     write_nodes,
+    write_search,
 )
 from .declaration import Argument, Group, OneOf, SomeOf, ValueKind, option
 
@@ -226,6 +228,19 @@ NEMESIS_INTERVAL_WORDS: Final = option(
     Group.FAULTS,
     Argument("--nemesis-interval", "SECONDS", ValueKind.NUMBER, "mean time between changes of these faults"),
     write=write_nemesis_interval,
+    late=True,
+)
+
+SEARCH_WORDS: Final = option(
+    Group.FAULTS,
+    Argument(
+        "--search",
+        "NAME",
+        OneOf("search", SEARCHES),
+        "how these faults are drawn; mix draws one of the others for each seed, to find bugs faster",
+        default=UNIFORM,
+    ),
+    write=write_search,
     late=True,
 )
 

@@ -18,8 +18,9 @@ import msgspec
 from .._checkers.availability import Availability
 from .._checkers.transactions.consistency_models import STRICT_SERIALIZABLE
 from .._faults.bounds import is_fraction, is_not_too_great
+from .._faults.fault_search import UNIFORM, Drawn, FaultSearch, as_search, check_search, draw_schedule
 from .._faults.faults import GROUPS, Fault, LinkFault, NodeFault, fault_from_json, fault_to_json
-from .._faults.schedules import check_kinds, make_schedule
+from .._faults.schedules import check_kinds
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
@@ -141,6 +142,13 @@ class Options:
         metadata=option_words.NEMESIS_INTERVAL_WORDS,
     )
     """The mean time between changes of the nemesis, in seconds."""
+    search: FaultSearch = attrs.field(
+        default=FaultSearch(),
+        converter=as_search,
+        metadata=option_words.SEARCH_WORDS,
+    )
+    """How the nemesis draws its schedule from the seed: ``uniform``, ``aimed``, ``swarm``, ``swizzle``, or ``mix``,
+    which is one of the others for each seed. An aimed run is made twice, the first time without faults."""
     faults: tuple[Fault, ...] = attrs.field(converter=as_faults, metadata=option_words.FAULTS_WORDS)
     """The schedule of faults; by default the one that *nemesis* and the seed make."""
 
@@ -151,6 +159,10 @@ class Options:
     @faults.default
     def _make_schedule(self) -> tuple[Fault, ...]:
         return self.nemesis_schedule()
+
+    @search.validator
+    def _can_draw(self, _: object, search: FaultSearch) -> None:
+        check_search(search, self.nemesis)
 
     @nodes.validator
     def _are_ids(self, _: object, nodes: tuple[str, ...]) -> None:
@@ -223,8 +235,29 @@ class Options:
 
     def nemesis_schedule(self) -> tuple[Fault, ...]:
         """Return the schedule that the nemesis makes from the seed; `faults` may be another one."""
-        interval, time_limit = self.nemesis_interval, self.time_limit
-        return tuple(make_schedule(self.nemesis, self.nodes, self.seed, interval=interval, time_limit=time_limit))
+        return self._draw().faults
+
+    def drawn(self) -> Drawn | None:
+        """Return what `search` drew for the seed; None if it is ``uniform``, or if the faults are not from it."""
+        drawn = None if self.search.strategy == UNIFORM else self._draw()
+        return None if drawn is None or drawn.faults != self.faults else drawn
+
+    def with_schedule(self, *, search: FaultSearch | None = None, seed: int | None = None) -> Options:
+        """Return the same options with another *search* or *seed*, and the schedule that follows."""
+        changed = attrs.evolve(
+            self, faults=(), search=search or self.search.strategy, seed=self.seed if seed is None else seed
+        )
+        return attrs.evolve(changed, faults=changed.nemesis_schedule())
+
+    def _draw(self) -> Drawn:
+        return draw_schedule(
+            self.search,
+            self.nemesis,
+            self.nodes,
+            self.seed,
+            interval=self.nemesis_interval,
+            time_limit=self.time_limit,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as a JSON object; `from_json` is the opposite."""
@@ -232,6 +265,7 @@ class Options:
         return {
             **fields,
             "latency": attrs.asdict(self.latency),
+            "search": attrs.asdict(self.search),
             "faults": [fault_to_json(fault) for fault in self.faults],
         }
 
@@ -246,6 +280,7 @@ class Options:
             _check_type(name, field)
         fields = {**value, "faults": [fault_from_json(fault) for fault in value.get("faults", [])]}
         fields["latency"] = msgspec.convert(fields.get("latency", {}), Latency)
+        fields["search"] = msgspec.convert(fields.get("search", {}), FaultSearch)
         unknown = fields.keys() - {field.name for field in attrs.fields(cls)}
         if unknown:
             raise ValueError(f"unknown options: {sorted(unknown)!r:.80}")
@@ -258,10 +293,11 @@ OPTIONS: Final[Mapping[str, Option]] = options_of(Options)
 _JSON_TYPES: Final[dict[str, Any]] = {
     **typing.get_type_hints(Options),
     "latency": Any,
+    "search": Any,
     "availability": float | str | None,
     "faults": list[dict[str, Any]],
 }
-"""The types of the options in JSON. The latency is a record, so the types of its fields are checked when it is made."""
+"""The types of the options in JSON. Those of the fields of latency and search are checked when these are made."""
 
 
 def _check_type(name: str, value: object) -> None:

@@ -17,6 +17,7 @@ from .._cluster.nemesis import Nemesis
 from .._determinism.random_streams import Streams
 from .._explanation.words import quantity
 from .._invariants.assertion_log import AssertionLog
+from .._invariants.roles import RoleLog
 from .._invariants.watch import InvariantWatch
 from .._network.network import Delivery, SimulatedNetwork
 from .._records.history import History
@@ -59,6 +60,8 @@ class Run:
     """The watch over the invariants; None if there are none."""
     assertions: AssertionLog | None = None
     """The assertions of the nodes; None if they run in other processes."""
+    roles: RoleLog | None = None
+    """The roles of the nodes; None if nobody needs them."""
     _scope: trio.CancelScope  # covers all phases; set by conduct()
     _set_up: int = 0  # nanoseconds that set-up took; set when it ends
 
