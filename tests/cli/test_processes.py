@@ -138,7 +138,7 @@ async def test_executables_run_in_real_time(folder: Path) -> None:
     status, output, errors = await run(*MODULE, "replay", "store/latest", cwd=folder)
     assert (status, errors) == (0, "")
     assert output.decode().splitlines()[-1] == (
-        "This is another run with the same options: executables run in real time, which cannot be repeated."
+        "This is another run with the same options: it ran in real time, which cannot be repeated."
     )
     status, output, errors = await run(*MODULE, "shrink", "store/latest", cwd=folder)
     assert (status, output) == (254, b"")

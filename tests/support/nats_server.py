@@ -71,6 +71,7 @@ class FakeServer:
     """All messages that arrived."""
     _streams: dict[trio.abc.Stream, dict[str, str]] = attrs.field(factory=dict)  # each with its subscriptions
     _listeners: list[trio.SocketListener] = attrs.field(factory=list)
+    _delivering: trio.Lock = attrs.field(factory=trio.Lock)
 
     @property
     def url(self) -> str:
@@ -160,12 +161,14 @@ class FakeServer:
 
     async def deliver(self, subject: str, payload: bytes) -> None:
         """Send a message to all that listen to its subject."""
-        for stream, listened in list(self._streams.items()):
-            for pattern, number in listened.items():
-                if all(one in ("*", other) for one, other in zip(pattern.split("."), subject.split("."), strict=True)):
-                    await stream.send_all(
-                        b"MSG %b %b %d\r\n%b\r\n" % (subject.encode(), number.encode(), len(payload), payload)
-                    )
+        async with self._delivering:
+            for stream, listened in list(self._streams.items()):
+                for pattern, number in listened.items():
+                    parts = zip(pattern.split("."), subject.split("."), strict=True)
+                    if all(one in ("*", other) for one, other in parts):
+                        await stream.send_all(
+                            b"MSG %b %b %d\r\n%b\r\n" % (subject.encode(), number.encode(), len(payload), payload)
+                        )
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from ..sim._for_cli import (
     workload_class,
 )
 from .finding import look_in_current_folder
+from .nats_options import add_nats_options, refuse_without_nats
 from .parsing import (
     Parser,
     UsageError,
@@ -77,6 +78,7 @@ def add_arguments(parser: Parser) -> None:
             if option.group is each:
                 add_option(group, name)
                 _MORE.get(name, _add_nothing)(group)
+    _add_nats(parser)
     _add_output(parser)
 
 
@@ -193,6 +195,12 @@ _MORE: Final[Mapping[str, Callable[[argparse._ArgumentGroup], None]]] = {
 """The arguments that are not options of a run, by the option before them in the help."""
 
 
+def _add_nats(parser: Parser) -> None:
+    group = parser.add_argument_group("nodes that run elsewhere, on NATS, in real time and without faults")
+    add_nats_options(group)
+    group.add_argument("--id", metavar="ID", help="the id of the clients, which is one client there (default: c1)")
+
+
 def _add_output(parser: Parser) -> None:
     group = parser.add_argument_group("output and files")
     add_logs(group)
@@ -219,6 +227,7 @@ def add_logs(group: argparse._ArgumentGroup) -> None:
 def check_together(arguments: argparse.Namespace) -> None:
     """Raise `UsageError` if some of *arguments* contradict each other, or one is missing."""
     _count_seeds(arguments)
+    _check_nats(arguments)
     if arguments.workload is None:
         raise UsageError(
             f"-w is missing: give a workload; there are: {', '.join(WORKLOADS)}, or your own as MODULE:CLASS"
@@ -242,6 +251,27 @@ def check_together(arguments: argparse.Namespace) -> None:
     if arguments.seeds is not None and for_one:
         many = "--seeds" if arguments.test_count is None else "--test-count"
         raise UsageError(f"{for_one[0]} is for one seed; leave {many} out")
+
+
+_NOT_ON_NATS: Final = {
+    "node": "there are nodes elsewhere",
+    "bin": "there are nodes elsewhere",
+    "rest": "there is no executable to take it",
+    "seeds": "each run needs a fresh cluster",
+    "check_determinism": "two runs in real time always differ",
+    "log_stderr": "the nodes log where they run",
+}
+"""Arguments that are refused with ``--nats``, each with the reason."""
+
+
+def _check_nats(arguments: argparse.Namespace) -> None:
+    if arguments.nats is None:
+        refuse_without_nats(arguments, "id")
+        return
+    for name, reason in _NOT_ON_NATS.items():
+        if getattr(arguments, name):
+            word = f"{arguments.rest[0]!r:.80} after --" if name == "rest" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{word} does not go with --nats: {reason}; leave it out")
 
 
 def _count_seeds(arguments: argparse.Namespace) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
 from trio_messenger import Transport
 
 from .parsing import UsageError, first_line, import_extra, names, reason_of
+
+_NATS_OPTIONS: Final = ("nats", "cluster", "prefix", "tls_ca", "tls_cert", "tls_key", "creds", "user", "password_file")
+"""The options, by the names of their values."""
 
 
 def add_nats_options(group: argparse._ArgumentGroup) -> None:
@@ -106,6 +110,32 @@ def _reason(exc: OSError | ValueError) -> str:
 
 def refuse_without_nats(arguments: argparse.Namespace, *more: str) -> None:
     """Raise `UsageError` if an option for NATS, or one in *more*, is given without ``--nats``."""
-    for name in ("cluster", "prefix", "tls_ca", "tls_cert", "tls_key", "creds", "user", "password_file", *more):
+    for name in (*_NATS_OPTIONS[1:], *more):
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for NATS; give --nats, too, or leave it out")
+
+
+def nats_words(arguments: argparse.Namespace, *more: str) -> tuple[str, ...]:
+    """Return the words of the options for NATS, and of those in *more*, that *arguments* have."""
+    values = {name: getattr(arguments, name) for name in (*_NATS_OPTIONS, *more)}
+    return tuple(
+        word
+        for name, value in values.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", ",".join(value) if name == "nats" else value)
+    )
+
+
+def from_nats_words(words: Sequence[str], *more: str) -> argparse.Namespace:
+    """Return the arguments for which `nats_words` returned *words*.
+
+    Raises:
+      UsageError: if they are no such words.
+    """
+    found: dict[str, Any] = dict.fromkeys((*_NATS_OPTIONS, *more))
+    for word, value in zip_longest(words[::2], words[1::2]):
+        name = word.removeprefix("--").replace("-", "_")
+        if name not in found or value is None:
+            raise UsageError(f"{word!r:.80} is not an option for nodes on NATS, or has no value")
+        found[name] = names(value) if name == "nats" else value
+    return argparse.Namespace(**found)

@@ -27,7 +27,8 @@ examples:
                                               also show all messages and the nodes' logs
 
 For nodes in this process, start the command in the folder where you ran the test: it looks for their modules there.
-Executables run in real time, which cannot be repeated: a new run with the same options may do something else.
+Executables and nodes on NATS run in real time, which cannot be repeated: a new run with the same options may do
+something else.
 
 exit status: as for `trio-messenger test`, for this run.
 """
@@ -60,9 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 _SAME: Final = "This is the same run, message by message."
 
-_IN_REAL_TIME: Final = (
-    "This is another run with the same options: executables run in real time, which cannot be repeated."
-)
+_IN_REAL_TIME: Final = "This is another run with the same options: it ran in real time, which cannot be repeated."
 
 
 def _difference(folder: Path, report: Report) -> str:

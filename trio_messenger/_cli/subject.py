@@ -1,4 +1,4 @@
-"""The subject of a test: nodes in this process, in virtual time, or executables, in real time."""
+"""The subject of a test: nodes in this process, in virtual time, or, in real time, executables or nodes elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias, final
+
+import trio
 
 from ..nodes import NODES
 from ..sim._for_cli import (
@@ -20,15 +22,18 @@ from ..sim._for_cli import (
     Options,
     Report,
     Run,
+    check_elsewhere,
     check_executable,
     check_faults,
     make_report,
+    run_elsewhere,
     run_executables,
     run_simulation,
 )
 from .ending import Crash
 from .finding import NoSuchNodeError, find_build
 from .finding_invariants import find_invariants
+from .nats_options import from_nats_words, open_transport
 from .parsing import UsageError
 
 Watch: TypeAlias = Callable[[Run], object]
@@ -131,14 +136,54 @@ class Executables(Subject):
         return make_report(run_executables(self._command, make_run, options.busy_limit), self.name)
 
 
+@final
+class NodesOnNats(Subject):
+    """Nodes that run elsewhere, and are connected to NATS: *name* has the words of `nats_words`, with ``--id``."""
+
+    is_virtual = False
+
+    def __init__(self, name: Sequence[str]) -> None:
+        super().__init__(name)
+        arguments = from_nats_words(name, "id")
+        self._id: Final[str] = arguments.id or "c1"
+        self._opened: Final = open_transport(arguments, self._id, [self._id])
+
+    def check(self, options: Options) -> None:
+        """See `Subject.check`."""
+        if self._id in options.nodes:
+            raise UsageError(f"--id {self._id!r:.80} is the id of a node; give the clients another one")
+        try:
+            check_elsewhere(options)
+        except ValueError as exc:
+            name, _, rest = f"{exc}".partition(" ")
+            raise UsageError(f"--{_OTHER_WORDS.get(name, name.replace('_', '-'))} {rest}") from None
+
+    def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:  # noqa: ARG002 - the nodes log elsewhere
+        """See `Subject.run`. It can run once. The nodes go on when this returns or raises."""
+
+        def make_run(make_host: MakeHost) -> Run:
+            return Run(options, make_host, watch=watch, must_be_fresh=True)
+
+        try:
+            return make_report(run_elsewhere(self._opened, self._id, make_run), self.name)
+        except trio.BrokenResourceError as exc:
+            raise Crash(f"{exc}") from None
+
+
+_OTHER_WORDS: Final = {"invariants": "invariant"}
+"""Options whose word is not their name."""
+
+_SUBJECTS: Final[Mapping[str, type[Subject]]] = {"--node": NodesHere, "--bin": Executables, "--nats": NodesOnNats}
+
+
 def find_subject(name: Sequence[str]) -> Subject:
-    """Return the subject that *name* names: ``--node NAME`` or ``--bin FILE -- ARGS``.
+    """Return the subject that *name* names: ``--node NAME``, ``--bin FILE -- ARGS``, or ``--nats URL`` and more.
 
     Raises:
       UsageError: if there is no such subject.
       Crash: if a node in this process cannot be made.
     """
-    return NodesHere(name) if name[0] == "--node" else Executables(name)
+    return _SUBJECTS[name[0]](name)
 
 
 def name_of_subject(workload: str, node: str | None, executable: str | None, rest: Sequence[str]) -> tuple[str, ...]:

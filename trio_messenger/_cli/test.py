@@ -11,6 +11,7 @@ import attrs
 from ..sim._for_cli import NEMESES, WORKLOADS, Options, RunFailedError, check_determinism
 from . import arguments as args
 from .ending import STATUSES, Crash, concluding
+from .nats_options import nats_words
 from .outcome import check_store, keep, put_json, report_as_json, tell_and_keep, time_name
 from .output import Console, put
 from .parsing import Parser, UsageError
@@ -37,6 +38,8 @@ examples:
   trio-messenger test -w g-set --latency 100 --latency-dist exponential --loss 0.1 --seed 7
   trio-messenger test -w echo --bin ./my_node -- --verbose
                                               an executable, in any language, in real time
+  trio-messenger test -w broadcast --nats nats://10.0.0.1 --cluster demo --nodes n1,n2,n3
+                                              nodes that run on other machines already
 
 exit status: 0 valid, 1 invalid, 2 unknown (too little was seen), 254 wrong arguments, 255 no verdict (a node did not
 come up, or something broke) or results or files that cannot be written, 130 interrupted.
@@ -66,7 +69,10 @@ def configure(parser: Parser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     args.check_together(arguments)
-    tested = name_of_subject(arguments.workload, arguments.node, arguments.bin, arguments.rest)
+    if arguments.nats is None:
+        tested = name_of_subject(arguments.workload, arguments.node, arguments.bin, arguments.rest)
+    else:
+        tested = nats_words(arguments, "id")
     options = args.make_options(arguments)
     subject = find_subject(tested)
     subject.check(options)

@@ -58,6 +58,7 @@ from ._runs.declaration import (
     ValueKind as ValueKind,
     as_typed as as_typed,
 )
+from ._runs.elsewhere import check_elsewhere as check_elsewhere, run_elsewhere as run_elsewhere
 from ._runs.options import OPTIONS as OPTIONS, Options as Options
 from ._runs.real_time import (
     REAL_TIME_INIT_SPREAD as REAL_TIME_INIT_SPREAD,

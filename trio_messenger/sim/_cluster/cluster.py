@@ -14,7 +14,7 @@ from .._network.network import SimulatedNetwork
 from .._records.cut_texts import cut_text
 from .clients import INIT_TIMEOUT, SETUP_TIMEOUT, Clients
 from .diagnosis import what_came
-from .hosts import Host
+from .hosts import Host, NoAnswerError
 
 LINGER: Final = 1.0
 """Seconds to wait for the reply of a node that printed a bad line before. The node has failed in any case, but it helps
@@ -134,6 +134,8 @@ class Cluster:
     async def _start(self, host: Host) -> None:
         try:
             await host.start()
+        except NoAnswerError as exc:
+            raise self._failure(host, f"{exc}") from None
         except Exception as exc:
             raise self._failure(host, f"could not be started: {type(exc).__name__}: {exc}") from exc
 
@@ -181,6 +183,8 @@ class Cluster:
         return f"did not answer {request['type']!r}: {timeout}; {told or host.advice}".rstrip("; ")
 
     def _failure(self, host: Host, what: str) -> SetUpError:
+        if not host.is_here:
+            return SetUpError(f"node {host.node_id!r} {what}")
         lines = host.log.last(START_LOG_LINES)
         log = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
         return SetUpError(f"node {host.node_id!r} {what}\nits last lines on stderr:{log}")

@@ -75,6 +75,10 @@ class NodeLog:
         return self.lines()[-count:]
 
 
+class NoAnswerError(Exception):
+    """A node that runs elsewhere does not answer; the text continues after the name of the node."""
+
+
 class Host(ABC):
     """Runs one node. The cluster tells it when to start, kill, pause and resume the node.
 
@@ -87,6 +91,8 @@ class Host(ABC):
 
     advice: ClassVar[str] = ""
     """Advice for the user if the node did not answer a request and sent nothing else either."""
+    is_here: ClassVar[bool] = True
+    """Whether the node runs here. If not, nothing is known of its log, and of its messages to other nodes."""
 
     def __init__(self, node_id: str, network: SimulatedNetwork, log: NodeLog, disk: Disk | None = None) -> None:
         self.node_id: Final = node_id

@@ -55,7 +55,7 @@ def judge(run: Run) -> Results:
     return _with_verdict(
         {
             **{name: of_history[name] for name in ("workload", "stats", "availability")},
-            "net": net(run.journal, run.history),
+            "net": _net(run),
             **{name: of_history[name] for name in ("latencies", "audit")},
             "clients": _clients(run),
             "nodes": _nodes(run),
@@ -260,6 +260,13 @@ def _clients(run: Run) -> Results:
     }
 
 
+def _net(run: Run) -> Results:
+    """Count messages; not those between nodes, if these run elsewhere."""
+    counted = net(run.journal, run.history)
+    is_all_seen = all(host.is_here for host in run.hosts.values())
+    return counted if is_all_seen else {name: part for name, part in counted.items() if name != "servers"}
+
+
 def _nodes(run: Run) -> Results:
     problems = [problem for host in run.hosts.values() for problem in host.problems]
     problems += _shortened(_counted(run.workers.malformed), "more kinds of malformed replies")
@@ -270,7 +277,7 @@ def _nodes(run: Run) -> Results:
         "valid?": not problems and run.stuck is None,
         "stuck": run.stuck,
         "problems": problems,
-        "remarks": [remark for host in run.hosts.values() for remark in host.remarks],
+        "remarks": [*run.remarks, *(remark for host in run.hosts.values() for remark in host.remarks)],
         "unasked": unasked,
         "daemons": run.daemons,
     }

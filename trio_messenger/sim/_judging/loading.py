@@ -98,7 +98,7 @@ def _checked_node(value: Any) -> tuple[str, ...]:
     """Return *value* as a tuple if it can be a `Report.node`; raise ValueError if not."""
     is_list = isinstance(value, list) and all(isinstance(word, str) and "\0" not in word for word in value)
     match value if is_list else None:
-        case [] | ["--node", _] | ["--bin", _] | ["--bin", _, "--", *_]:
+        case [] | ["--node", _] | ["--bin", _] | ["--bin", _, "--", *_] | ["--nats", _, *_]:
             return tuple(value)
     raise ValueError(f"'node' is {value!r:.80}; it must be the arguments that name a node, such as ['--node', 'echo']")
 

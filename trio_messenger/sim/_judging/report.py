@@ -225,6 +225,8 @@ def figures(results: Results) -> list[tuple[str, str]]:
 
 
 def _message_counts(net: Results) -> str:
+    if "servers" not in net:
+        return f"{net['all']['msg-count']} between clients and nodes; those between nodes are not seen"
     per_op = figure(net["servers"].get("msgs-per-op", 0))
     between = f"{net['servers']['msg-count']} between nodes and services ({per_op} per operation)"
     return f"{net['all']['msg-count']} in all, {between}"

@@ -46,7 +46,7 @@ from .store_index import INDEX, write_index
 _REPEAT: Final = (
     "Run it again, message by message the same. If you have changed the node, this shows whether the run is valid now:"
 )
-_REPEAT_IN_REAL_TIME: Final = "Run it again. An executable runs in real time, so the new run may be different:"
+_REPEAT_IN_REAL_TIME: Final = "Run it again. It runs in real time, so the new run may be different:"
 _SHRINK: Final = "Find the few faults that are enough to make it fail; that run is saved next to this one:"
 _CHANGE: Final = "Change something: these are all options of this run."
 """The descriptions of the commands to run next."""
@@ -189,8 +189,10 @@ def _figures(results: Results) -> list[tuple[str, str | float]]:
         (f"p{float(q) * 100:g} latency", f"{figure(ms)} ms") for q, ms in results["latencies"]["quantiles"].items()
     ]
     told += [(f"p{float(q) * 100:g} stable latency", f"{figure(ms)} ms") for q, ms in stable_latencies(results).items()]
-    told += [("messages", net["all"]["msg-count"]), ("server messages", net["servers"]["msg-count"])]
-    told += [("server messages per operation", figure(net["servers"].get("msgs-per-op", 0)))]
+    told += [("messages", net["all"]["msg-count"])]
+    if "servers" in net:
+        told += [("server messages", net["servers"]["msg-count"])]
+        told += [("server messages per operation", figure(net["servers"].get("msgs-per-op", 0)))]
     if "invariants" in results:
         told += [(f"checks of {name}", each["checks"]) for name, each in results["invariants"]["by-name"].items()]
     return told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -100,12 +100,22 @@ def run_real(run: Run) -> None:
       KeyboardInterrupt: if SIGINT arrived.
       EndedBySignal: if SIGTERM or SIGHUP arrived.
     """
+    run_until_signal(run.conduct)
+
+
+def run_until_signal(conduct: Callable[[], Awaitable[None]]) -> None:
+    """Run *conduct* in real time, and cancel it if a signal arrives.
+
+    Raises:
+      KeyboardInterrupt: if SIGINT arrived.
+      EndedBySignal: if SIGTERM or SIGHUP arrived.
+    """
     with held_signals() as signals:
-        trio.run(_conduct, run, signals)
+        trio.run(_conduct, conduct, signals)
 
 
-async def _conduct(run: Run, signals: HeldSignals) -> None:
-    """Conduct *run*, until it ends or one of *signals* arrives."""
+async def _conduct(conduct: Callable[[], Awaitable[None]], signals: HeldSignals) -> None:
+    """Run *conduct*, until it ends or one of *signals* arrives."""
     token, scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
 
     def cancel() -> None:
@@ -116,4 +126,4 @@ async def _conduct(run: Run, signals: HeldSignals) -> None:
     if signals.caught:  # a signal arrived before notice was set
         cancel()
     with scope:
-        await run.conduct()
+        await conduct()

@@ -54,6 +54,7 @@ class Run:
       recovery: Seconds between the end of all faults and the final operations.
       spread: Seconds over which ``init`` reaches the nodes, each at a time that depends on the seed. If all nodes
         started at the same instant, their periodic work would stay synchronized during the whole run.
+      must_be_fresh: Whether to refuse nodes that still have something of an earlier run.
     """
 
     invariants: InvariantWatch | None = None
@@ -74,6 +75,7 @@ class Run:
         echo_log: Callable[[str, str], object] | None = None,
         recovery: float = RECOVERY,
         spread: float = 0.0,
+        must_be_fresh: bool = False,
     ) -> None:
         self.options: Final = options
         """The options of the run."""
@@ -90,6 +92,8 @@ class Run:
         should."""
         self.logs: Final = {node_id: NodeLog(node_id, echo_log, self.moment) for node_id in options.nodes}
         """The log of each node."""
+        self.remarks: Final[list[str]] = []
+        """Unusual facts about the run as a whole that are not necessarily wrong."""
         self.daemons: Final[list[str]] = []
         """The processes that still ran after the end of all nodes, one line each; see `Guardian.end_daemons`."""
         self.stuck: str | None = None
@@ -105,6 +109,7 @@ class Run:
         self._watch = watch
         self._recovery = recovery
         self._spread = spread
+        self._must_be_fresh = must_be_fresh
         self.workers: Final = WorkerPool(
             self.workload, self.network, self.history, blame=self._blame, ended=lambda: self._watch(self)
         )
@@ -177,6 +182,8 @@ class Run:
         if request is not None:
             await cluster.ask_all(request)
         self.workers.open(self.options.concurrency, self.options.nodes)
+        if self._must_be_fresh:
+            await self._check_fresh()
         self._set_up = self.network.now()
         self.network.start()
         self._enter("main")
@@ -187,6 +194,15 @@ class Run:
                     await self._invoke(operations)
         nemesis.heal()
         await self._finish()
+
+    async def _check_fresh(self) -> None:
+        """Raise `SetUpError` if a node has something of an earlier run."""
+        found = await self.workers.leftovers(self.options.nodes)
+        for node_id, text in found.items():
+            raise SetUpError(
+                f"node {node_id!r} {text} before the first operation: the test needs a fresh cluster; start all nodes"
+                " again without their data, or with another --cluster"
+            )
 
     async def _audit(self, last: Invocation) -> None:
         """Do *last*, a read, on the nodes that no worker asked, then on every node, after the workload has ended.

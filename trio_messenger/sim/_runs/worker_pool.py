@@ -171,6 +171,38 @@ class WorkerPool:
                 nursery.start_soon(self._audit_one, auditor, last)
         self._audited += len(nodes)
 
+    async def leftovers(self, nodes: Sequence[str]) -> dict[str, str]:
+        """Return what the *nodes* have of an earlier run, by node, in their order; see `Workload.leftovers`.
+
+        A node that answers with an error is left out: it may need others that are not ready yet.
+
+        Raises:
+          WorkloadError: if the workload's code is wrong.
+        """
+        found: dict[str, str] = {}
+        mistakes: list[WorkloadError] = []
+
+        async def ask(index: int, node_id: str) -> None:
+            client = self.clients.open()
+            try:
+                with blaming(self._workload, "leftovers", but=(RpcError, msgspec.ValidationError)):
+                    text = await self._workload.leftovers(self._view(client, index, node_id, index))
+                if text is not None:
+                    found[node_id] = text
+            except WorkloadError as exc:
+                mistakes.append(exc)
+            except (RpcError, msgspec.ValidationError):
+                pass
+            finally:
+                client.close()
+
+        async with trio.open_nursery() as nursery:
+            for index, node_id in enumerate(nodes):
+                nursery.start_soon(ask, index, node_id)
+        for mistake in mistakes:  # raised in a task, it would arrive in an exception group
+            raise mistake
+        return {node_id: found[node_id] for node_id in nodes if node_id in found}
+
     # One worker
 
     def _make(self, index: int, node_id: str, process: int, *, is_auditor: bool = False) -> _Worker:

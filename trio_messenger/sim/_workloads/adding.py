@@ -11,9 +11,10 @@ import attrs
 
 from trio_messenger import Body
 
+from .._records.cut_texts import cut_json
 from .._records.history import Op
 from .base import Workload
-from .interface import Invocation
+from .interface import Invocation, WorkloadClient
 from .shapes import A_LIST
 
 
@@ -49,6 +50,11 @@ class Adding(Workload, abstract=True):
     def request(self, f: str, value: Any) -> Body:
         """Return the request; see `Workload.request`."""
         return {"type": f, self.field: value} if f == self.add else {"type": f}
+
+    async def leftovers(self, client: WorkloadClient) -> str | None:
+        """Return what the node returns to a read, unless that is nothing; see `Workload.leftovers`."""
+        found = await self.invoke(client, "read", None)
+        return f"returns {cut_json(found)} to a 'read'" if found else None
 
     def adopt(self, op: Op) -> Op:
         """Return the entry with an empty list if a set was read as null; see `Workload.adopt` and `completed`."""

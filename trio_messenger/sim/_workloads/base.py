@@ -170,6 +170,28 @@ class Workload(ABC):
         """
         return None
 
+    async def leftovers(self, client: WorkloadClient) -> str | None:  # noqa: ARG002 - for subclasses
+        """Ask the node of *client* for what only an earlier run can have left there, before the first operation.
+
+        A run on a cluster that runs elsewhere calls this for each node, and begins only if none has anything left. The
+        checker would take old values for wrong ones. By default the node is not asked.
+
+        Returns:
+          What is left, as in ``returns [1, 2]``, to follow the name of the node; None if nothing is.
+
+        Raises:
+          RpcError, RpcTimeout, msgspec.ValidationError: The node is taken for one without leftovers.
+
+        It may be cancelled, when a signal ends the run.
+
+        Example:
+          >>> class Greatest(Workload, abstract=True):
+          ...     async def leftovers(self, client: WorkloadClient) -> str | None:
+          ...         reply = await client.rpc({"type": "read"})
+          ...         return f"has the value {reply['value']}" if reply["value"] else None
+        """
+        return None
+
     def client_state(self) -> Any:
         """Return the initial `WorkloadClient.state` of a new client; None by default."""
         return None

@@ -13,6 +13,7 @@ from .._checkers.kafka.log_operations import TRANSACTIONS, check_steps
 from .._explanation import Finding
 from .._explanation.kafka import explain as explain_kafka
 from .._explanation.scene import Scene
+from .._records.cut_texts import cut_json
 from .._records.history import History, Op
 from .base import Workload
 from .interface import ClientCrash, GeneratorContext, Invocation, Reply, WorkloadClient
@@ -124,6 +125,15 @@ class Kafka(Workload):
     def client_state(self) -> Positions:
         """Return no keys; see `Workload.client_state`."""
         return {}
+
+    async def leftovers(self, client: WorkloadClient) -> str | None:
+        """Return the first of the logs with which the run begins that has a message; see `Workload.leftovers`."""
+        beginnings = {f"{key}": 0 for key in range(self.setting.key_count)}
+        polled = await self._ask(client, _PollOk, "poll", offsets=beginnings)
+        for key, pairs in polled.msgs.items():
+            if pairs:
+                return f"has the message {cut_json(pairs[0][1])} in the log {cut_json(key)}"
+        return None
 
     async def invoke(self, client: WorkloadClient, f: str, value: Any) -> Any:
         """Do one operation; see `Workload.invoke`."""

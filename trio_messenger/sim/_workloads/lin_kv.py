@@ -16,6 +16,7 @@ from .._checkers.lin_kv import lin_kv
 from .._explanation import Finding
 from .._explanation.lin_kv import explain as explain_lin_kv
 from .._explanation.scene import Scene
+from .._records.cut_texts import cut_json
 from .._records.history import History, Op
 from ..pictures import Picture
 from ..pictures._lin_kv import pictures_of_lin_kv
@@ -137,6 +138,17 @@ class LinKvRegisters(Workload):
             if f == "read" and exc.code == ErrorCode.KEY_DOES_NOT_EXIST:
                 return [value[0], None]
             raise
+
+    async def leftovers(self, client: WorkloadClient) -> str | None:
+        """Return the value of the first register that has one, of those with which the run begins.
+
+        See `Workload.leftovers`.
+        """
+        for key in range(self.setting.concurrency // self._group_size):
+            _, found = await self.invoke(client, "read", [key, None])
+            if found is not None:
+                return f"has the value {cut_json(found)} in the register {key}"
+        return None
 
     def request(self, f: str, value: Any) -> Body:
         """Return the request; see `Workload.request`."""

@@ -21,7 +21,7 @@ from .._records.history import History, Op
 from ..pictures import Picture
 from ..pictures._transaction_cycles import pictures_of_transactions
 from .base import Workload
-from .interface import Invocation, Reply
+from .interface import Invocation, Reply, WorkloadClient
 from .shapes import Shape
 from .transaction_generator import random_transactions
 
@@ -74,6 +74,17 @@ class Transactions(Workload, abstract=True):
                 f"Expected the operations {value!r:.80}, with the values that were read, got {reply.txn!r:.80}"
             )
         return reply.txn
+
+    async def leftovers(self, client: WorkloadClient) -> str | None:
+        """Return the first value, of the keys with which the run begins, that a transaction reads.
+
+        See `Workload.leftovers`.
+        """
+        reads = [["r", key, None] for key in range(self.setting.key_count)]
+        for _, key, found in await self.invoke(client, "txn", reads):
+            if found:
+                return f"reads {cut_json(found)} from the key {key}"
+        return None
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:
         """Name the transactions, keys, values and messages; see `Workload.explain`."""
