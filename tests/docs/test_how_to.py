@@ -21,8 +21,9 @@ PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index"
 PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
 SESSIONS = [page for page in PAGES if page not in PROGRAMS]
 
-# Its commands need three machines, certificates and a NATS server; `tests/cli/test_nats_commands.py` tests the same.
-NOT_RUN = {"nats"}
+# Their commands need three machines, certificates and a NATS server; `tests/cli/test_nats_commands.py` and
+# `tests/metrics/` test the same.
+NOT_RUN = {"nats", "monitor"}
 
 
 def text_of(page: str) -> str:
