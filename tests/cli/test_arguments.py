@@ -123,7 +123,9 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
         ),
         ("-w echo --rate fast", "'fast' is not a number; give one such as 5 or 0.5"),
         ("-w echo --seed x", "'x' is not a whole number; give one such as 5"),
-        ("-w echo --seeds 0", "0 is too few; give 1 or more"),
+        ("-w echo --seeds -1", "-1 is too few; give 0 or more"),
+        ("-w echo --seeds 0 --max-seconds 0", "'0' is not a duration; give seconds, such as 5 or 0.5"),
+        ("-w echo --seeds 0 --max-seconds nan", "'nan' is not a duration; give seconds, such as 5 or 0.5"),
         ("-w echo --seeds 1000000000000", "1000000000000 is too many; give 1,000,000 or fewer"),
         ("-w echo --seeds 1 --jobs 1001", "1001 is too many; give 1,000 or fewer"),
         ("-w echo --node-count 10001", "10001 is too many; give 10,000 or fewer"),
@@ -246,6 +248,7 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         ),
         (("--jobs", "3"), "--jobs is for many seeds; give --seeds, too"),
         (("--keep-going",), "--keep-going is for many seeds; give --seeds, too"),
+        (("--max-seconds", "5"), "--max-seconds is for many seeds; give --seeds, too"),
         (("--seeds", "2", "--log-stderr"), "--log-stderr is for one seed; leave --seeds out"),
         (("--test-count", "2", "--log-stderr"), "--log-stderr is for one seed; leave --test-count out"),
         (

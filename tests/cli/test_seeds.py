@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from trio_messenger._cli import seeds as seeds_command
 from trio_messenger._cli.output import Console
 from trio_messenger._cli.seeds import make_run
 from trio_messenger.sim import Options
-from trio_messenger.sim._campaigns.campaign import CampaignReport
+from trio_messenger.sim._campaigns.campaign import CampaignInterrupted, CampaignReport
 from trio_messenger.sim._campaigns.interpreters import SeedResult
 from trio_messenger.sim._judging.store import load
 
@@ -39,12 +41,17 @@ class Campaign:
     options: Options | None = None
     seeds: list[int] = attrs.field(factory=list)
     asked: dict[str, Any] = attrs.field(factory=dict)
+    is_interrupted: bool = False
 
-    def __call__(self, options: Options, _: object, seeds: range, **asked: Any) -> CampaignReport:
-        self.options, self.seeds, self.asked = options, list(seeds), asked
+    def __call__(self, options: Options, _: object, seeds: Iterable[int], **asked: Any) -> CampaignReport:
+        self.options, self.asked = options, asked
+        self.seeds = list(itertools.islice(seeds, 9))
         for result in self.results:
             asked["on_result"](result)
-        return CampaignReport(results=self.results, planned=len(seeds))
+        report = CampaignReport(results=self.results, planned=len(seeds) if isinstance(seeds, range) else None)
+        if self.is_interrupted:
+            raise CampaignInterrupted(attrs.evolve(report, stopped="interrupt"))
+        return report
 
 
 @pytest.fixture
@@ -242,4 +249,45 @@ def test_a_terminal_shows_how_far_it_is(campaign: Campaign, monkeypatch: pytest.
     stream = Terminal()
     monkeypatch.setattr(seeds_command, "Console", lambda: Console(stream))
     outcome(*FAILS, "--seeds", "9", "--no-store")
-    assert stream.getvalue().split(ERASE) == ["", "1 of 9 seeds: 1 valid", ""]
+    assert stream.getvalue().split(ERASE) == ["", "1 of 9 seeds: 1 valid; 0 s of CPU", ""]
+
+
+def test_progress_has_cpu_time_and_what_was_reached(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `sometimes` is there with how often it was true, the rarest first; without an end, seeds are counted."""
+    seen = {"sometimes('elected')": (5, 1500), "sometimes('refused')": (9, 0), "always('one')": (3, 3)}
+    campaign.results = (attrs.evolve(valid(3), assertions=seen, cpu_seconds=6.6),)
+    stream = Terminal()
+    monkeypatch.setattr(seeds_command, "Console", lambda: Console(stream))
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome(*FAILS, "--seeds", "0", "--no-store")
+    shown = "1 seed: 1 valid; 7 s of CPU; 0 sometimes('refused'); 1,500 sometimes('elected')"
+    assert stream.getvalue().split(ERASE) == ["", shown, ""]
+
+
+def test_zero_seeds_have_no_end(campaign: Campaign) -> None:
+    """They go on from --seed, until one fails or the time is up; the JSON has what they prove."""
+    campaign.results = tuple(attrs.evolve(valid(seed), cpu_seconds=0.25) for seed in range(6))
+    told = outcome(*FAILS, "--seed", "4", "--seeds", "0", "--max-seconds", "90", "--no-store", "--json").json
+    assert campaign.seeds == list(range(4, 13))
+    assert campaign.asked["max_seconds"] == 90
+    assert (told["planned"], told["stopped"], told["cpu-seconds"]) == (None, None, 1.5)
+    assert told["failures"] == {"fewer-than": 0.5, "confidence": 0.95}
+    outcome(*FAILS, "--seeds", "2", "--no-store")
+    assert campaign.asked["max_seconds"] == math.inf
+
+
+def test_an_interrupted_campaign_tells_what_it_knows(campaign: Campaign, folder: Path) -> None:
+    """Ctrl-C ends it with a summary, no further run, and the status of an interrupt."""
+    campaign.is_interrupted = True
+    found = outcome(*FAILS, "--seeds", "0")
+    assert (found.status, found.errors) == (130, "trio-messenger test: interrupted\n")
+    assert found.output.splitlines() == [
+        "3 runs: 1 INVALID, 1 valid, 1 without a verdict; interrupted",
+        "failed seeds: 4, 5",
+        "the first failed run has seed 4:",
+        "  bad",
+    ]
+    assert list((folder / "store").iterdir()) == []
+    told = outcome(*FAILS, "--seeds", "0", "--no-store", "--json")
+    assert (told.status, told.json["stopped"], told.json["first-failure"]) == (130, "interrupt", None)
+    assert len(told.json["seeds"]) == 3

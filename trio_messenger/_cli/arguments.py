@@ -32,6 +32,7 @@ from .parsing import (
     Parser,
     UsageError,
     count,
+    duration,
     folder,
     fraction_or_total,
     names,
@@ -154,9 +155,9 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
 def _add_seeds(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seeds",
-        type=count(MOST_SEEDS),
+        type=count(MOST_SEEDS, least=0),
         metavar="N",
-        help="run this number of seeds, from --seed on, each in a process",
+        help="run this number of seeds, from --seed on, each in a process; 0 goes on until one is not valid",
     )
     group.add_argument(
         "--test-count",
@@ -172,6 +173,12 @@ def _add_seeds(group: argparse._ArgumentGroup) -> None:
         f" (default: one per core, here {multiprocessing.cpu_count()}; with --bin 1)",
     )
     group.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that is not valid")
+    group.add_argument(
+        "--max-seconds",
+        type=duration,
+        metavar="S",
+        help="stop after this time; runs that have not ended then do not count",
+    )
 
 
 def _add_check(group: argparse._ArgumentGroup) -> None:
@@ -240,7 +247,9 @@ def check_together(arguments: argparse.Namespace) -> None:
         raise UsageError("--search is how the faults of --nemesis are drawn; give --nemesis, too")
     if arguments.latency_dist is not None and arguments.latency is None:
         raise UsageError("--latency-dist is the distribution of --latency, which is 0; give --latency, too")
-    for_many = [option for option in ("--jobs", "--keep-going") if getattr(arguments, _attribute(option))]
+    for_many = [
+        option for option in ("--jobs", "--keep-going", "--max-seconds") if getattr(arguments, _attribute(option))
+    ]
     for_one = [
         option
         for option in ("--log-stderr", "--log-net-send", "--log-net-recv", "--check-determinism")

@@ -151,13 +151,21 @@ def whole(text: str) -> int:
     return value
 
 
-def count(greatest: int) -> Callable[[str], int]:
-    """Return a function that converts a text to a whole number from 1 to *greatest*."""
+def duration(text: str) -> float:
+    """Return *text* as a positive number of seconds."""
+    value = number(text)
+    if not 0 < value <= LATEST:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a duration; give seconds, such as 5 or 0.5")
+    return value
+
+
+def count(greatest: int, *, least: int = 1) -> Callable[[str], int]:
+    """Return a function that converts a text to a whole number from *least* to *greatest*."""
 
     def check(text: str) -> int:
         value = whole(text)
-        if value < 1:
-            raise argparse.ArgumentTypeError(f"{value} is too few; give 1 or more")
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too few; give {least} or more")
         if value > greatest:
             raise argparse.ArgumentTypeError(f"{value} is too many; give {greatest:,} or fewer")
         return value

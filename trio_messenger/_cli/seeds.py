@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 from collections import Counter
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 from ..sim._for_cli import (
+    CONFIDENCE,
     FIRST_FAILED,
     NOT_THE_SEED,
     VERDICTS,
+    CampaignInterrupted,
     CampaignReport,
     Options,
     Report,
@@ -32,8 +35,11 @@ _OTHER_RUN: Final = "a second run of seed {seed}, for this report, is different 
 
 def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace) -> int:
     """Run *subject* with the number of seeds in *arguments*, report the results, and return the exit status."""
-    seeds = range(options.seed, options.seed + arguments.seeds)
-    campaign = _run_all(subject, options, seeds, arguments)
+    try:
+        campaign = _run_all(subject, options, arguments)
+    except CampaignInterrupted as exc:
+        _tell_all(exc.report, arguments)
+        raise
     again = _first_failure(subject, campaign)
     if not arguments.json:
         _tell(campaign, is_shown=again is None)
@@ -43,14 +49,7 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
         keep_it = partial(keep, first, arguments.store, f"{first.options.seed}", replace=True)
 
     def in_json(folder: Path | None) -> dict[str, Any]:
-        return {
-            "valid?": campaign.valid,
-            "planned": campaign.planned,
-            "counts": campaign.counts,
-            "warnings": campaign.warnings,
-            "seeds": list(map(_as_json, campaign.results)),
-            "first-failure": None if first is None else report_as_json(first, folder),
-        }
+        return _in_json(campaign, None if first is None else report_as_json(first, folder))
 
     if first is not None:
         tell_and_keep(first, keep_it, in_json=in_json if arguments.json else None)
@@ -59,12 +58,65 @@ def run_seeds(subject: Subject, options: Options, arguments: argparse.Namespace)
     return CRASH if campaign.errors else STATUSES[campaign.valid]
 
 
-def _run_all(subject: Subject, options: Options, seeds: range, arguments: argparse.Namespace) -> CampaignReport:
-    ticker, verdicts = Ticker(Console()), Counter[str]()
+def _tell_all(campaign: CampaignReport, arguments: argparse.Namespace) -> None:
+    """Print what is known of a campaign that was interrupted, without another run."""
+    if arguments.json:
+        put_json(_in_json(campaign, None))
+    else:
+        _tell(campaign, is_shown=True)
+
+
+def _in_json(campaign: CampaignReport, first_failure: dict[str, Any] | None) -> dict[str, Any]:
+    below = campaign.failures_below
+    return {
+        "valid?": campaign.valid,
+        "planned": campaign.planned,
+        "stopped": campaign.stopped,
+        "cpu-seconds": campaign.cpu_seconds,
+        "failures": None if below is None else {"fewer-than": below, "confidence": CONFIDENCE},
+        "counts": campaign.counts,
+        "warnings": campaign.warnings,
+        "seeds": list(map(_as_json, campaign.results)),
+        "first-failure": first_failure,
+    }
+
+
+@final
+class _Figures:
+    """The progress of a campaign, in figures.
+
+    Args:
+      planned: The number of seeds; 0 if there is no end to them.
+    """
+
+    def __init__(self, planned: int) -> None:
+        self._planned = planned
+        self._verdicts = Counter[str]()
+        self._cpu_seconds = 0.0
+        self._held = Counter[str]()  # how often the condition of each `sometimes` was true
+
+    def add(self, result: SeedResult) -> None:
+        self._verdicts[_NO_VERDICT if result.valid is None else VERDICTS[result.valid]] += 1
+        self._cpu_seconds += result.cpu_seconds
+        for text, (_, held) in result.assertions.items():
+            if text.startswith("sometimes("):
+                self._held[text] += held
+
+    def __str__(self) -> str:
+        done = self._verdicts.total()
+        count = f"{done} of {self._planned} seeds" if self._planned else f"{done} seed{'' if done == 1 else 's'}"
+        first = f"{count}: {_listed(self._verdicts)}; {self._cpu_seconds:.0f} s of CPU"
+        rarest_first = sorted(self._held.items(), key=lambda item: item[1])
+        return "; ".join([first, *(f"{held:,} {text}" for text, held in rarest_first)])
+
+
+def _run_all(subject: Subject, options: Options, arguments: argparse.Namespace) -> CampaignReport:
+    ticker, figures = Ticker(Console()), _Figures(arguments.seeds)
+    first, end = options.seed, options.seed + arguments.seeds
 
     def count(result: SeedResult) -> None:
-        verdicts[_NO_VERDICT if result.valid is None else VERDICTS[result.valid]] += 1
-        ticker.tick(lambda: f"{verdicts.total()} of {len(seeds)} seeds: {_listed(verdicts)}")
+        figures.add(result)
+        ticker.tick(lambda: f"{figures}")
 
     store = None if arguments.no_store or subject.is_virtual else arguments.store
     one_job = None if subject.is_virtual else 1  # several clusters at once would slow each other down
@@ -72,10 +124,11 @@ def _run_all(subject: Subject, options: Options, seeds: range, arguments: argpar
         return run_campaign(
             options,
             subject.name,
-            seeds,
+            range(first, end) if arguments.seeds else itertools.count(first),
             make_run=make_run if store is None else partial(make_and_keep_run, store.absolute()),
             jobs=arguments.jobs or one_job,
             keep_going=arguments.keep_going,
+            max_seconds=math.inf if arguments.max_seconds is None else arguments.max_seconds,
             on_result=count,
         )
     finally:
@@ -111,7 +164,7 @@ def _run_again(subject: Subject, options: Options, result: SeedResult) -> Report
 def _tell(campaign: CampaignReport, *, is_shown: bool) -> None:
     """Print the results of all runs. If *is_shown*, add the reasons of the first failure; else its report follows."""
     lines = f"{campaign}".split("\n")
-    count = len([*takewhile(lambda line: not line.startswith(FIRST_FAILED), lines)])
+    count = len([*itertools.takewhile(lambda line: not line.startswith(FIRST_FAILED), lines)])
     failed = [" ".join([f"{result.seed}", *(f"({name})" for name in result.drawn[:1])]) for result in campaign.failures]
     if len(failed) > 1:
         lines[1:1] = [f"failed seeds: {', '.join(failed)}"]
@@ -134,5 +187,6 @@ def _as_json(result: SeedResult) -> dict[str, Any]:
         "digest": result.digest,
         "command": result.command,
         "seconds": result.seconds,
+        "cpu-seconds": result.cpu_seconds,
         "error": result.error,
     }

@@ -35,6 +35,8 @@ examples:
                                               a hundred schedules of faults
   trio-messenger test -w broadcast --node my_nodes:build --nemesis partition,kill --search mix --seeds 100
                                               the same, drawn in four different ways
+  trio-messenger test -w lin-kv --nemesis kill,partition --search mix --seeds 0 --max-seconds 600
+                                              until a run fails, for ten minutes or until Ctrl-C
   trio-messenger test -w g-set --latency 100 --latency-dist exponential --loss 0.1 --seed 7
   trio-messenger test -w echo --bin ./my_node -- --verbose
                                               an executable, in any language, in real time

@@ -7,7 +7,9 @@ import this module, since it takes longer to load than a node takes to start.
 from __future__ import annotations
 
 from ._campaigns.campaign import (
+    CONFIDENCE as CONFIDENCE,
     FIRST_FAILED as FIRST_FAILED,
+    CampaignInterrupted as CampaignInterrupted,
     CampaignReport as CampaignReport,
     run_campaign as run_campaign,
     with_seed as with_seed,

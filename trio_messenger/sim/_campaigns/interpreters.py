@@ -14,6 +14,7 @@ import contextlib
 import json
 import pickle
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -79,6 +80,8 @@ class SeedResult:
     """The command that makes the run again; None if no command line can."""
     seconds: float = 0.0
     """How long the run took, in real time."""
+    cpu_seconds: float = 0.0
+    """The CPU time of the run, including that of executables."""
     error: str | None = None
     """Why there is no verdict: a node did not start, or the traceback of an error in the simulator."""
 
@@ -213,13 +216,24 @@ def _read(requests: BinaryIO, waiting: queue.SimpleQueue[_Request | None]) -> No
 
 
 def _make(request: _Request) -> SeedResult:
+    begun, used = time.perf_counter(), _cpu_seconds()
+    result = _outcome(request)
+    return attrs.evolve(result, seconds=time.perf_counter() - begun, cpu_seconds=_cpu_seconds() - used)
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process so far, and of the processes that it started and that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _outcome(request: _Request) -> SeedResult:
     seed, job = request
-    begun = time.perf_counter()
     try:
         report = _run(pickle.loads(job))
     except BaseException as exc:  # noqa: BLE001 - the parent reports it
         error = str(exc) if isinstance(exc, (SetUpError, WorkloadError)) else traceback.format_exc()
-        return SeedResult(seed=seed, valid=None, error=error, seconds=time.perf_counter() - begun)
+        return SeedResult(seed=seed, valid=None, error=error)
     results = report.results
     return SeedResult(
         seed=seed,
@@ -235,7 +249,6 @@ def _make(request: _Request) -> SeedResult:
         drawn=tuple(searched(results)),
         digest=report.digest,
         command=report.command,
-        seconds=time.perf_counter() - begun,
     )
 
 
