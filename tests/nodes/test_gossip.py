@@ -11,7 +11,14 @@ from support.slow_reader import slow_reader
 from trio.testing import MockClock
 
 from trio_messenger import Body, Node
-from trio_messenger.nodes import broadcast, g_counter, g_set, pn_counter
+from trio_messenger.nodes import (
+    broadcast,
+    g_counter,
+    g_set,
+    pn_counter,
+    txn_rw_register_read_committed,
+    txn_rw_register_read_uncommitted,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,8 +28,10 @@ from trio_messenger.nodes import broadcast, g_counter, g_set, pn_counter
         (g_set.build, {"type": "add", "element": 1}),
         (g_counter.build, {"type": "add", "delta": 1}),
         (pn_counter.build, {"type": "add", "delta": 1}),
+        (txn_rw_register_read_committed.build, {"type": "txn", "txn": [["w", 1, 1]]}),
+        (txn_rw_register_read_uncommitted.build, {"type": "txn", "txn": [["w", 1, 1]]}),
     ],
-    ids=["broadcast", "g-set", "g-counter", "pn-counter"],
+    ids=["broadcast", "g-set", "g-counter", "pn-counter", "read-committed", "read-uncommitted"],
 )
 async def test_gossip_waits_for_a_slow_network(
     build: Callable[[], Node], request_body: Body, autojump_clock: MockClock

@@ -18,8 +18,13 @@ WORKLOAD_OF = {
     "lin-kv-proxy": "lin-kv",
     "raft": "lin-kv",
     "seq-kv-counter": "g-counter",
+    "txn-rw-register-read-committed": "txn-rw-register",
+    "txn-rw-register-read-uncommitted": "txn-rw-register",
 }
 """The workloads of those nodes whose names differ from them."""
+
+MODELS = {name: [name.removeprefix("txn-rw-register-")] for name in WORKLOAD_OF if name.startswith("txn-rw-register-")}
+"""The consistency models of those nodes that do not give the strongest one."""
 
 TESTED = [name for name in NODES if WORKLOAD_OF.get(name, name) in WORKLOADS]
 """The nodes of all workloads."""
@@ -45,6 +50,7 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
         loss=0.1,
         nemesis=["partition", "kill"],
         nemesis_interval=2,
+        **({"consistency_models": MODELS[name]} if name in MODELS else {}),
     )
     assert report.valid is True, report
     assert len(lives) > 4

@@ -216,21 +216,22 @@ async def test_register_has_the_last_value() -> None:
         assert await reply_of(network) == [["w", 1, "a"], ["r", 1, "a"], ["w", 1, "b"], ["r", 1, "b"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["txn-list-append", "txn-rw-register"])
 def test_strict_serializable_under_faults(workload: str) -> None:
     """Nodes are killed, cut from each other and from the service, and requests are repeated."""
     cuts = [("nodes", "services"), ("services", "nodes")]
     faults = [
-        Kill(nodes=["n1", "n2"], at=2, until=3),
-        Partition(links=[("n1", "n2"), ("n2", "n1"), ("n3", "services")], at=3, until=5),
-        Partition(links=cuts, at=6, until=8),
+        Kill(nodes=["n1", "n2"], at=1, until=2),
+        Partition(links=[("n1", "n2"), ("n2", "n1"), ("n3", "services")], at=2, until=3.5),
+        Partition(links=cuts, at=4, until=5),
         Duplication(links=[("all", "all")], rate=0.2),
     ]
     report = simulate(
-        workload, find_build(workload), nodes=3, rate=20, time_limit=9, latency=10, concurrency=6, faults=faults
+        workload, find_build(workload), nodes=3, rate=20, time_limit=6, latency=10, concurrency=6, faults=faults
     )
     assert report.valid is True, report
-    assert report.results["stats"]["ok-count"] > 60
+    assert report.results["stats"]["ok-count"] > 40
 
 
 def test_nodes_need_the_service() -> None:

@@ -26,5 +26,7 @@ NODES: Final = {
     "raft": "a linearizable key-value store, on a log that a majority of nodes agrees on",
     "txn-list-append": "transactions on lists, strict serializable, on a log in the service lin-kv",
     "txn-rw-register": "transactions on registers, strict serializable, on a log in the service lin-kv",
+    "txn-rw-register-read-committed": "the same at read committed, totally available",
+    "txn-rw-register-read-uncommitted": "the same at read uncommitted, totally available",
 }
 """The ready-made nodes: each name (its module's name with hyphens), and a description in one line."""

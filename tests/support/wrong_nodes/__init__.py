@@ -202,6 +202,8 @@ CASES = (
     _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
     _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
+    _right("txn-rw-register", "txn-rw-register-read-committed", rate=40.0, consistency_models=("read-committed",)),
+    _right("txn-rw-register", "txn-rw-register-read-uncommitted", rate=40.0, consistency_models=("read-uncommitted",)),
     *(
         case
         for workload in ("txn-list-append", "txn-rw-register")
