@@ -59,7 +59,15 @@ def test_our_own_executable_is_valid(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workload", "node"), [("lin-kv", "lin-kv-proxy"), ("kafka", "kafka")])
+@pytest.mark.parametrize(
+    ("workload", "node"),
+    [
+        ("lin-kv", "lin-kv-proxy"),
+        ("kafka", "kafka"),
+        ("txn-list-append", "txn-list-append"),
+        ("txn-rw-register", "txn-rw-register"),
+    ],
+)
 def test_executables_with_services_are_valid(folder: Path, workload: str, node: str) -> None:
     """The workloads whose checkers search for an order judge processes too, which ask services in real time."""
     command = (sys.executable, "-m", "trio_messenger", "node", node)
