@@ -25,6 +25,8 @@ import trio_messenger.sim
 from trio_messenger import Node
 from trio_messenger.nodes import NODES
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(trio_messenger.__file__).parent
 ROOT = Path(__file__).parents[1]
 

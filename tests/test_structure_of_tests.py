@@ -9,6 +9,8 @@ import pytest
 
 import trio_messenger
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 PACKAGE = Path(trio_messenger.__file__).parent
 

@@ -49,6 +49,8 @@ def outcome(*argv: str) -> int | str | None:
 # As a process
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @COMMAND
 async def test_script_and_module_are_the_same(command: tuple[str, ...]) -> None:
     """``trio-messenger`` and ``python -m trio_messenger`` do, print and return the same."""
@@ -59,6 +61,8 @@ async def test_script_and_module_are_the_same(command: tuple[str, ...]) -> None:
     assert errors.startswith("trio-messenger: error: there is no node 'nowhere'")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_own_node_comes_from_the_current_folder(tmp_path: Path) -> None:
     """MODULE:NODE finds a module in the current folder, also for the script, which Python gives another path."""
     (tmp_path / "own.py").write_text(OWN)
@@ -69,6 +73,8 @@ async def test_own_node_comes_from_the_current_folder(tmp_path: Path) -> None:
         assert bodies(output)[1] == {"type": "hi_ok", "text": "there", "in_reply_to": 2, "msg_id": 1}
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize(
     ("name", "frame", "error"),
     [
@@ -87,6 +93,8 @@ async def test_own_errors_come_with_their_traceback(name: str, frame: str, error
     assert errors.endswith(f"{error}\n")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize(
     ("options", "levels"),
     [
@@ -112,6 +120,8 @@ async def test_log_level_says_what_is_logged(options: tuple[str, ...], levels: l
     assert heard == [f"{level}: heard" for level in levels]
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_info_tells_of_the_life_of_the_node() -> None:
     """``--log-level info`` says more on stderr than the default does, as the help promises."""
     _, _, quiet = await run(*NODE, input=INIT)
@@ -152,6 +162,8 @@ async def test_a_reader_of_the_list_may_leave_early() -> None:
     assert (status, errors) == (1, "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize(
     ("log_level", "levels"), [("info", ["INFO"]), ("INFO", ["INFO"]), (20, ["INFO"]), ("error", [])]
 )

@@ -53,6 +53,8 @@ def ask(process: subprocess.Popen[str], body: dict[str, object]) -> dict[str, ob
     return reply
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_a_killed_node_keeps_what_it_has_stored(tmp_path: Path) -> None:
     """On real pipes, the next life has the data, and numbers that no earlier life has used."""
     command = [*COMMAND, "node", "g-set", "--store", str(tmp_path / "data")]

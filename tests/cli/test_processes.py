@@ -84,6 +84,8 @@ async def test_what_fails_can_be_replayed_and_shrunk(folder: Path) -> None:
     assert output.startswith(b"It still fails with 1 of its 1 faults")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_the_verdict_is_in_the_status_though_nobody_reads_it(folder: Path) -> None:
     """As with ``| head -0``: no traceback, and the status is that of the run."""
     reader, writer = os.pipe()
@@ -107,6 +109,8 @@ async def test_a_node_does_not_load_the_simulator() -> None:
 # Executables
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_executables_run_in_real_time(folder: Path) -> None:
     """``--bin`` runs a process for each node, with what comes after ``--``; the run is kept under its time."""
     script = str(folder / "my_node.py")
@@ -152,6 +156,8 @@ async def test_executables_run_in_real_time(folder: Path) -> None:
     assert errors.startswith("trio-messenger replay: error: a fault of kind 'clock' cannot be applied to executables")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_an_executable_that_does_not_come_up_is_told(folder: Path) -> None:
     """One line names the node and how it ended, then come its last lines; no traceback, and status 255."""
     code = "import sys; sys.exit('I am not well')"
@@ -162,6 +168,8 @@ async def test_an_executable_that_does_not_come_up_is_told(folder: Path) -> None
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("subject", ["executables", "nodes here"])
 async def test_ctrl_c_ends_a_test_and_all_it_started(subject: str, folder: Path) -> None:
     """One line, status 130, nothing kept, and no process left."""

@@ -164,6 +164,7 @@ def test_a_schedule_is_shrunk_to_what_matters(folder: Path) -> None:
     assert replayed.output.endswith("This is the same run, message by message.\n")
 
 
+@pytest.mark.slow
 def test_json_has_the_smallest_schedule() -> None:
     """A program gets the results of the smallest run, its schedule, and how it was found."""
     failed()
@@ -219,6 +220,7 @@ def test_a_run_that_did_not_fail_ends_with_status_1() -> None:
     assert found == Outcome(1, "", "The run does not fail: there is nothing to shrink.\n")
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_can_judge_has_not_failed() -> None:
     """Where too little was seen to call a run right, it is not wrong either."""
     found = outcome("test", "-w", "broadcast", "--rate", "0", "--time-limit", "3", "--faults", json.dumps([HARMLESS]))

@@ -70,6 +70,7 @@ def crashed(seed: int) -> SeedResult:
     return SeedResult(seed=seed, valid=None, error="node 'n1' did not come up")
 
 
+@pytest.mark.slow
 def test_many_seeds_that_are_valid_end_with_status_0(folder: Path) -> None:
     """Each seed has a process; nothing is kept of runs that are valid."""
     found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "9", "--seeds", "3", "--jobs", "1")
@@ -143,6 +144,7 @@ def test_what_each_failing_seed_drew_is_named(campaign: Campaign) -> None:
     assert [each["drawn"] for each in told["seeds"]] == [["aimed", kill], ["swarm", "kill every 3 s"], []]
 
 
+@pytest.mark.slow
 def test_warnings_of_all_runs_are_shown() -> None:
     """A nemesis that made no fault leaves each run valid, and a campaign of such runs says so, in JSON as well."""
     calm = ("test", *shlex.split("-w broadcast --nodes n1 --nemesis partition --time-limit 2 --seeds 3"))

@@ -76,6 +76,7 @@ def folder(tmp_path: Path) -> Path:
 # What nodes write
 
 
+@pytest.mark.slow
 async def test_json_is_intact_whatever_nodes_write(folder: Path) -> None:
     """On stdout is one object, and on stderr what nobody can tell the node of; what can be told is in its log."""
     status, output, errors = await run(*TEST, "--json", stdin=subprocess.DEVNULL, cwd=folder)
@@ -88,6 +89,7 @@ async def test_json_is_intact_whatever_nodes_write(folder: Path) -> None:
     assert "logged" not in errors
 
 
+@pytest.mark.slow
 async def test_seeds_are_intact_whatever_nodes_write(folder: Path) -> None:
     """Nor do nodes, or their children, come between a worker process and its requests and results."""
     given = ("--seeds", "3", "--jobs", "2", "--no-store", "--json")
@@ -97,6 +99,7 @@ async def test_seeds_are_intact_whatever_nodes_write(folder: Path) -> None:
     assert "from a child" in errors
 
 
+@pytest.mark.slow
 async def test_comparing_is_intact_whatever_nodes_write(folder: Path) -> None:
     """The same holds for the two processes of ``--check-determinism``."""
     given = ("--check-determinism", "--no-store", "--json")
@@ -113,6 +116,7 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)])
 @pytest.mark.parametrize(
     "redirection",
@@ -143,6 +147,7 @@ async def test_a_verdict_needs_nobody_who_reads(folder: Path) -> None:
         os.close(writer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--json",), ("--seeds", "2")])
 async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], folder: Path) -> None:
     """A full disk is not taken for a verdict: one line, status 255, and the run is kept."""
@@ -156,6 +161,7 @@ async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], fo
     assert (folder / "store" / "latest").exists() == ("--seeds" not in more)
 
 
+@pytest.mark.slow
 async def test_a_file_that_cannot_be_named_in_text_is_shown_as_it_is(folder: Path) -> None:
     """Bytes of a name that are no UTF-8 come out as they went in, and as escapes where there is no way to have them."""
     store = b"caf\xe9"

@@ -283,6 +283,8 @@ def plain_body(body: Work) -> Body:
     return {}
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("once", [False, True], ids=["", "at most once"])
 @pytest.mark.parametrize(
     "handler", [plain_reply, plain_rpc_error, plain_bug, plain_kept_bug, plain_bad_reply, plain_body]

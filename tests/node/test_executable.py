@@ -32,6 +32,8 @@ from support.processes import (
     until,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
+
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 PENDING_COUNT = (
@@ -166,7 +168,6 @@ async def wait():
     )
 
 
-@pytest.mark.slow
 async def test_a_burst_of_leaked_rpcs_is_a_few_lines(tmp_path: Path) -> None:
     """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr, and their numbers add up."""
     source = """
@@ -350,8 +351,6 @@ async def test_stdout_without_a_receiver_is_told_in_one_line() -> None:
         os.close(write_end)
 
 
-@pytest.mark.every_python
-@pytest.mark.slow
 @needs_proc
 async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> None:
     """A receiver that does not read stops the sender; memory stays flat, and all is there when it reads on."""
@@ -364,8 +363,6 @@ async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> N
         assert_answers(await node.finish(), count)
 
 
-@pytest.mark.every_python
-@pytest.mark.slow
 async def test_stderr_in_the_same_pipe_tears_no_line(tmp_path: Path) -> None:
     """With 2>&1 into one slow pipe, each line is a whole message or a whole log line, long ones included."""
     source = """

@@ -27,6 +27,8 @@ from support.processes import (
     until,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
+
 WITHOUT_PROC = """
 import os, sys
 open_anyhow = os.open

@@ -28,6 +28,8 @@ from support.processes import (
     run,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
+
 LEFT_OUT = re.compile(r"WARNING: (\d+) lines? (?:was|were) left out here, because stderr was not read")
 
 REQUESTS = 3000
@@ -85,8 +87,6 @@ async def answers(node: Child, count: int) -> bytes:
 # Nobody reads
 
 
-@pytest.mark.every_python
-@pytest.mark.slow
 @pytest.mark.parametrize("how", TALKERS)
 async def test_unread_stderr_stops_nothing(how: str, unread: tuple[int, int], tmp_path: Path) -> None:
     """Whoever speaks, every request is answered, and SIGTERM ends the node with status 0."""

@@ -110,6 +110,8 @@ async def test_a_clock_that_is_far_off_is_refused(shows: float) -> None:
         await Node(wrap_transport=wrap, first_msg_id="clock").serve(memory_transport_pair()[0])
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_the_executable_begins_where_it_is_told() -> None:
     """On real pipes, ``--first-msg-id`` gives the first number, and a later life has larger ones by ``clock``."""
     status, output, _ = await run(*NODE, "--first-msg-id", "41", input=INIT + echo(2))
@@ -150,6 +152,8 @@ def echo_from(first_msg_id: Any) -> Callable[[], Node]:
     return build
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize(("own", "first"), [(0, 0), (5, 5), ("clock", int(EPOCH) * 1_000_000)])
 def test_a_later_life_goes_on_after_all_numbers_of_the_earlier_ones(own: Any, first: int) -> None:
     """The first life has the numbers that it has anywhere; no later one repeats any of them, whatever was asked for."""

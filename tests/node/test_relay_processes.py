@@ -8,9 +8,12 @@ from random import Random
 from typing import Any, final
 
 import msgspec
+import pytest
 import trio
 from support.lines import line
 from support.processes import NODE, Child, child
+
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
 
 RELAYS = range(12)
 DROP_RATE = 0.25

@@ -191,6 +191,8 @@ async def test_frugal_node_has_larger_batches(autojump_clock: MockClock) -> None
         assert await next_news(network) == (broadcast.FRUGAL, "n2", {"n1": [0, [1]]})
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("node", [broadcast, broadcast_frugal], ids=["fast", "frugal"])
 def test_messages_spread_without_the_hub(node: Any) -> None:
     """Those that cannot reach the hub learn of each other's messages within seconds, long before the partition ends."""
@@ -209,6 +211,8 @@ def test_messages_spread_without_the_hub(node: Any) -> None:
     assert all(known <= {*op.value} for op in late)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_without_a_store_a_kill_loses_messages() -> None:
     """The limit of the node in memory: with all nodes killed, nobody has the messages any more."""
     faults = [Kill(nodes=["n1", "n2", "n3", "n4", "n5"], at=5, until=6)]

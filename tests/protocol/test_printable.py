@@ -26,6 +26,8 @@ SHOWN = (
 )
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @given(st.text())
 def test_printable_text_stays_and_anything_else_becomes_so(text: str) -> None:
     """The result is printable, on one line, can be encoded, and stays as it is when it is made printable again."""

@@ -9,6 +9,8 @@ import pytest
 from support.lines import INIT
 from support.processes import INIT_OK, MODULE, NODE, Child, bodies, child, echo, needs_proc, run, until
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
+
 INFO = (*NODE, "--log-level", "info")
 
 

@@ -10,6 +10,8 @@ import pytest
 from support.lines import INIT
 from support.processes import INIT_OK, bodies, child, echo, needs_proc, own_node, run
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
+
 CLOSING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ANY = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 
@@ -82,8 +84,6 @@ async def test_closing_signal_before_the_node_serves(moment: str, number: int) -
     assert await run(*program(number, BEFORE[moment]), input=INIT + echo(2)) == (0, b"", "")
 
 
-@pytest.mark.every_python
-@pytest.mark.slow
 @ANY
 @pytest.mark.parametrize("moment", AFTER)
 async def test_signal_after_the_end_of_stdin(moment: str, number: int) -> None:

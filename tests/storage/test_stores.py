@@ -103,6 +103,8 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @settings(deadline=None, max_examples=60)
 @given(steps=STEPS)
 def test_a_store_has_what_a_dict_has(steps: list[tuple[str, str, Any]]) -> None:

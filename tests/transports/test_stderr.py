@@ -188,6 +188,8 @@ def test_a_full_disk_is_told_once_there_is_room(
 # Many writers
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_threads_tear_no_line_and_every_line_is_counted(writer: LogWriter, pipes: Pipes) -> None:
     """Whichever thread writes, each line comes out whole or is counted."""
     full = pipes.fill_output()

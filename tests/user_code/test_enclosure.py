@@ -120,6 +120,8 @@ async def do(leave: Leave, kept: list[Any]) -> None:
         await result
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @all_leaves
 async def test_open_scope_of_an_async_handler_disturbs_nobody(
     leave: Leave, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture

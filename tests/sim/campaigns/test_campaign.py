@@ -108,6 +108,8 @@ def test_campaign_stops_at_the_first_failure(jobs: int, tmp_path: Path) -> None:
     assert "--seed 2 " in f"{failure.command} "
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_campaign_waits_for_the_seeds_before_a_failure(tmp_path: Path) -> None:
     """Runs of earlier seeds that are still under way when one fails are in the report, also if they are valid."""
     came: list[int] = []
@@ -122,6 +124,8 @@ def test_campaign_waits_for_the_seeds_before_a_failure(tmp_path: Path) -> None:
     assert came == [1, 0]
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_campaign_cancels_the_seeds_after_a_failure() -> None:
     """A run of a later seed is not waited for."""
     begun = time.monotonic()
@@ -177,6 +181,8 @@ def test_verdict_is_the_worst() -> None:
     assert verdict(True, None, "unknown") is False
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_a_node_that_does_not_come_up_is_told_without_a_traceback() -> None:
     """The text of a `SetUpError` is all there is to say."""
     result = run_campaign(OPTIONS, ("--node", "support.chancy_nodes:refuses"), [7], make_run=run_named).results[0]
@@ -409,6 +415,8 @@ async def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPat
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_a_cancelled_request_leaves_a_child_that_takes_no_more() -> None:
     """Its result might else be taken for that of the next one."""
     states = []
@@ -423,6 +431,8 @@ async def test_a_cancelled_request_leaves_a_child_that_takes_no_more() -> None:
     assert interpreter._process.returncode == -signal.SIGTERM, "it has ended itself, at the end of its input"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_a_child_has_the_hash_seed_that_it_is_given(tmp_path: Path) -> None:
     """So the order of its sets of strings is not left to chance."""
     code = "print(hash('n1'))"

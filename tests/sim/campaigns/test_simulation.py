@@ -22,6 +22,7 @@ from trio_messenger.sim._cluster.in_process import EPOCH
 from trio_messenger.sim._records.journal import Entry
 
 
+@pytest.mark.slow
 def test_a_run_goes_as_maelstroms_do() -> None:
     """`init` for each, the topology, operations for the time limit, ten seconds of rest, and a read by each worker."""
     report = simulate("broadcast", broadcast.build, nodes=3, time_limit=20)
@@ -61,6 +62,7 @@ def test_replicas_of_lww_kv_merge_if_that_is_asked_for(lww_kv: str, agrees: bool
     assert sum(found) > 30
 
 
+@pytest.mark.slow
 def test_every_node_is_read_in_two_rounds_in_the_end() -> None:
     """First those that no worker asked, then, when these reads are over, all; by clients that nobody else is."""
     report = simulate("broadcast", broadcast.build, nodes=4, concurrency=2, time_limit=5, latency=100)
@@ -242,6 +244,7 @@ def test_a_simulation_runs_beside_asyncio() -> None:
         assert runner.run(inside()).valid is True
 
 
+@pytest.mark.slow
 def test_the_last_word_has_the_schedule() -> None:
     """A fault that lasts for ever is healed before the last reads."""
     cut = Partition.between(["n1", "n2"], ["n3"], at=0)

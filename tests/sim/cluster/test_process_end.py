@@ -53,6 +53,8 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     """Ctrl-C, and the signals by which others end a run, kill all nodes before the simulator ends."""
@@ -65,6 +67,8 @@ async def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> 
     assert_nothing_is_left(folder)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_nohup_stays_in_force(folder: Path) -> None:
     """A signal that is ignored does not end a run."""
     command = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", REAL_RUN, folder, "0.2", *FOREIGN)

@@ -51,6 +51,8 @@ def sent_by(run: Run, src: str) -> list[bytes]:
 # Right nodes
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_our_own_executable_is_valid(folder: Path) -> None:
     """The node that this package brings, as an executable, passes in real time."""
     run = make_run(folder, "echo", (sys.executable, "-m", "trio_messenger", "node"), nodes=["n1", "n2"])
@@ -107,6 +109,8 @@ def test_executables_are_read_in_two_rounds_in_the_end(folder: Path) -> None:
     assert judge(run)["audit"]["ok-reads"] == {"n1": 2, "n2": 2}
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_lives_that_begin_with_the_clock_repeat_no_number(folder: Path) -> None:
     """A node of ours that is killed and started again uses no number a second time, if it is told to use the clock."""
     command = (*NODE, "echo", "--first-msg-id", "clock")

@@ -77,6 +77,8 @@ def in_thread(function: Callable[[], Any]) -> Any:
     return result
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_a_run_beside_a_busy_trio_is_the_same_run() -> None:
     """Another thread that runs Trio draws no number of a simulation, in the main thread or in another one."""
     alone = digest()
@@ -107,6 +109,8 @@ def test_a_simulation_in_a_thread_changes_no_number_of_others() -> None:
     assert drawn[:2] == [others.random(), others.getrandbits(32)]
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_an_async_function_simulates_in_a_thread() -> None:
     """In an async function a simulation is refused; the remedy that the error names works, and is the same run."""
     with pytest.raises(
@@ -119,6 +123,8 @@ async def test_an_async_function_simulates_in_a_thread() -> None:
     assert here == await trio.to_thread.run_sync(digest)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("function", [digest, functools.partial(in_thread, digest)])
 def test_asyncio_may_simulate(function: Callable[[], str]) -> None:
     """A simulation in a task of asyncio, or in a thread of its own beside it, is the same as without."""
@@ -162,6 +168,8 @@ def test_two_simulations_at_once_are_refused() -> None:
     assert simulate("echo", echo.build, time_limit=1).valid is True
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_processes_may_simulate_at_once() -> None:
     """Each process has a Trio of its own, also one that was forked from a process that has simulated."""
@@ -228,6 +236,8 @@ def _raise(**_: object) -> None:
     raise RuntimeError
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @settings(max_examples=3, deadline=None)
 @given(strategies.integers(0, 3))
 def test_a_run_in_a_test_of_hypothesis_is_the_same(seed: int) -> None:

@@ -80,6 +80,7 @@ def test_the_kinds_are_named_and_explained() -> None:
     assert all(kind.help and "\n" not in kind.help and len(kind.help) < 100 for kind in NEMESES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_makes_its_records(kind: str) -> None:
     """A schedule of one kind has faults of that kind, about one in twenty seconds, which a file can keep."""
@@ -394,6 +395,7 @@ def test_delays_are_of_some_size() -> None:
 # Bad nodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kill", "pause", "clock", "storage"])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
 def test_who_is_befallen(kind: str, count: int) -> None:

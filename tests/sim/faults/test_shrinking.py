@@ -68,6 +68,7 @@ def shrunk(count: int, fails: Callable[[list[int]], bool]) -> list[int]:
 # Which faults are left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 20])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_what_matters_is_left(count: int, size: int) -> None:

@@ -80,6 +80,7 @@ def run(command: str | None) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 def test_what_can_be_named_has_a_command_that_runs(here: Path) -> None:
     """The command gives the same run, message by message."""
     report = failed(imported("nodes_here").build, seed=3)
@@ -133,6 +134,7 @@ def test_what_the_next_process_does_not_find_has_no_command(here: Path, monkeypa
     assert run(report.command)["digest"] == report.digest
 
 
+@pytest.mark.slow
 def test_a_name_is_tried_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To ask again takes no time; and a module that asks when it is imported is not imported again and again."""
     report = failed(imported("nodes_here").build)

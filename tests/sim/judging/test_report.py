@@ -103,6 +103,7 @@ def test_a_failure_that_does_not_come_again_is_a_failure() -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_nobody_knows_is_not_valid() -> None:
     """`assert_valid` fails where too little was seen to tell."""
     report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)
@@ -157,6 +158,7 @@ def test_a_workload_that_runs_out_of_operations_is_told(monkeypatch: pytest.Monk
     assert re.match(r"^the workload ran out of operations \d\.\d+ s into the main phase, after 10; nothing was", reason)
 
 
+@pytest.mark.slow
 def test_faults_that_touch_nothing_are_told() -> None:
     """A schedule without any effect is a warning, and so is a single fault without one."""
     inert = simulate("broadcast", broadcast.build, nodes=3, time_limit=5, faults=[HARMLESS[0]])
@@ -202,6 +204,7 @@ def echo_ids() -> Node:
     return node
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_not_usual() -> None:
     """Options that have their defaults are left out, all others are there."""
     usual = simulate("broadcast", broadcast.build, time_limit=0)

@@ -132,6 +132,7 @@ def test_the_same_journal_gives_the_same_picture(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_thousands_of_messages_are_all_there() -> None:
     """None is left out below the limit, and labels that have no room give way, not arrows."""
     root = drawn(many(3_000))

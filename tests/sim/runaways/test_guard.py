@@ -467,6 +467,7 @@ def test_a_stuck_run_is_kept_replayed_and_shrunk(stormy: tuple[str, ...], tmp_pa
 # What nothing ends but Ctrl-C
 
 
+@pytest.mark.slow
 def test_a_node_that_never_yields_is_told_of_while_it_lasts_and_ctrl_c_ends_it(stormy: tuple[str, ...]) -> None:
     """The watchdog says on stderr who holds the run; Ctrl-C ends it, and names the function that it found."""
     words = [sys.executable, "-c", PATIENT, *_ECHO, "--node", "stormy:holds", "--nodes", "n1", "--no-store"]
@@ -515,6 +516,7 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
         timer.cancel()
 
 
+@pytest.mark.slow
 def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> None:
     """That nothing runs because something outside of the simulation takes its time is told as well."""
     words = [sys.executable, "-c", PATIENT, *_ECHO, "--node", "stormy:waits_outside", "--nodes", "n1"]

@@ -107,6 +107,7 @@ def test_each_option_is_tried() -> None:
     assert list(OPTIONS) == NAMES
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(some_options(), st.sampled_from(SUBJECTS))
 def test_a_command_gives_the_options_that_it_was_made_from(options: Options, node: tuple[str, ...]) -> None:
@@ -151,6 +152,7 @@ def test_more_nodes_than_can_be_counted_are_named() -> None:
     assert parsed(command) == options
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(some_options())
 def test_options_come_back_from_json(options: Options) -> None:
@@ -268,6 +270,7 @@ def invariant_named(name: str) -> Callable[[Mapping[str, Any]], None]:
     return invariant
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(some_options())
 def test_simulate_hands_each_option_on(options: Options) -> None:

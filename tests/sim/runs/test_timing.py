@@ -107,6 +107,7 @@ def of_type(report: Report, name: str) -> list[tuple[Entry, Body]]:
     return [(entry, message) for entry, message in sends if message["body"]["type"] == name]
 
 
+@pytest.mark.slow
 def test_init_is_spread_by_the_seed() -> None:
     """All nodes are there before the first is initialised; then each is at a time of its own, decided by the seed."""
     report = simulate("echo", ticking, nodes=9, time_limit=5, seed=3)

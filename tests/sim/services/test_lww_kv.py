@@ -28,6 +28,8 @@ from trio_messenger import (
 )
 from trio_messenger.sim._services import SERVICES, SimulatedService
 
+pytestmark = pytest.mark.slow
+
 
 class Scripted(Random):
     """A source of chance that knows its draws beforehand, as letters: a or b for the first or the second replica."""
@@ -144,7 +146,6 @@ def settled(service: SimulatedService, key: Any) -> Any:
     return json.loads(value)
 
 
-@pytest.mark.slow
 def test_replicas_converge() -> None:
     """After any requests, once nobody writes any more all reads of a key come to agree, over 500 seeds."""
     for seed in range(500):
@@ -179,7 +180,6 @@ def outcomes(run: Callable[[SimulatedService], Any]) -> Counter[Any]:
     return Counter(run(make(MERGING, seed)) for seed in range(500))
 
 
-@pytest.mark.slow
 def test_acknowledged_writes_can_vanish() -> None:
     """Of two writes, one after the other, the later can lose; with seed 1 it does."""
 

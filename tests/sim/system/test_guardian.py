@@ -94,6 +94,8 @@ def processes_of(folder: Path) -> list[int]:
 # The bench is killed
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["", "child", "daemon"])
 async def test_nodes_end_though_the_bench_is_killed(kind: str, temporary: Path) -> None:
     """SIGKILL, which nobody can handle, leaves neither nodes, nor what they have started, nor a folder."""
@@ -106,6 +108,8 @@ async def test_nodes_end_though_the_bench_is_killed(kind: str, temporary: Path) 
         await until(lambda: processes_of(temporary) == [] and list(temporary.iterdir()) == [])
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_nodes_that_read_nothing_end_though_the_bench_is_killed(temporary: Path) -> None:
     """That includes those that would never notice that their stdin has ended."""
     script = temporary.parent / "its_node.py"
@@ -150,6 +154,8 @@ async def test_a_signal_before_the_run_ends_it_at_once() -> None:
 # Daemons
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_a_daemon_that_outlives_the_run_is_named(temporary: Path) -> None:
     """It is killed, and a warning has its node, its number and its command; the verdict is that of the rest."""
     script = temporary.parent / "its_node.py"

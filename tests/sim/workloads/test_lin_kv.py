@@ -83,6 +83,7 @@ def test_clients_wait_ten_times_the_latency_and_at_least_a_second() -> None:
 # What happens
 
 
+@pytest.mark.slow
 def test_registers_of_one_service_are_linearizable() -> None:
     report = run(nemesis=["partition"], nemesis_interval=2, time_limit=10)
     report.assert_valid()
