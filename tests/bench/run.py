@@ -12,13 +12,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `bench` is found even under PYTHONSAFEPATH
 
-from bench import cases_judging, cases_load, cases_state, report
+from bench import cases_judging, cases_load, cases_nats, cases_state, report
 from bench.child import ChildError
 from bench.contestants import Peer
 from bench.table import Case, Samples, progress, results_of, run_case
 
 OTHERS = cases_state.CASES | cases_judging.CASES
-NAMES = (*cases_load.CASES, *OTHERS)
+WITH_PEERS = cases_load.CASES | cases_nats.CASES
+NAMES = (*WITH_PEERS, *OTHERS)
 ROUNDS = 5
 QUICK_ROUNDS = 2
 QUICK_SIZE = 0.1
@@ -65,8 +66,8 @@ def main() -> int:
 
 def make_case(name: str, size: float, peers: Sequence[Peer]) -> Case:
     """Return the benchmark called *name*, with *size* times the messages of a full run."""
-    if name in cases_load.CASES:
-        return cases_load.CASES[name](size, peers)
+    if name in WITH_PEERS:
+        return WITH_PEERS[name](size, peers)
     return OTHERS[name](size)
 
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
-import struct
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -27,9 +25,9 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 from nats import errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from trio_asyncio import aio_as_trio
+
+from ._nats_client import StrictClient
 
 OnMessage: TypeAlias = Callable[[str, bytes], object]
 """Takes the subject and the payload of a message."""
@@ -50,9 +48,6 @@ _RESET_TIME: Final = 0.05
 """Seconds that a client has to end its tasks after its connection was reset."""
 
 _DEFAULT_PORT: Final = 4222
-
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: closing the socket discards what was not sent."""
 
 
 class ServerRefusedError(Exception):
@@ -113,7 +108,6 @@ class LinkOptions:
     credentials: Credentials
     name: str
     listen_to: str
-    inbox_limit: int
     heartbeat: float
 
 
@@ -148,34 +142,12 @@ def _check_server(server: str) -> str:
 
 
 @final
-class _StrictClient(Client):
-    """nats-py's client, which sends no password over a connection without TLS if TLS is wanted, and can be reset.
-
-    A server says itself whether it wants TLS, so anybody between could say that it does not.
-    """
-
-    def _connect_command(self) -> bytes:
-        if "tls" in self.options and not self._server_info.get("tls_required"):
-            raise errors.SecureConnWantedError
-        return super()._connect_command()
-
-    def reset(self) -> None:
-        """Break the connection, and discard what waits to be sent, in the client and in the system."""
-        writer = getattr(self._transport, "_bare_io_writer", None)  # of the TCP connection below TLS
-        if writer is not None:
-            connection = writer.get_extra_info("socket")
-            if connection.fileno() >= 0:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
-
-
-@final
 class NatsLink:
     """A connection; made by `connect_to_any`."""
 
     def __init__(
         self,
-        client: _StrictClient,
+        client: StrictClient,
         loop: asyncio.AbstractEventLoop,
         server: str,
         lost: trio.Event,
@@ -190,7 +162,8 @@ class NatsLink:
         self._loop = loop
         self._reasons = reasons
         self._on_trouble = on_trouble
-        self._handed_over = 0  # bytes that wait for their turn in the loop
+        self._waiting: list[tuple[str, bytes]] = []  # for their turn in the loop
+        self._waiting_size = 0  # bytes of their payloads
 
     @property
     def reason(self) -> str:
@@ -205,7 +178,7 @@ class NatsLink:
     @property
     def is_congested(self) -> bool:
         """True while so much waits for the socket that senders should wait."""
-        return self._handed_over + self._client.pending_data_size > PENDING_LIMIT and not self.lost.is_set()
+        return self._waiting_size + self._client.pending_data_size > PENDING_LIMIT and not self.lost.is_set()
 
     def lose(self, reason: str) -> None:
         """Count the connection as lost."""
@@ -214,23 +187,20 @@ class NatsLink:
 
     def publish(self, messages: list[tuple[str, bytes]]) -> None:
         """Send *messages*, pairs of a subject and a payload, in their order."""
-        self._handed_over += sum(len(payload) for _, payload in messages)
-        self._loop.create_task(self._aio_publish(messages))  # the loop keeps it until it has run
+        if not self._waiting:
+            self._loop.call_soon(self._aio_publish)
+        self._waiting += messages
+        self._waiting_size += sum(len(payload) for _, payload in messages)
 
-    async def _aio_publish(self, messages: list[tuple[str, bytes]]) -> None:
-        published = 0
-        try:
-            for subject, payload in messages:
-                if self.lost.is_set():
-                    break
-                self._handed_over -= len(payload)
-                await self._client.publish(subject, payload)
-                published += 1
-        except errors.Error as exc:
-            self.lose(_why(exc))
-        if published < len(messages):
-            left = len(messages) - published
-            self._on_trouble("nats_unsent", "dropped a message, because the connection was lost", left)
+    def _aio_publish(self) -> None:
+        messages, self._waiting, self._waiting_size = self._waiting, [], 0
+        if not self.lost.is_set():
+            try:
+                self._client.publish_now(messages)
+            except errors.Error as exc:
+                self.lose(_why(exc))
+        if self.lost.is_set():
+            self._on_trouble("nats_unsent", "dropped a message, because the connection was lost", len(messages))
 
     async def watch(self, heartbeat: float) -> None:
         """Return when the connection is lost. Asks the server for a sign of life every *heartbeat* seconds.
@@ -255,12 +225,12 @@ class NatsLink:
         """Write what waits for the socket, and close. Discard it if it takes too long, was lost, or is cancelled."""
         if self.lost.is_set():
             self._client.reset()
-        while self._handed_over and not self.lost.is_set():
-            await trio.lowlevel.checkpoint()  # tasks in the loop publish it
+        while self._waiting and not self.lost.is_set():
+            await trio.lowlevel.checkpoint()  # the loop publishes it
         await _close(self._client, _RESET_TIME if self.lost.is_set() else _CLOSING_TIME)
 
 
-async def _close(client: _StrictClient, seconds: float) -> None:
+async def _close(client: StrictClient, seconds: float) -> None:
     try:
         with suppress(errors.Error, OSError), trio.move_on_after(seconds):
             await aio_as_trio(client.close)()
@@ -295,16 +265,14 @@ async def _connect(
     on_message: OnMessage,
     on_trouble: OnTrouble,
 ) -> NatsLink:
-    client = _StrictClient()
+    client = StrictClient(on_message)
     lost, reasons = trio.Event(), list[str]()
     link = NatsLink(client, loop, server, lost, reasons, on_trouble)
     denied: list[str] = []
 
     async def on_error(exc: Exception) -> None:
         text = _why(exc)
-        if isinstance(exc, errors.SlowConsumerError):
-            on_trouble("nats_overflowed", "messages arrive faster than the node reads them", 1)
-        elif "permissions violation" in text:
+        if "permissions violation" in text:
             denied.append(text)
             on_trouble("nats_denied", f"the server says: {text}", 1)
         else:
@@ -313,14 +281,9 @@ async def _connect(
     async def on_closed() -> None:
         lost.set()
 
-    async def receive(message: Msg) -> None:
-        on_message(message.subject, message.data)
-
     try:
         await _guarded(client.connect, options, server, on_error, on_closed)
-        await aio_as_trio(client.subscribe)(
-            options.listen_to, cb=receive, pending_msgs_limit=0, pending_bytes_limit=options.inbox_limit
-        )
+        await aio_as_trio(client.subscribe)(options.listen_to)
         await aio_as_trio(client.rtt)(options.heartbeat)
         if denied:
             raise ServerRefusedError(f"{server} refuses this node: {denied[0]}")

@@ -139,7 +139,6 @@ def open_nats(
         credentials=credentials or Credentials(),
         name=f"{cluster}/{node_id}",
         listen_to=f"{subjects}{subject_part(node_id)}.{ANY}",
-        inbox_limit=UNREAD_LIMIT,
         heartbeat=heartbeat,
     )
     return _opened(NatsTransport(options, subjects, node_id, own_ids, first_msg_id), connect_timeout)
@@ -226,36 +225,33 @@ class NatsTransport(Transport):
                 await self._wakeup.park()
 
     def _take(self) -> list[Message]:
-        """Decode what has arrived, up to a batch."""
-        messages: list[Message] = []
+        """Decode what has arrived, up to a batch, without messages that lie about where they come from or go to."""
+        parts: list[str] = []  # of the senders, from the subjects
+        lines: list[bytes] = []
         size = 0
         while self._inbox and size < _BATCH_SIZE:
             subject, payload = self._inbox.popleft()
             size += len(payload)
             self._inbox_size -= len(payload) + _SIZE_OF_ENTRY
-            messages += self._decode(subject, payload)
-        return messages
-
-    def _decode(self, subject: str, payload: bytes) -> list[Message]:
-        """Return the message, unless it has no content, or lies about where it comes from or goes to."""
-        messages = self._decoder.receive_data(payload.replace(b"\n", b" ") + b"\n")  # JSON needs no newline
-        if not messages:
-            self._count("nats_blank", "dropped a message without content")
-            return []
-        [message] = messages
-        src_part = subject.rpartition(".")[2]
-        if not self._is_true(message, src_part):
-            self._count("nats_forged", f"dropped a message from {src_part!r} that says it is from {message.src!r:.80}")
-            return []
-        return messages
+            line = payload.replace(b"\n", b" ")  # JSON needs no newline
+            if line.strip():
+                parts.append(subject.rpartition(".")[2])
+                lines.append(line)
+            else:
+                self._count("nats_blank", "dropped a message without content")
+        messages = self._decoder.receive_data(b"\n".join(lines) + b"\n")
+        pairs = zip(messages, parts, strict=True)  # each line that is not blank makes one message
+        return [message for message, part in pairs if self._is_true(message, part)]
 
     def _is_true(self, message: Message, src_part: str) -> bool:
-        if isinstance(message, MalformedMessage) and not message.src:
-            return True
         try:
-            return message.dest == self._node_id and message.src != INIT_SRC and subject_part(message.src) == src_part
+            is_true = message.dest == self._node_id and subject_part(message.src) == src_part != INIT_SRC
         except ValueError:
-            return False
+            is_true = False
+        if is_true or (isinstance(message, MalformedMessage) and not message.src):
+            return True
+        self._count("nats_forged", f"dropped a message from {src_part!r} that says it is from {message.src!r:.80}")
+        return False
 
     def _on_message(self, subject: str, payload: bytes) -> None:
         size = len(payload) + _SIZE_OF_ENTRY
