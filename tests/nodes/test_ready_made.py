@@ -40,6 +40,7 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
         lives.append(build(store=store) if takes_store else build())
         return lives[-1]
 
+    options: dict[str, Any] = {"consistency_models": MODELS[name]} if name in MODELS else {}
     takes_store = "store" in build.__code__.co_varnames[: build.__code__.co_argcount]
     report = simulate(
         WORKLOAD_OF.get(name, name),
@@ -50,7 +51,7 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
         loss=0.1,
         nemesis=["partition", "kill"],
         nemesis_interval=2,
-        **({"consistency_models": MODELS[name]} if name in MODELS else {}),
+        **options,
     )
     assert report.valid is True, report
     assert len(lives) > 4

@@ -30,7 +30,8 @@ def always(condition: object, message: str) -> None:
         the text must be fixed: no figures in it.
 
     Raises:
-      TypeError: in a simulation, if *message* is not a text, or *condition* is a coroutine, which is always true.
+      TypeError: in a simulation, if *message* is not a text, if *condition* is a coroutine, which is always true, or if
+        an invariant makes the call: it uses ``assert``.
 
     Example:
       >>> def build():

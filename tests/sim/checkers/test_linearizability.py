@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
+import re
 from random import Random
 from typing import Any
 
@@ -15,8 +18,10 @@ from support.registers import cas, cut, random_registers, read, registers_of_a_s
 from trio_messenger.sim import (
     IMPOSSIBLE,
     CasRegisters,
+    History,
     Impossible,
     Linearizability,
+    Op,
     Operation,
     State,
     Violation,
@@ -165,6 +170,56 @@ def test_a_model_of_ones_own_is_judged_by_the_same_search() -> None:
     wrong = history(begin(0, put, "a"), ok(0, "a"), begin(1, put, "b"), ok(1, "b"), begin(0, got), ok(0, "b"))
     violation = the_violation(linearizable(wrong, Queue()))
     assert (violation.key, violation.operation.f, list(violation.states)) == (None, got, ["('a', 'b')"])
+
+
+def test_a_model_whose_methods_return_no_results_is_refused() -> None:
+    """Coroutines and generators would be states that no operation contradicts."""
+
+    class Async(Queue):
+        async def step(self, state: State, operation: Operation) -> State:  # type: ignore[override]
+            return await self.step(state, operation)
+
+    class Generator(Queue):
+        def is_read(self, operation: Operation) -> Any:
+            yield operation
+
+    for model, error in (
+        (Async(), "Async.step is async; make it a plain function that returns its result"),
+        (Generator(), "Generator.is_read is a generator; make it a plain function that returns its result"),
+        (Queue, f"the model is {Queue!r:.80}; give an object of a subclass of Model"),
+    ):
+        with pytest.raises(TypeError, match=re.escape(error)):
+            linearizable(History(), model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [0, -1, 0.5, float("nan"), float("inf"), "5", None, True])
+def test_a_budget_is_a_number_of_configurations(budget: Any) -> None:
+    """Anything else would search without end, or not at all."""
+    with pytest.raises(ValueError, match=f"^budget is {re.escape(repr(budget))}; give the number of configurations"):
+        linearizable(History(), CasRegisters(), budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("op", "error"),
+    [
+        (Op(index=1, time=0, type="ok", process=0, f="read"), "entry 0 of the history has the index 1; number"),
+        (Op(index=0, time=0, type="OK", process=0, f="read"), "entry 0 of the history has the type 'OK'; it must be"),  # type: ignore[arg-type]
+        (Op(index=0, time=0, type="ok", process=7, f="read"), "process 7 ends none that has begun"),
+    ],
+)
+def test_what_is_no_history_is_refused(op: Op, error: str) -> None:
+    """Instead of a verdict without the operation."""
+    with pytest.raises(ValueError, match=error):
+        linearizable(History([op]), CasRegisters())
+    twice = [Op(index=index, time=0, type="invoke", process=0, f="read", value=["x", None]) for index in (0, 1)]
+    with pytest.raises(ValueError, match="process 0 begins another operation before its last one has ended"):
+        linearizable(History(twice), CasRegisters())
+
+
+def test_impossible_is_one_object() -> None:
+    """A copy of it, a pickle of it and a new one are not a state, either."""
+    assert copy.deepcopy(IMPOSSIBLE) is copy.copy(IMPOSSIBLE) is Impossible() is IMPOSSIBLE
+    assert pickle.loads(pickle.dumps(IMPOSSIBLE)) is IMPOSSIBLE
 
 
 def test_impossible_says_what_it_is() -> None:

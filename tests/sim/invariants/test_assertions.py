@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -36,17 +37,64 @@ def echo(request: Request) -> Body:
 
 
 def test_outside_a_simulation_they_do_nothing() -> None:
-    """Not even look at their arguments; nor do they for tasks of a simulation that belong to no node."""
+    """Not even look at their arguments; nor do they in code of a simulation that belongs to no node."""
     always(False, "x")
     sometimes(False, 1)  # type: ignore[arg-type]
     reachable(1)  # type: ignore[arg-type]
 
-    def look(_: object) -> None:
-        always(False, "the test says so")
+    def build() -> Node:
+        thread = threading.Thread(target=always, args=(False, "a thread says so"))
+        thread.start()
+        thread.join()
+        return node_of(echo)
 
-    report = simulate("echo", lambda: node_of(echo), nodes=1, time_limit=1, invariants=[look])
+    report = simulate("echo", build, nodes=1, time_limit=1)
     assert report.valid is True
     assert "assertions" not in report.results
+
+
+def test_an_invariant_is_told_to_use_assert() -> None:
+    """An assertion for nodes would say nothing there, whatever its condition is."""
+
+    def look(_: object) -> None:
+        always(True, "the test says so")
+
+    report = simulate("echo", lambda: node_of(echo), nodes=1, time_limit=1, invariants=[look])
+    assert report.valid is False
+    assert "TypeError: always() is for the code of nodes; use assert in an invariant" in report.reasons()[0]
+
+
+def test_messages_that_begin_alike_are_counted_apart() -> None:
+    """Though a report shows only their beginnings, none takes the place of another."""
+    long = "the same beginning, " * 20
+
+    def handler(request: Request) -> Body:
+        always(False, long + "broken")
+        always(True, long + "kept")
+        return echo(request)
+
+    report = run(handler)
+    assert report.valid is False
+    first, second = report.results["assertions"]["always"].items()
+    assert (second[0], first[1]["held"], second[1]["held"]) == (f"{first[0]} (2)", 0, second[1]["calls"])
+
+
+def test_a_message_may_be_of_a_class_with_its_own_mind() -> None:
+    """Only its text counts; what it overrides is not called when the run is judged."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            raise SystemExit
+
+        __repr__ = __str__
+
+    def handler(request: Request) -> Body:
+        always(False, Text("this holds"))
+        return echo(request)
+
+    assert list(run(handler).results["assertions"]["always"]) == ["this holds"]
 
 
 def node_of(handler: Callable[[Request], Body]) -> Node:

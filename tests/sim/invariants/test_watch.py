@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import signal
 import sys
@@ -333,6 +334,25 @@ def test_an_invariant_that_sends_or_draws_is_told() -> None:
     assert message_of(report).startswith("the invariant changed n1, and")
 
 
+def test_values_that_cannot_be_written_do_no_harm() -> None:
+    """A bit set of 20,000 bits, which Python does not print, and keys and numbers that refuse to be shown."""
+
+    class Odd(int):
+        def __repr__(self) -> str:
+            raise SystemError("do not look at me")
+
+    def build() -> Node:
+        node = Node()
+        node.expose({"seen": 1 << 20_000, 1 << 20_001: 1, Odd(3): Odd(4), "nan": math.nan})
+        node.on("echo")(lambda request: {"echo": request.body["echo"]})
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=1, invariants=[lambda _: None])
+    assert report.valid is True, report
+    assert fingerprint({"n1": Odd(4)}) == fingerprint({"n1": Odd(4)}) != fingerprint({"n1": Odd(5)})
+    assert fingerprint({"n1": 1}) != fingerprint({"n1": True})
+
+
 def test_fingerprints_see_into_all_kinds_of_values() -> None:
     """Into containers and attributes, wherever they are, and in cycles; up to a limit."""
 
@@ -474,6 +494,20 @@ def test_an_invariant_that_was_never_checked_is_a_warning() -> None:
     assert warnings(results) == []
     results["invariants"]["by-name"]["checks:idle"] = {"checks": 0, "violation": None}
     assert warnings(results) == ["invariant checks:idle was never checked: no node was alive"]
+
+
+def test_a_node_that_cannot_show_its_state_was_looked_at() -> None:
+    """The reason is told, and no warning says that there was no node."""
+
+    def build() -> Node:
+        node = Node()
+        node.expose(lambda: 1 // 0)
+        node.on("echo")(lambda request: {"echo": request.body["echo"]})
+        return node
+
+    report = simulate("echo", build, nodes=1, time_limit=1, invariants=[few])
+    assert "n1 cannot show its state: ZeroDivisionError" in report.reasons()[0]
+    assert warnings(report.results) == []
 
 
 def test_the_files_of_a_run_have_its_invariants(tmp_path: Path) -> None:

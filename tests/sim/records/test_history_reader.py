@@ -154,6 +154,12 @@ def test_errors_become_one_line(error: str, text: str | None, code: int | None) 
         ("\n{:type :invoke}", "line 2, column 1: the operation has no :process; give it one, as in {:process 0"),
         ("{:process 1.5}", "line 1, column 1: the operation has no :type"),
         ("{:process 1.5 :type :ok :f :a}", "line 1, column 1: the :process is 1.5; it must be an integer of 64 bits"),
+        ('{:process "c1" :type :ok :f :a}', 'line 1, column 1: the :process is "c1"; it must be an integer of 64 bit'),
+        ("{:process :other :type :ok :f :a}", 'line 1, column 1: the :process is "other"; it must be an integer of '),
+        (
+            '{:process 0 :type :ok :f :a :node "n\x1b1"}',
+            "line 1, column 1: the :node is 'n\\x1b1'; it must be a text wi",
+        ),
         ("{:process true :type :ok :f :a}", "line 1, column 1: the :process is true; it must be an integer of 64 bi"),
         ("{:process 0 :type :begin :f :a}", 'line 1, column 1: the :type is "begin"; it must be :invoke, :ok, :fai'),
         ("{:process 0 :type [:ok] :f :a}", 'line 1, column 1: the :type is ["ok"]; it must be :invoke, :ok, :fail '),
@@ -218,6 +224,9 @@ def test_our_own_history_is_read(stored: tuple[bytes, History], change: Any) -> 
         (line(0, value=[1]).replace("[", "[" * 9999), "line 1, column 1: more than 200 arrays and objects are inside"),
         (line(0, value="x").replace('"x"', "[" * 300 + "]" * 300), "line 1, column 1: more than 200 arrays and obj"),
         (line(0, time=2**63), f"line 1, column 1: the time is {2**63}; it must be an integer of 64 bits"),
+        (line(0, **{"final?": True}), "line 1, column 1: Object contains unknown field `final?`"),
+        (line(0, time=5) + line(1, time=4), "line 2, column 1: the time is 4; it must be at least 5, as in the line"),
+        (line(0, node="n\x1b[2J"), "line 1, column 1: the node is 'n\\x1b[2J'; it must be a text without control cha"),
         (line(0, process=2**63), f"line 1, column 1: the process is {2**63}; it must be an integer of 64 bits"),
         (
             line(0, type="ok"),

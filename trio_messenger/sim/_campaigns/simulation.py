@@ -220,7 +220,9 @@ def conduct(
     run = Run(options, make_host, watch=watch, echo_log=echo_log, spread=INIT_SPREAD)
     guard = StuckGuard(options.busy_limit, run.journal, run.network.now, run.give_up)
     instruments: list[trio.abc.Instrument] = [guard]
-    assertions = run.assertions = AssertionLog(run.journal, run.network.now)
+    assertions = run.assertions = AssertionLog(
+        run.journal, run.network.now, is_looking=lambda: bool(run.invariants and run.invariants.checking)
+    )
     if is_rehearsal:
         run.roles = RoleLog(living, run.journal, run.network.now)
         instruments.append(run.roles)

@@ -13,7 +13,7 @@ import attrs
 
 from .._records.history import History, Operation
 from . import Valid
-from .models import Model, State
+from .models import Model, State, check_model
 from .order_search import Search
 from .refutation import Refuter, end_of
 
@@ -87,7 +87,14 @@ def linearizable(history: History, model: Model, *, budget: int = SEARCH_BUDGET)
       model: The effect of the operations.
       budget: How many configurations the search may visit for one object before it gives up. As soon as one object is
         not linearizable, it spends less on the others.
+
+    Raises:
+      TypeError: if *model* is not a model, or one of its methods is async or a generator.
+      ValueError: if *budget* is not an integer of 1 or more, or if *history* cannot be one; see `History.operations`.
     """
+    check_model(model)
+    if type(budget) is not int or budget < 1:
+        raise ValueError(f"budget is {budget!r:.80}; give the number of configurations, an integer of 1 or more")
     judged = judge_objects(operations_by_object(history, model), model, budget)
     violations = [found for found in judged.values() if isinstance(found, Violation)]
     undecided = [key for key, found in judged.items() if isinstance(found, Undecided)]

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Any, Final, TypeAlias, final
+from typing import Any, ClassVar, Final, TypeAlias, final
 
 from .._records.cut_texts import cut_json
 from .._records.history import Operation
@@ -19,7 +20,17 @@ State: TypeAlias = Hashable
 
 @final
 class Impossible:
-    """The type of `IMPOSSIBLE`."""
+    """The type of `IMPOSSIBLE`, which is its only object: each call, and each copy, is the same object."""
+
+    _only: ClassVar[Impossible | None] = None
+
+    def __new__(cls) -> Impossible:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __reduce__(self) -> tuple[type[Impossible], tuple[()]]:
+        return Impossible, ()  # for copies and pickles
 
     def __repr__(self) -> str:
         return "IMPOSSIBLE"
@@ -70,6 +81,23 @@ class Model(ABC):
     def describe(self, state: State) -> str:
         """Return *state* in words, for reports."""
         return f"{state!r:.80}"
+
+
+def check_model(model: Model) -> None:
+    """Check that *model* can be one: that its methods return values, and not coroutines or generators.
+
+    Raises:
+      TypeError: if it cannot; the text says why.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"the model is {model!r:.80}; give an object of a subclass of Model")
+    for name in ("step", "is_read", "key", "effect", "describe"):
+        method = getattr(model, name)
+        if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+            what = "async" if inspect.iscoroutinefunction(method) else "a generator"
+            raise TypeError(
+                f"{type(model).__name__}.{name} is {what}; make it a plain function that returns its result"
+            )
 
 
 @final

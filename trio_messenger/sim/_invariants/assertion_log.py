@@ -41,25 +41,30 @@ class AssertionLog:
     Args:
       journal: The journal of the run.
       now: Returns the time of the journal in nanoseconds.
+      is_looking: Tells whether an invariant looks at the nodes just now.
     """
 
-    def __init__(self, journal: Journal, now: Callable[[], int]) -> None:
+    def __init__(self, journal: Journal, now: Callable[[], int], *, is_looking: Callable[[], bool]) -> None:
         self.left_out: int = 0
         """The number of calls that were not counted, because there were too many different messages."""
         self._journal = journal
         self._now = now
+        self._is_looking = is_looking
         self._tallies: dict[str, dict[str, _Tally]] = {kind: {} for kind in ASSERTION_KINDS}
 
     def note(self, kind: str, condition: object, message: str) -> None:
         """Count a call from a node that lives; see `trio_messenger._user_code.assertions`.
 
         Raises:
-          TypeError: if *message* is not a text, or *condition* is a coroutine.
+          TypeError: if *message* is not a text, *condition* is a coroutine, or an invariant makes the call.
         """
         owner = current_owner.get()
         if owner is None or owner.is_over:
+            if self._is_looking():
+                raise TypeError(f"{kind}() is for the code of nodes; use assert in an invariant")
             return
         _check(kind, condition, message)
+        message = str.__str__(message)  # of a subclass, the text alone: what it overrides must not be called later
         tallies = self._tallies[kind]
         tally = tallies.get(message)
         if tally is None:
@@ -78,12 +83,19 @@ class AssertionLog:
         """Return the results, when the run has ended; empty if no node called any of the functions."""
         if not any(self._tallies.values()):
             return {}
-        told = {
-            kind: {cut_text(message): self._in_words(tally, kind) for message, tally in tallies.items()}
-            for kind, tallies in self._tallies.items()
-        }
-        is_broken = any(each["first-broken"] for each in told["always"].values())
+        told = {kind: self._all_in_words(kind) for kind in ASSERTION_KINDS}
+        is_broken = any(tally.first_broken for tally in self._tallies["always"].values())
         return {"valid?": not is_broken, **told, "left-out": self.left_out}
+
+    def _all_in_words(self, kind: str) -> dict[str, Any]:
+        """Return the tallies of *kind* by their messages, cut. If that makes two messages equal, one gets a number."""
+        told: dict[str, Any] = {}
+        same: Counter[str] = Counter()
+        for message, tally in self._tallies[kind].items():
+            cut = cut_text(message)
+            same[cut] += 1
+            told[cut if same[cut] == 1 else f"{cut} ({same[cut]})"] = self._in_words(tally, kind)
+        return told
 
     def _in_words(self, tally: _Tally, kind: str) -> dict[str, Any]:
         told: dict[str, Any] = {"calls": tally.calls, "held": tally.held.total(), "by-node": dict(tally.held)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from trio_messenger import Node
@@ -12,7 +12,18 @@ from trio_messenger import Node
 MOST_TOKENS: Final = 10_000
 """The number of values that a fingerprint covers. A fingerprint of more would take longer than a whole run may."""
 
-_SCALARS: Final = (str, bytes, bytearray, int, float, complex, bool, type(None))
+_PLAIN: Final[Mapping[type, Callable[[Any], object]]] = {
+    str: str.__str__,
+    bytes: bytes.__bytes__,
+    bytearray: bytes,
+    int: int.__pos__,
+    float: float.__repr__,  # equal for NaN, too
+    complex: complex.__repr__,
+    type(None): lambda _: None,
+}
+"""The scalars: how to get a value that can be compared, without the methods of a subclass."""
+
+_SCALARS: Final = tuple(_PLAIN)
 
 _OPAQUE: Final = ("trio", "trio_messenger", "builtins")
 """Packages whose objects are opaque: they are compared by identity only."""
@@ -30,7 +41,7 @@ def fingerprint(nodes: Mapping[str, Any]) -> dict[str, object]:
     while waiting and len(found) < MOST_TOKENS:
         path, value = waiting.popleft()
         if isinstance(value, _SCALARS):
-            found[path] = (type(value), repr(value))
+            found[path] = (type(value), next(plain(value) for kind, plain in _PLAIN.items() if isinstance(value, kind)))
             continue
         found[path] = _outside(value)
         if id(value) not in seen:
@@ -60,12 +71,19 @@ def _outside(value: Any) -> object:
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the parts of *value*, each after its step in the path."""
     if isinstance(value, dict):
-        yield from ((f"[{key!r:.80}]", part) for key, part in value.items())
+        yield from ((f"[{_in_path(key)}]", part) for key, part in value.items())
     elif isinstance(value, (list, tuple, deque)):
         yield from ((f"[{index}]", part) for index, part in enumerate(value))
     elif type(value).__module__.partition(".")[0] not in _OPAQUE:
         names = [*getattr(value, "__dict__", ()), *_slots(type(value))]
         yield from ((f".{name}", getattr(value, name, None)) for name in names)
+
+
+def _in_path(key: object) -> str:
+    try:
+        return f"{key!r:.80}"
+    except Exception:  # noqa: BLE001 - of an object of the user, or of an integer with too many digits
+        return f"{type(key).__name__} {hash(key)}"
 
 
 def _slots(kind: type) -> Iterator[str]:

@@ -11,7 +11,7 @@ time. It invokes an operation, which ends as
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final, get_args
 
 import attrs
 
@@ -86,6 +86,22 @@ class Operation:
         return self.invocation.f
 
 
+OP_TYPES: Final = get_args(OpType)
+"""The possible values of `Op.type`."""
+
+
+def _flaw(op: Op, index: int) -> str:
+    """Return why *op* cannot be the entry of a history at *index*."""
+    if op.index != index:
+        return f"entry {index} of the history has the index {op.index!r:.80}; number the entries 0, 1, 2, ..."
+    if op.type not in OP_TYPES:
+        return f"entry {index} of the history has the type {op.type!r:.80}; it must be one of {', '.join(OP_TYPES)}"
+    did = (
+        "begins another operation before its last one has ended" if op.type == "invoke" else "ends none that has begun"
+    )
+    return f"entry {index} of the history: process {op.process!r:.80} {did}"
+
+
 @final
 class History:
     """The beginnings and ends of all operations, in the order in which they happened.
@@ -122,12 +138,19 @@ class History:
         return self._ops[index]
 
     def operations(self, *fs: str) -> list[Operation]:
-        """Return the operations in the order in which they began; if *fs* are given, only those with one of these."""
+        """Return the operations in the order in which they began; if *fs* are given, only those with one of these.
+
+        Raises:
+          ValueError: if an entry has a wrong index or an unknown type, or if its process has already begun an
+            operation, or has begun none.
+        """
         ends: dict[int, Op] = {}
         begun: dict[int, int] = {}
-        for op in self._ops:
+        for index, op in enumerate(self._ops):
+            if op.index != index or (op.type == "invoke") is (op.process in begun) or op.type not in OP_TYPES:
+                raise ValueError(_flaw(op, index))
             if op.type == "invoke":
-                begun[op.process] = op.index
+                begun[op.process] = index
             else:
                 ends[begun.pop(op.process)] = op
         return [Operation(op, ends.get(op.index)) for op in self._ops if op.type == "invoke" and (not fs or op.f in fs)]

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
+import attrs
 import msgspec
 
 from .cut_texts import cut_json
 from .history import Op
 from .reading_errors import MOST_NESTED, ReadingError
 
-_decode: Final = msgspec.json.Decoder(Op).decode
+_HINTS: Final = get_type_hints(Op)
+
+# The fields of `Op`, and no others: the checkers would ignore a field whose name is misspelled.
+_Line: Final = msgspec.defstruct(
+    "_Line",
+    [
+        (field.name, _HINTS[field.name])
+        if field.default is attrs.NOTHING
+        else (field.name, _HINTS[field.name], field.default)
+        for field in attrs.fields(Op)
+    ],
+    forbid_unknown_fields=True,
+)
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
 
 _BYTE: Final = re.compile(r" \(byte (\d+)\)$")
 
@@ -28,21 +43,25 @@ def read_history_lines(content: bytes) -> Iterator[tuple[int, Op]]:
       >>> [(offset, op.f) for offset, op in read_history_lines(line)]
       [(0, 'read')]
     """
-    offset = index = 0
+    offset = index = time = 0
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
             op = _read(line, number)
             if op.index != index:
                 reason = f"the index is {op.index}; it must be {index} here: lines are missing, or not in order"
                 raise ReadingError(number, 1, reason)
+            if op.time < time and index:
+                raise ReadingError(
+                    number, 1, f"the time is {op.time}; it must be at least {time}, as in the line before"
+                )
             yield offset, op
-            index += 1
+            index, time = index + 1, op.time
         offset += len(line) + 1
 
 
 def _read(line: bytes, number: int) -> Op:
     try:
-        op = _decode(line)
+        op = Op(**msgspec.structs.asdict(_decode(line)))
     except (ValueError, RecursionError) as exc:
         raise _error(exc, line, number) from None
     if line.count(b"[") + line.count(b"{") > MOST_NESTED and _depth(op.value) >= MOST_NESTED:
@@ -50,6 +69,8 @@ def _read(line: bytes, number: int) -> Op:
     for name, value in (("time", op.time), ("process", op.process)):
         if not -(2**63) <= value < 2**63:
             raise ReadingError(number, 1, f"the {name} is {cut_json(value)}; it must be an integer of 64 bits")
+    if op.node is not None and not op.node.isprintable():
+        raise ReadingError(number, 1, f"the node is {op.node!r:.80}; it must be a text without control characters")
     return op
 
 

@@ -5,24 +5,24 @@ The file has one map per line, or one vector of such maps::
     {:type :invoke, :f :read, :value nil, :process 0, :time 15840, :index 0}
     {:type :ok, :f :read, :value [3 4], :process 0, :time 97134, :index 1}
 
-Entries of the nemesis have a keyword as their process. They are skipped, because checkers do not use them.
+Entries of the nemesis have ``:nemesis`` as their process. They are skipped, because checkers do not use them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from trio_messenger import ErrorCode
 
 from .cut_texts import cut_json, cut_text
 from .edn import read_values
-from .history import Op, OpType
+from .history import OP_TYPES, Op
 from .reading_errors import error_at
 
-_TYPES: Final = get_args(OpType)
-
 _WELL: Final = ("invoke", "ok")
+
+_NEMESIS: Final = "nemesis"
 
 _CODES: Final[Mapping[str, ErrorCode]] = {
     **{code.label: code for code in ErrorCode},
@@ -53,7 +53,7 @@ def read_jepsen_history(text: str) -> Iterator[tuple[int, Op]]:
             if not isinstance(entry, dict):
                 raise ValueError(f"{cut_json(entry)} is no operation; an operation is a map, such as {_SUCH_AS}")
             last = _following(entry, last)
-            if isinstance(_field(entry, "process"), str):
+            if _field(entry, "process") == _NEMESIS:
                 continue
             time = _whole(entry, "time") if entry.get("time") is not None else time
             yield offset, _op(entry, index, time)
@@ -67,8 +67,10 @@ _SUCH_AS: Final = "{:process 0, :type :invoke, :f :read, :value nil}"
 
 def _op(entry: dict[str, Any], index: int, time: int) -> Op:
     kind, f, node = _field(entry, "type"), _field(entry, "f"), entry.get("node")
-    if kind not in _TYPES:
+    if kind not in OP_TYPES:
         raise ValueError(f"the :type is {cut_json(kind)}; it must be :invoke, :ok, :fail or :info")
+    if isinstance(node, str) and not node.isprintable():
+        raise ValueError(f"the :node is {node!r:.80}; it must be a text without control characters")
     if not isinstance(f, str):
         raise ValueError(f"the :f is {cut_json(f)}; it must be a keyword such as :read")
     return Op(
@@ -95,7 +97,8 @@ def _field(entry: dict[str, Any], name: str) -> Any:
 def _whole(entry: dict[str, Any], name: str) -> int:
     value = _field(entry, name)
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError(f"the :{name} is {cut_json(value)}; it must be an integer of 64 bits")
+        or_else = ", or :nemesis" if name == "process" else ""
+        raise ValueError(f"the :{name} is {cut_json(value)}; it must be an integer of 64 bits{or_else}")
     return value
 
 
