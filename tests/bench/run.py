@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `bench` is found even under PYTHONSAFEPATH
 
-from bench import cases_judging, cases_load, cases_nats, cases_state, report
+from bench import cases_judging, cases_load, cases_nats, cases_state, report, search
 from bench.child import ChildError
 from bench.contestants import Peer
 from bench.table import Case, Samples, progress, results_of, run_case
@@ -31,6 +31,7 @@ examples:
   run.py echo relay --rounds 9                 two benchmarks, nine rounds
   run.py echo --peer 'go=./maelstrom-echo -v'  another node takes part, wherever it serves the requests
   run.py --write docs/                         write docs/benchmarks.md and docs/benchmarks.svg
+  run.py search --help                         compare ways to draw schedules of faults, which takes long
 
 Figures never fail: what is slow is shown. The exit status is 1 if a process dies, hangs or answers wrongly.
 Compare ratios only; nothing else should run meanwhile.
@@ -38,6 +39,8 @@ Compare ratios only; nothing else should run meanwhile.
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["search"]:
+        return search.main(sys.argv[2:])
     arguments = parse(sys.argv[1:])
     size = QUICK_SIZE if arguments.quick else 1.0
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
