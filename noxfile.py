@@ -261,6 +261,6 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def campaign(session: nox.Session) -> None:
-    """Catch every wrong node, pass every right one, with 100 seeds each: ARGS go to tests/sim/campaign_run.py."""
+    """Catch every wrong node, pass every right one, with hundreds of seeds: ARGS go to tests/sim/campaign_run.py."""
     install(session)
     session.run("python", "tests/sim/campaign_run.py", *session.posargs)

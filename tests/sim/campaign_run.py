@@ -1,7 +1,7 @@
 """Put the verdicts to the test: `nox -s campaign`, or `python tests/sim/campaign_run.py`.
 
 Nodes that are wrong, at least three for each workload, must be caught with every seed, and the ready-made ones must
-pass with every seed, whatever breaks around them.
+pass with every seed, whatever breaks around them. Some seeds of the ready-made ones are runs of ten virtual minutes.
 """
 
 # ruff: noqa: T201 - a program that prints its findings
@@ -16,14 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
-from support.wrong_nodes import CASES, Case, run_named
+from support.wrong_nodes import CASES, LONG_CASES, Case, run_named
 
 from trio_messenger.sim._campaigns.campaign import CampaignReport, run_campaign
 
 EXAMPLES = """\
 examples:
-  campaign_run.py                         every case with 100 seeds
+  campaign_run.py                         every wrong node with 100 seeds, every right one with 200, and 5 long ones
   campaign_run.py --seeds 1000 broadcast  those whose name has "broadcast" in it, with 1,000
+  campaign_run.py --seeds 0 --long 20     only the long runs, with 20 seeds
 
 exit status: 0 if each wrong node was caught and each right one passed with every seed; 1 if not; 2 for wrong arguments.
 """
@@ -31,15 +32,15 @@ exit status: 0 if each wrong node was caught and each right one passed with ever
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
-    cases = [case for case in CASES if arguments.only in case.name]
-    width = max(len(case.name) for case in cases)
+    cases = [case for case in (*CASES, *LONG_CASES) if arguments.only in case.name and seeds_of(case, arguments)]
+    width = max((len(case.name) for case in cases), default=0)
     misses = []
     for case in cases:
         begun = time.perf_counter()
         report = run_campaign(
             case.options,
             case.arguments,
-            range(arguments.first, arguments.first + arguments.seeds),
+            range(arguments.first, arguments.first + seeds_of(case, arguments)),
             make_run=run_named,
             jobs=arguments.jobs,
             keep_going=True,
@@ -49,8 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{case.name:{width}}  {told(case, report):20} {time.perf_counter() - begun:6.1f} s", flush=True)
         for text in missed[:5]:
             print(f"  {text}", flush=True)
-    print(f"\n{len(cases)} cases with {arguments.seeds} seeds each: {len(misses) or 'no'} misses")
+    runs = sum(seeds_of(case, arguments) for case in cases)
+    print(f"\n{len(cases)} cases, {runs} runs: {len(misses) or 'no'} misses")
     return 1 if misses else 0
+
+
+def seeds_of(case: Case, arguments: argparse.Namespace) -> int:
+    """Return how many seeds *case* gets."""
+    if case.is_long:
+        return int(arguments.long)
+    return int(arguments.seeds if arguments.seeds is not None else 200 if case.is_right else 100)
 
 
 def told(case: Case, report: CampaignReport) -> str:
@@ -78,7 +87,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("only", nargs="?", default="", metavar="TEXT", help="only cases whose name has TEXT in it")
-    parser.add_argument("--seeds", type=int, default=100, help="how many (default: 100)")
+    parser.add_argument("--seeds", type=int, help="how many (default: 100 of a wrong node, 200 of a right one)")
+    parser.add_argument("--long", type=int, default=5, help="how many of the long runs (default: 5)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (default: 0)")
     parser.add_argument("--jobs", type=int, help="processes (default: one for each core)")
     arguments = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Nodes that are wrong are caught, and right ones pass: one seed of each; `nox -s campaign` has a hundred."""
+"""Nodes that are wrong are caught, and right ones pass: one seed of each; `nox -s campaign` has hundreds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections import Counter
 import attrs
 import pytest
 from sim import campaign_run
-from support.wrong_nodes import CASES, Case, run_named
+from support.wrong_nodes import CASES, LONG_CASES, Case, run_named
 
+from trio_messenger.nodes import NODES
 from trio_messenger.sim import WORKLOADS
 from trio_messenger.sim._campaigns.campaign import with_seed
 
@@ -34,6 +35,8 @@ def test_every_workload_is_put_to_the_test() -> None:
     assert wrong.keys() == WORKLOADS.keys()
     assert min(wrong.values()) >= 3
     assert len({case.name for case in CASES}) == len(CASES)
+    nodes = {case.node for case in CASES if case.is_right}
+    assert nodes == {case.node for case in LONG_CASES} == NODES.keys() - {"messenger"}
 
 
 @pytest.mark.slow
@@ -43,15 +46,15 @@ def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     """The long form has a line for each case, names the seeds that went wrong, and exits with status 1 if any did."""
     caught = next(case for case in CASES if case.name == "echo echo:cuts_short")
     monkeypatch.setattr(campaign_run, "CASES", (attrs.evolve(caught, because=""), caught))
-    assert campaign_run.main(["--seeds", "2", "--first", "5", "--jobs", "1", "echo"]) == 1
+    assert campaign_run.main(["--seeds", "2", "--long", "0", "--first", "5", "--jobs", "1", "echo"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("echo echo:cuts_short  0 of 2 passed")
     command = "trio-messenger test -w echo --node support.wrong_nodes.echo:cuts_short --seed"
     for line, seed in zip(lines[1:3], (5, 6), strict=True):
         assert line.startswith(f"  MISS: {command} {seed} --rate 20 --time-limit 10: False n")
     assert lines[3].startswith("echo echo:cuts_short  2 of 2 caught")
-    assert lines[-1] == "2 cases with 2 seeds each: 2 misses"
+    assert lines[-1] == "2 cases, 4 runs: 2 misses"
     monkeypatch.setattr(campaign_run, "CASES", (caught,))
-    assert campaign_run.main(["--seeds", "1", "--jobs", "1"]) == 0
+    assert campaign_run.main(["--seeds", "1", "--long", "0", "--jobs", "1"]) == 0
     with pytest.raises(SystemExit):
         campaign_run.main(["no such case"])

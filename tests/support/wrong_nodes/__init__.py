@@ -1,4 +1,4 @@
-"""Nodes that are wrong, each in a way that people get them wrong, and what it takes to catch them; `CASES`.
+"""Nodes that are wrong, each in a way that people get them wrong, and what it takes to catch them; and right ones.
 
 A case is worth something only if it is caught with every seed, so the options of each leave nothing to chance: where a
 node fails only by bad luck, there is so much traffic that it has it.
@@ -82,6 +82,8 @@ class Case:
     options: Options
     because: str = ""
     """What the first reason why a wrong one is invalid begins with, as a pattern; a right one has none."""
+    is_long: bool = False
+    """Whether it is one of `LONG_CASES`."""
 
     @property
     def is_right(self) -> bool:
@@ -89,7 +91,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.options.workload} {self.node.removeprefix('support.wrong_nodes.')}"
+        name = f"{self.options.workload} {self.node.removeprefix('support.wrong_nodes.')}"
+        return f"{name} for {self.options.time_limit:g} s" if self.is_long else name
 
     def is_as_expected(self, valid: object, reasons: Sequence[str]) -> bool:
         """Whether a run ended as it must: a right node passes, and a wrong one is caught for what it does wrong."""
@@ -167,7 +170,7 @@ CASES = (
     _wrong("g-set", "g_set:overwrites", LOST, latency=Latency(20)),
     _wrong("g-set", "g_set:trusts_the_last_write", LOST, latency=Latency(20), lww_kv="merging"),
     _right("g-counter"),
-    _right("g-counter", "seq-kv-counter"),
+    _right("g-counter", "seq-kv-counter", nemesis=(*ALL, "services")),
     _wrong("g-counter", "counters:adds_twice", WRONG_SUM, loss=0.1),
     _wrong("g-counter", "counters:tells_once", WRONG_SUM, loss=0.1),
     _wrong("g-counter", "counters:believes_the_last", WRONG_SUM, latency=Latency(50)),
@@ -216,3 +219,14 @@ CASES = (
         )
     ),
 )
+
+LONG_CASES = tuple(
+    attrs.evolve(
+        case,
+        is_long=True,
+        options=attrs.evolve(case.options, time_limit=600.0, rate=case.options.rate / 2, nemesis_interval=10.0),
+    )
+    for case in CASES
+    if case.is_right
+)
+"""The right nodes, for ten virtual minutes."""
