@@ -4,8 +4,6 @@ The parts are ``nodes`` (messages and latencies of each node), ``broadcast`` (th
 (commands per second). All but the last depend on nothing but the seeds.
 """
 
-
-
 from __future__ import annotations
 
 import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from support.paths import DOCS
 from trio_messenger import Node
 from trio_messenger._cli.finding import find_build
 from trio_messenger.nodes import NODES
-from trio_messenger.sim import WORKLOADS, simulate
+from trio_messenger.sim import WORKLOADS, Kill, Partition, simulate
 from trio_messenger.testing import assert_no_rpc_leaked
 
 WORKLOAD_OF = {
@@ -57,6 +58,33 @@ def test_no_node_leaks_an_rpc(name: str) -> None:
     assert len(lives) > 4
     for node in lives:
         assert_no_rpc_leaked(node)
+
+
+KILLED = [Kill(nodes=["n1", "n2", "n3"], at=3, until=4)]
+NO_SERVICES = [Partition(links=[("nodes", "services"), ("services", "nodes")], at=1, until=8)]
+NO_MAJORITY = [Partition(links=[("nodes", "nodes")], at=1, until=8)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"faults": KILLED}) for name in ("broadcast", "broadcast-frugal", "g-set", "g-counter", "pn-counter")),
+        *(
+            (name, {"faults": NO_SERVICES, "availability": "total"})
+            for name in ("seq-kv-counter", "kafka", "lin-kv-proxy", "txn-list-append", "txn-rw-register")
+        ),
+        ("raft", {"faults": NO_MAJORITY, "availability": "total"}),
+        *((name, {"faults": NO_MAJORITY, "consistency_models": ["serializable"]}) for name in MODELS),
+        *((name, {"faults": KILLED, "availability": "total"}) for name in ("echo", "unique-ids")),
+    ],
+)
+def test_what_nodes_do_not_promise(name: str, options: dict[str, Any]) -> None:
+    """Without a store, a kill loses data; others need a service, a majority, or coordination, and all have to live."""
+    build = importlib.import_module(f"trio_messenger.nodes.{name.replace('-', '_')}").build
+    workload = WORKLOAD_OF.get(name, name)
+    report = simulate(workload, lambda: build(), nodes=3, rate=30, time_limit=9, **options)  # noqa: PLW0108 - no store
+    assert report.valid is False, report
 
 
 @pytest.mark.slow
