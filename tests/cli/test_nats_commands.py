@@ -134,6 +134,10 @@ def test_a_configuration_keeps_passwords(folder: Path) -> None:
         (["--routes", "h:1"], "several servers need --name, --routes-listen and --routes; give all of them"),
         (["--clients", "c1,n1"], "'n1' is there twice; give each node and each client one id"),
         (["--clients", "server"], "'server' is the user of the servers among each other; give the node another id"),
+        (
+            ["--jetstream", "j", "--clients", "services"],
+            "'services' is the user of 'trio-messenger services'; give the node another id",
+        ),
         (["--clients", ""], "an id is empty, which no subject can hold; give it at least one character"),
         (["--passwords", "file"], "--passwords 'file/n1': File exists; give a folder that can be written"),
         (["--passwords", "empty"], "--passwords 'empty/n1': its first line is empty; write the password there"),
@@ -164,6 +168,17 @@ def test_a_configuration_for_one_of_several_servers(certificates: Certificates) 
         Path("nats.conf").write_text(found.output)
         checked = subprocess.run([PROGRAM, "-t", "-c", "nats.conf"], capture_output=True, text=True, check=False)
         assert "is valid" in checked.stderr
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_configuration_for_services() -> None:
+    """Their user may read and write their buckets, and nobody else may."""
+    found = outcome(*CONFIG, "--jetstream", "state").output
+    assert 'jetstream { store_dir: "state" }' in found
+    assert found.count('"$KV.messenger__demo__lin-kv.>"') == 1
+    assert found.count('"$JS.API.STREAM.MSG.GET.KV_messenger__demo__lin-tso"') == 1
+    assert '"messenger.demo.seq-kv.*"' in found
+    assert "jetstream" not in outcome(*CONFIG).output
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ import attrs
 import pytest
 import trio
 
+from support.fake_jetstream import FakeJetStream
+
 PROGRAM = shutil.which("nats-server", path="/usr/sbin:/usr/local/bin:/usr/bin") or shutil.which("nats-server")
 
 needs_nats_server = pytest.mark.skipif(
@@ -69,6 +71,10 @@ class FakeServer:
     """The options of each CONNECT."""
     published: list[tuple[str, bytes]] = attrs.field(factory=list)
     """All messages that arrived."""
+    subscribed: list[list[str]] = attrs.field(factory=list)
+    """What was subscribed to: the subject, and the queue if there is one."""
+    jetstream: FakeJetStream | None = None
+    """Answers requests to JetStream; None if nobody does."""
     _streams: dict[trio.abc.Stream, dict[str, str]] = attrs.field(factory=dict)  # each with its subscriptions
     _listeners: list[trio.SocketListener] = attrs.field(factory=list)
     _delivering: trio.Lock = attrs.field(factory=trio.Lock)
@@ -128,11 +134,15 @@ class FakeServer:
             while b"\r\n" in held:
                 line, _, rest = bytes(held).partition(b"\r\n")
                 verb, *words = line.decode().split(" ")
-                if verb == "PUB":
+                if verb in ("PUB", "HPUB"):
                     size = int(words[-1])
                     if len(rest) < size + 2:
                         break
-                    await self._route(stream, words[0], rest[:size])
+                    head = int(words[-2]) if verb == "HPUB" else 0
+                    if words[0].startswith("$"):
+                        await self._answer(words[0], words[1], rest[:head], rest[head:size])
+                    else:
+                        await self._route(stream, words[0], rest[:size])
                     rest = rest[size + 2 :]
                 else:
                     await self._obey(stream, verb, words)
@@ -147,6 +157,7 @@ class FakeServer:
         elif verb == "PING" and not self.is_silent:
             await stream.send_all(b"PONG\r\n")
         elif verb == "SUB":
+            self.subscribed.append(words[:-1])
             if f"SUB {words[0]}" in self.denied:
                 await stream.send_all(f"-ERR 'Permissions Violation for Subscription to \"{words[0]}\"'\r\n".encode())
             else:
@@ -159,16 +170,32 @@ class FakeServer:
         self.published.append((subject, payload))
         await self.deliver(subject, payload)
 
-    async def deliver(self, subject: str, payload: bytes) -> None:
+    async def _answer(self, subject: str, reply: str, head: bytes, payload: bytes) -> None:
+        """Answer a request to JetStream, or say that nobody serves it."""
+        if self.jetstream is None:
+            head = b"NATS/1.0 503\r\n\r\n"
+            await self.deliver(reply, head, head_size=len(head))
+            return
+        headers = dict(line.split(": ") for line in head.decode().splitlines()[1:] if line)
+        with contextlib.suppress(trio.TooSlowError):
+            await self.deliver(reply, await self.jetstream.request(subject, payload, headers, timeout=0))
+
+    async def deliver(self, subject: str, payload: bytes, *, head_size: int = 0) -> None:
         """Send a message to all that listen to its subject."""
+        verb, sizes = (b"HMSG", b"%d %d" % (head_size, len(payload))) if head_size else (b"MSG", b"%d" % len(payload))
+        parts = subject.split(".")
         async with self._delivering:
             for stream, listened in list(self._streams.items()):
                 for pattern, number in listened.items():
-                    parts = zip(pattern.split("."), subject.split("."), strict=True)
-                    if all(one in ("*", other) for one, other in parts):
+                    wanted = pattern.split(".")
+                    if len(wanted) == len(parts) and all(map(_fits, wanted, parts)):
                         await stream.send_all(
-                            b"MSG %b %b %d\r\n%b\r\n" % (subject.encode(), number.encode(), len(payload), payload)
+                            b"%b %b %b %b\r\n%b\r\n" % (verb, subject.encode(), number.encode(), sizes, payload)
                         )
+
+
+def _fits(pattern: str, part: str) -> bool:
+    return pattern in ("*", part)
 
 
 @asynccontextmanager

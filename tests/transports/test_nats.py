@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 from nats import errors
+from support.fake_jetstream import FakeJetStream
 from support.nats_server import PROGRAM, FakeServer, fake_server, nats_server, needs_nats_server, until
 from trio.testing import assert_checkpoints
 
@@ -27,6 +28,8 @@ HEARTBEAT = 20.0  # seconds that no machine is too slow for
 def line(dest: str, body: dict[str, Any], src: str = "n1") -> bytes:
     return json.dumps({"src": src, "dest": dest, "body": body}).encode()
 
+
+EMPTY: Mapping[str, str] = {}
 
 PING = {"type": "ping", "msg_id": 1}
 
@@ -556,3 +559,31 @@ async def test_a_killed_server_under_load() -> None:
     assert len(asking.pending) == 0
     assert isinstance(asking, Node)
     assert issubclass(NatsTransport, Transport)
+
+
+async def test_a_request_gets_its_reply() -> None:
+    """From JetStream, for example; what has no effect and what may have one differ."""
+    async with fake_server(jetstream=FakeJetStream()) as server, opened(server, queue="all") as transport:
+        assert server.jetstream is not None
+        assert server.subscribed[0] == ["messenger.demo.n1.*", "all"]
+
+        async def ask(subject: str, timeout: float = HEARTBEAT, headers: Mapping[str, str] = EMPTY) -> Any:
+            return json.loads(await transport.request(subject, b"7", headers, timeout=timeout))
+
+        assert await ask("$KV.demo.x") == {"stream": "demo", "seq": 1}
+        found = await ask(
+            "$KV.demo.x", headers={"Nats-Expected-Last-Subject-Sequence": "5", "Nats-Expected-Last-Sequence": "1"}
+        )
+        assert found["error"]["err_code"] == 10071
+        server.jetstream.fails["PUT"] = trio.TooSlowError()
+        with pytest.raises(trio.TooSlowError, match=r"^no reply from \$KV.demo.x within 0.05 s$"):
+            await ask("$KV.demo.x", 0.05)
+        server.jetstream = None
+        with pytest.raises(trio.BrokenResourceError, match=r"^nobody serves \$KV.demo.x$"):
+            await ask("$KV.demo.x")
+        with pytest.raises(trio.BrokenResourceError, match=r"^the request was not sent: "):
+            await ask("a b")
+        assert transport._link is not None
+        transport._link.lose("for a test")
+        with pytest.raises(trio.BrokenResourceError, match=r"^there is no connection to NATS$"):
+            await ask("$KV.demo.x")

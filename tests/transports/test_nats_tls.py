@@ -15,7 +15,7 @@ from support.nats_server import fake_server, nats_server, needs_nats_server
 
 from trio_messenger import Message
 from trio_messenger.nodes import echo
-from trio_messenger.transports._nats_link import explained
+from trio_messenger.transports._nats_refusals import explained
 from trio_messenger.transports.nats import Credentials, open_nats
 
 __all__ = ["certificates"]

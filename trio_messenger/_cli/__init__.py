@@ -39,6 +39,7 @@ _COMMANDS: Final = {
     "nodes": ("nodes", "list the ready-made nodes"),
     "call": ("call", "send one request to a node, and print its reply"),
     "nats-config": ("nats_config", "print a server configuration for nodes on NATS"),
+    "services": ("nats_services", "serve lin-kv, seq-kv and lin-tso to nodes on NATS"),
     "test": ("test", "test nodes in a simulated cluster"),
     "replay": ("replay", "run a test again, exactly as it was"),
     "shrink": ("shrink", "find the few faults that make a test fail"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from ..sim._for_cli import API_CALLS, ON_JETSTREAM, bucket_of
 from ..transports.subjects import ANY, SUBJECT_PREFIX, subject_part, subject_prefix
 from .output import put
 from .parsing import Parser, UsageError, first_line, folder, names, reason_of
@@ -35,6 +36,10 @@ _ROUTE: Final = "server"
 since it is refused."""
 
 
+_USER_OF_SERVICES: Final = "services"
+"""The user of ``trio-messenger services``."""
+
+
 def configure(parser: Parser) -> None:
     """Add the arguments of this command to *parser*."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
@@ -56,6 +61,11 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--listen", default="127.0.0.1:4222", metavar="HOST:PORT", help="where nodes connect (default: 127.0.0.1:4222)"
     )
+    parser.add_argument(
+        "--jetstream",
+        metavar="DIR",
+        help="let the server keep the state of lin-kv, seq-kv and lin-tso in this folder, for the user 'services'",
+    )
     group = parser.add_argument_group("TLS")
     group.add_argument("--tls-cert", metavar="FILE", help="the server's certificate; demands TLS of nodes")
     group.add_argument("--tls-key", metavar="FILE", help="its key")
@@ -76,6 +86,8 @@ def _run(arguments: argparse.Namespace) -> int:
     twice = next((user for user in users if users.count(user) > 1), None)
     if twice is not None:
         raise UsageError(f"{twice!r:.80} is there twice; give each node and each client one id")
+    if arguments.jetstream is not None and _USER_OF_SERVICES in users:
+        raise UsageError(f"{_USER_OF_SERVICES!r} is the user of 'trio-messenger services'; give the node another id")
     if _ROUTE in users:
         raise UsageError(f"{_ROUTE!r} is the user of the servers among each other; give the node another id")
     try:
@@ -91,6 +103,8 @@ def _lines(arguments: argparse.Namespace, users: list[str]) -> Iterator[str]:
     yield f"listen: {json.dumps(arguments.listen)}"
     if arguments.name is not None:
         yield f"server_name: {json.dumps(arguments.name)}"
+    if arguments.jetstream is not None:
+        yield f"jetstream {{ store_dir: {json.dumps(arguments.jetstream)} }}"
     yield from _tls(arguments, "")
     if arguments.routes is not None:
         password = _password(arguments.passwords, _ROUTE)
@@ -105,13 +119,24 @@ def _lines(arguments: argparse.Namespace, users: list[str]) -> Iterator[str]:
     yield "authorization {"
     yield "  users: ["
     for part in parts:
-        password = _password(arguments.passwords, part)
-        yield f"    {{ user: {json.dumps(part)}, password: {json.dumps(password)}, permissions: {{"
-        yield f"      publish: {{ allow: [{json.dumps(f'{subjects}{ANY}.{part}')}] }}"
-        yield f"      subscribe: {{ allow: [{json.dumps(f'{subjects}{part}.{ANY}')}] }}"
-        yield "    } }"
+        yield from _user(arguments, part, [f"{subjects}{ANY}.{part}"], [f"{subjects}{part}.{ANY}"])
+    if arguments.jetstream is not None:
+        buckets = [bucket_of(arguments.prefix, arguments.cluster, name) for name in ON_JETSTREAM]
+        publishes = [f"{subjects}{ANY}.{name}" for name in ON_JETSTREAM]
+        publishes += [f"$KV.{bucket}.>" for bucket in buckets]
+        publishes += [f"$JS.API.{call}.KV_{bucket}" for bucket in buckets for call in API_CALLS]
+        listens = [f"{subjects}{name}.{ANY}" for name in ON_JETSTREAM]
+        yield from _user(arguments, _USER_OF_SERVICES, publishes, [*listens, "_INBOX.>"])
     yield "  ]"
     yield "}"
+
+
+def _user(arguments: argparse.Namespace, user: str, publishes: list[str], listens: list[str]) -> Iterator[str]:
+    password = _password(arguments.passwords, user)
+    yield f"    {{ user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {{"
+    yield f"      publish: {{ allow: {json.dumps(publishes)} }}"
+    yield f"      subscribe: {{ allow: {json.dumps(listens)} }}"
+    yield "    } }"
 
 
 def _tls(arguments: argparse.Namespace, indent: str) -> Iterator[str]:

@@ -68,6 +68,14 @@ from ._runs.real_time import (
     run_executables as run_executables,
 )
 from ._runs.run import MakeHost as MakeHost, Run as Run
+from ._services.jetstream import (
+    API_CALLS as API_CALLS,
+    ON_JETSTREAM as ON_JETSTREAM,
+    Bucket as Bucket,
+    StreamError as StreamError,
+    bucket_of as bucket_of,
+    service_node as service_node,
+)
 from ._system.ending_signals import EndedBySignal as EndedBySignal
 from ._system.executables import check_executable as check_executable
 from ._system.standard_streams import (

@@ -38,9 +38,12 @@ class StrictClient(Client):
             raise errors.SecureConnWantedError
         return super()._connect_command()
 
-    async def _process_msg(self, _sid: int, subject: bytes, _reply: bytes, data: bytes, _headers: bytes) -> None:
-        """Hand a message over. Anybody may choose a subject, also one that is not text."""
-        self._on_message(subject.decode(errors="replace"), data)
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Hand a message over. Anybody may choose a subject, also one that is not text. Replies take nats-py's way."""
+        if self._resp_sub_prefix is not None and subject.startswith(self._resp_sub_prefix):
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            self._on_message(subject.decode(errors="replace"), data)
 
     def publish_now(self, messages: list[tuple[str, bytes]]) -> None:
         """Publish *messages*, pairs of a subject and a payload, in their order. Never waits. Call it in the loop.

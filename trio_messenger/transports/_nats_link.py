@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, final
@@ -28,6 +28,7 @@ from nats import errors
 from trio_asyncio import aio_as_trio
 
 from ._nats_client import StrictClient
+from ._nats_refusals import ServerRefusedError, UnreachableError, explained, why
 
 OnMessage: TypeAlias = Callable[[str, bytes], object]
 """Takes the subject and the payload of a message."""
@@ -48,14 +49,6 @@ _RESET_TIME: Final = 0.05
 """Seconds that a client has to end its tasks after its connection was reset."""
 
 _DEFAULT_PORT: Final = 4222
-
-
-class ServerRefusedError(Exception):
-    """The server does not want this client, or is not the right one. Trying again does not help."""
-
-
-class UnreachableError(Exception):
-    """No server accepts a connection at the moment. Trying again may help."""
 
 
 def check_creds(path: str | Path) -> Path:
@@ -109,6 +102,7 @@ class LinkOptions:
     name: str
     listen_to: str
     heartbeat: float
+    queue: str = ""
 
 
 def check_servers(servers: str | Iterable[str]) -> tuple[str, ...]:
@@ -198,9 +192,22 @@ class NatsLink:
             try:
                 self._client.publish_now(messages)
             except errors.Error as exc:
-                self.lose(_why(exc))
+                self.lose(why(exc))
         if self.lost.is_set():
             self._on_trouble("nats_unsent", "dropped a message, because the connection was lost", len(messages))
+
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> bytes:
+        """Send a request, and return the payload of the reply; see `NatsTransport.request`. Always a checkpoint."""
+        given = dict(headers) or None
+        try:
+            reply = await aio_as_trio(self._client.request)(subject, payload, timeout=seconds, headers=given)
+        except TimeoutError:
+            raise trio.TooSlowError(f"no reply from {subject} within {seconds:g} s") from None
+        except errors.NoRespondersError:
+            raise trio.BrokenResourceError(f"nobody serves {subject}") from None
+        except errors.Error as exc:
+            raise trio.BrokenResourceError(f"the request was not sent: {why(exc)}") from None
+        return bytes(reply.data)
 
     async def watch(self, heartbeat: float) -> None:
         """Return when the connection is lost. Asks the server for a sign of life every *heartbeat* seconds.
@@ -219,7 +226,7 @@ class NatsLink:
             try:
                 await aio_as_trio(self._client.rtt)(heartbeat)
             except Exception as exc:  # noqa: BLE001 - a client that cannot ask is not connected
-                self.lose(_why(exc))
+                self.lose(why(exc))
 
     async def aclose(self) -> None:
         """Write what waits for the socket, and close. Discard it if it takes too long, was lost, or is cancelled."""
@@ -271,7 +278,7 @@ async def _connect(
     denied: list[str] = []
 
     async def on_error(exc: Exception) -> None:
-        text = _why(exc)
+        text = why(exc)
         if "permissions violation" in text:
             denied.append(text)
             on_trouble("nats_denied", f"the server says: {text}", 1)
@@ -283,7 +290,7 @@ async def _connect(
 
     try:
         await _guarded(client.connect, options, server, on_error, on_closed)
-        await aio_as_trio(client.subscribe)(options.listen_to)
+        await aio_as_trio(client.subscribe)(options.listen_to, queue=options.queue)
         await aio_as_trio(client.rtt)(options.heartbeat)
         if denied:
             raise ServerRefusedError(f"{server} refuses this node: {denied[0]}")
@@ -323,35 +330,3 @@ async def _guarded(
         closed_cb=on_closed,
         **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def explained(
-    exc: BaseException, server: str, reasons: list[str], *, has_tls: bool
-) -> ServerRefusedError | UnreachableError:
-    """Return the error that says what to do about *exc*, with which an attempt to connect to *server* ended."""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return ServerRefusedError(f"the certificate of {server} is not trusted: {exc.verify_message}")
-    if isinstance(exc, errors.SecureConnWantedError):
-        return ServerRefusedError(f"{server} does not use TLS, and this node demands it; turn TLS on in the server")
-    if isinstance(exc, ssl.SSLError):
-        if "CERTIFICATE" in exc.reason:
-            return ServerRefusedError(f"{server} refuses the certificate of this node, or demands one: {exc.reason}")
-        return ServerRefusedError(f"no TLS connection to {server}: {exc.reason}")
-    text = _why(exc)
-    if "authorization" in text or "authentication" in text:
-        return ServerRefusedError(f"{server} refuses the credentials: {text}")
-    if isinstance(exc, errors.NoServersError) and reasons:
-        text = reasons[-1]
-    if has_tls and isinstance(exc, BrokenPipeError | ConnectionResetError):
-        text += "; the server may demand a certificate of this node"
-    return UnreachableError(f"{server} cannot be reached: {text}")
-
-
-def _why(exc: BaseException) -> str:
-    """Return the text of *exc* in one line, without the name of the library."""
-    text = (exc.strerror if isinstance(exc, OSError) else None) or f"{exc}"
-    if "Connect call failed" in text:  # asyncio's text for each address, and for several
-        return "connection refused"
-    if isinstance(exc, TimeoutError):
-        return "no answer in time"
-    return text.lower().removeprefix("nats: ").strip("' ") or type(exc).__name__

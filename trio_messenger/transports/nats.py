@@ -16,7 +16,7 @@ import logging
 import math
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, final
 
@@ -24,25 +24,21 @@ import msgspec
 import trio
 import trio_asyncio
 
-from .._protocol.lines import LineDecoder
-from .._protocol.messages import MalformedMessage, Message
+from .._protocol.messages import Message
 from .._protocol.stats import worth_a_line
 from . import FirstMsgId, Transport
 from ._nats_link import (
     Credentials as Credentials,
     LinkOptions,
     NatsLink,
-    ServerRefusedError,
-    UnreachableError,
     check_servers,
     connect_to_any,
 )
+from ._nats_payloads import INIT_SRC, PayloadDecoder
+from ._nats_refusals import ServerRefusedError, UnreachableError
 from .subjects import ANY, SUBJECT_PREFIX, subject_part, subject_prefix
 
 _log = logging.getLogger("trio_messenger")
-
-INIT_SRC: Final = "init"
-"""The sender of the ``init`` message that the transport makes from the configuration. No node or client has this id."""
 
 UNREAD_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of messages that wait until the node reads them. Further ones are dropped and counted."""
@@ -87,6 +83,7 @@ def open_nats(
     first_msg_id: FirstMsgId = "clock",
     heartbeat: float = HEARTBEAT,
     connect_timeout: float = HEARTBEAT,
+    queue: str = "",
 ) -> AbstractAsyncContextManager[NatsTransport]:
     """Connect to NATS, and return the transport of a node; for ``async with``.
 
@@ -105,6 +102,7 @@ def open_nats(
         default is the clock; see `.Node`.
       heartbeat: Seconds between two signs of life of the server, and seconds that it has for each and for a connection.
       connect_timeout: Seconds for which the first connection is tried, if no server can be reached.
+      queue: A name, if several processes have this id, and each message is for one of them: services without state.
 
     Raises:
       ValueError: at once, if an argument is not valid; the text says why.
@@ -140,6 +138,7 @@ def open_nats(
         name=f"{cluster}/{node_id}",
         listen_to=f"{subjects}{subject_part(node_id)}.{ANY}",
         heartbeat=heartbeat,
+        queue=queue,
     )
     return _opened(NatsTransport(options, subjects, node_id, own_ids, first_msg_id), connect_timeout)
 
@@ -186,12 +185,11 @@ class NatsTransport(Transport):
         self._options = options
         self._loop: asyncio.AbstractEventLoop  # set when it is opened
         self._subjects = subjects
-        self._node_id = node_id
         self._own_part = subject_part(node_id)
         self._link: NatsLink | None = None  # None while there is no connection
         self._is_closed = False
         self._failure = ""  # why there will never be a connection again
-        self._decoder = LineDecoder()
+        self._decoder = PayloadDecoder(node_id, self._count)
         self._inbox: deque[tuple[str, bytes]] = deque()
         self._inbox_size = 0
         self._wakeup = trio.lowlevel.ParkingLot()  # of the reader
@@ -226,32 +224,13 @@ class NatsTransport(Transport):
 
     def _take(self) -> list[Message]:
         """Decode what has arrived, up to a batch, without messages that lie about where they come from or go to."""
-        parts: list[str] = []  # of the senders, from the subjects
-        lines: list[bytes] = []
+        arrived: list[tuple[str, bytes]] = []
         size = 0
         while self._inbox and size < _BATCH_SIZE:
-            subject, payload = self._inbox.popleft()
-            size += len(payload)
-            self._inbox_size -= len(payload) + _SIZE_OF_ENTRY
-            line = payload.replace(b"\n", b" ")  # JSON needs no newline
-            if line.strip():
-                parts.append(subject.rpartition(".")[2])
-                lines.append(line)
-            else:
-                self._count("nats_blank", "dropped a message without content")
-        messages = self._decoder.receive_data(b"\n".join(lines) + b"\n")
-        pairs = zip(messages, parts, strict=True)  # each line that is not blank makes one message
-        return [message for message, part in pairs if self._is_true(message, part)]
-
-    def _is_true(self, message: Message, src_part: str) -> bool:
-        try:
-            is_true = message.dest == self._node_id and subject_part(message.src) == src_part != INIT_SRC
-        except ValueError:
-            is_true = False
-        if is_true or (isinstance(message, MalformedMessage) and not message.src):
-            return True
-        self._count("nats_forged", f"dropped a message from {src_part!r} that says it is from {message.src!r:.80}")
-        return False
+            arrived.append(self._inbox.popleft())
+            size += len(arrived[-1][1])
+        self._inbox_size -= size + _SIZE_OF_ENTRY * len(arrived)
+        return self._decoder.decode(arrived)
 
     def _on_message(self, subject: str, payload: bytes) -> None:
         size = len(payload) + _SIZE_OF_ENTRY
@@ -282,6 +261,30 @@ class NatsTransport(Transport):
             return value
         self._send(value)
         return []
+
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], *, timeout: float) -> bytes:
+        """Send a request that is no message of nodes, such as one to JetStream, and return the payload of the reply.
+
+        Args:
+          subject: Where to send it.
+          payload: The request.
+          headers: Headers of NATS, or none.
+          timeout: Seconds to wait for the reply.
+
+        Raises:
+          trio.TooSlowError: if no reply came in time. The request may have had an effect.
+          trio.BrokenResourceError: if there is no connection, or nobody listens; the request had no effect.
+
+        Always a checkpoint. A cancelled call may have had an effect.
+
+        Example:
+          >>> async def bucket_info(transport: NatsTransport) -> bytes:
+          ...     return await transport.request("$JS.API.STREAM.INFO.KV_demo", b"", {}, timeout=2)
+        """
+        await trio.lowlevel.checkpoint()
+        if self._link is None or self._link.lost.is_set():
+            raise trio.BrokenResourceError(self._failure or "there is no connection to NATS")
+        return await self._link.request(subject, payload, headers, timeout)
 
     def _send(self, lines: list[bytes]) -> None:
         if self._is_closed:

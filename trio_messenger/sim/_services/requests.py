@@ -105,7 +105,7 @@ class KeyValueService(ABC):
         """Serve one request; see `SimulatedService.handle`."""
         self._age = 0
         try:
-            request = self._read(body)
+            request = read_request(body, creates=self.creates)
             if request is None:
                 return unsupported(body, self.name, ("read", "write", "cas"))
             return self._serve(src, request)
@@ -121,17 +121,27 @@ class KeyValueService(ABC):
         Set ``_age`` if the reply comes from an old state, in which the key had a different value than it has now.
         """
 
-    def _read(self, body: Body) -> KvRequest | None:
-        match body.get("type"):
-            case "read":
-                return Read(_key(body))
-            case "write":
-                return Write(_key(body), _field(body, "value"))
-            case "cas":
-                create = body.get("create_if_not_exists")  # as in Clojure, 0 and "" are true
-                values = _key(body), _field(body, "from"), _field(body, "to")
-                return Cas(*values, self.creates and create is not None and create is not False)
-        return None
+
+def read_request(body: Body, *, creates: bool) -> KvRequest | None:
+    """Return the request in *body*; None if its type is none of theirs.
+
+    Args:
+      body: The body of a message.
+      creates: Whether the service supports ``create_if_not_exists``.
+
+    Raises:
+      RpcError: if a field is missing.
+    """
+    match body.get("type"):
+        case "read":
+            return Read(_key(body))
+        case "write":
+            return Write(_key(body), _field(body, "value"))
+        case "cas":
+            create = body.get("create_if_not_exists")  # as in Clojure, 0 and "" are true
+            values = _key(body), _field(body, "from"), _field(body, "to")
+            return Cas(*values, creates and create is not None and create is not False)
+    return None
 
 
 def unsupported(body: Body, service: str, types: Collection[str]) -> Body | None:
