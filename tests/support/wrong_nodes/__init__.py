@@ -202,7 +202,7 @@ CASES = (
     _wrong("kafka", "kafka:overwrites", INCONSISTENT, latency=Latency(20), rate=50.0, concurrency=9, **THREE_NODES),
     _wrong("kafka", "kafka:acknowledges_early", INCONSISTENT, latency=Latency(20), **THREE_NODES),
     _wrong("kafka", "kafka:appends_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], **THREE_NODES),
-    _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], **THREE_NODES),
+    _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], rate=40.0, **THREE_NODES),
     _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
     _right("txn-rw-register", "txn-rw-register-read-committed", rate=40.0, consistency_models=("read-committed",)),
