@@ -248,15 +248,16 @@ def release(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure: `nox -s bench -- ARGS` hands ARGS to tests/bench/run.py."""
-    install(session)
+    install(session, "tests")  # with what NATS needs
     session.run("python", "tests/bench/run.py", *session.posargs)
 
 
 @nox.session(requires=["build"])
 def soak(session: nox.Session) -> None:
-    """Serve a mixed load for ten minutes: `nox -s soak -- --seconds 60` hands its arguments to tests/bench/soak.py."""
-    install(session)
+    """Serve a mixed load for ten minutes, on stdio and on NATS: `nox -s soak -- --seconds 60` for a short one."""
+    install(session, "tests")  # with what NATS needs
     session.run("python", "tests/bench/soak.py", *session.posargs)
+    session.run("python", "tests/bench/soak_nats.py", *session.posargs)
 
 
 @nox.session(requires=["build"])

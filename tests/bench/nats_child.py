@@ -26,14 +26,14 @@ _HEAD = re.compile(rb"(?:MSG \S+ 1 \d+|INFO .*|PING|PONG|\+OK)\r\n")
 
 
 @contextmanager
-def server() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run a server; give its port and its process."""
+def server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run a server with *arguments*; give its port and its process."""
     assert SERVER is not None
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port: int = bound.getsockname()[1]
     process = subprocess.Popen(
-        [SERVER, "-a", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [SERVER, "-a", "127.0.0.1", "-p", str(port), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         give_up_at = time.monotonic() + SILENCE
@@ -59,11 +59,39 @@ class NatsChild(Child):
         self._socket.sendall(OPENING)
         self._rest = b""
 
+    def __enter__(self) -> NatsChild:
+        return self
+
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         self._socket.close()
         self._stderr.close()
+
+    @property
+    def pid(self) -> int:
+        """The id of the node's process."""
+        return self._process.pid
+
+    def publish(self, *messages: tuple[bytes, bytes]) -> None:
+        """Publish messages, pairs of the sender in the subject and the payload, to the node."""
+        self._socket.sendall(
+            b"".join(b"PUB %bn1.%b %d\r\n%b\r\n" % (PREFIX, src, len(each), each) for src, each in messages)
+        )
+
+    def read_for(self, seconds: float) -> bytes:
+        """Return the lines that arrive until none has come for *seconds*."""
+        lines = b""
+        while select.select([self._socket], [], [], seconds)[0]:
+            lines += self.read()
+        return lines
+
+    def end(self) -> tuple[int, str]:
+        """End the node by SIGTERM; return its exit status and what it has written to stderr."""
+        self._process.terminate()
+        status = self._process.wait(SILENCE)
+        self._stderr.seek(0)
+        return status, self._stderr.read().decode(errors="replace")
 
     def write(self, data: bytes) -> None:
         """Publish each line of *data*."""
