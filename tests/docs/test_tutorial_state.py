@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 from support.page_runner import blocks
 from support.paths import DOCS
 
-from trio_messenger import Node
-from trio_messenger.sim import Report, simulate
+from trio_messenger import MemoryStore, Node
+from trio_messenger.sim import Partition, Report, simulate
+from trio_messenger.testing import running
 
 FOLDER = DOCS / "tutorial"
 
@@ -105,3 +108,60 @@ def test_figures_of_deltas(rate: float, row: str, tmp_path: Path) -> None:
     assert [run.valid for run in runs] == [True, True]
     sent = [run.results["net"]["servers"]["msg-count"] for run in runs]
     assert f"| {row} | {sent[0]} | {sent[1]} |" in CHAPTER_10
+
+
+CHAPTER_11 = page("11-state-that-nodes-agree-on")
+ELEVEN = FOLDER / "11"
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let the programs of chapter 11 import each other, as in the reader's directory."""
+    names = [path.stem for path in ELEVEN.glob("*.py")]
+    monkeypatch.syspath_prepend(ELEVEN)
+    yield ELEVEN
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(
+    ("mistake", "faults"),
+    [
+        ("votes_for_anyone", []),
+        ("votes_for_anyone", [Partition(at=2.25, until=3.0, links=[("n2", "n3")])]),
+        ("answers_reads_alone", []),
+    ],
+)
+def test_a_mistake_is_found_and_shrunk(mistake: str, faults: list[Partition]) -> None:
+    """The search finds it with seed 4; the fault that is left is enough, and the page says why."""
+    build = getattr(importlib.import_module("mistakes"), mistake)
+    chosen = {"faults": faults} if faults else {"nemesis": ["partition"], "nemesis_interval": 4.0}
+    report = simulate("lin-kv", build, nodes=NODES, latency=10, rate=10, time_limit=10, seed=4, **chosen)
+    assert because(report) in CHAPTER_11
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(("count", "sentence"), [(3, "{} messages with 3 nodes"), (5, "and {} with 5.")])
+def test_answer_to_the_exercise_on_costs(count: int, sentence: str) -> None:
+    """So many messages for each operation, heartbeats included."""
+    build = importlib.import_module("keys").build
+    names = [f"n{number}" for number in range(count)]
+    report = simulate("lin-kv", build, nodes=names, latency=10, rate=10, time_limit=10, seed=0)
+    assert sentence.format(f"{report.results['net']['servers']['msgs-per-op']:.3g}") in CHAPTER_11
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(("forgets", "granted"), [(False, [True, False]), (True, [True, True])])
+async def test_answer_to_the_exercise_on_votes(forgets: bool, granted: list[bool]) -> None:
+    """A second life votes again in the same term only if it forgets."""
+    build, store, votes = importlib.import_module("keys").build, MemoryStore(), []
+    for candidate in ("n2", "n3"):
+        if forgets:
+            term, _ = store.get("vote", (0, None))
+            store["vote"] = (term, None)
+        async with running(build(store), node_ids=NODES) as network:
+            await network.send(candidate, {"type": "vote", "msg_id": 1, "term": 9, "end": [0, 0]})
+            reply = await network.receive()
+            votes.append(reply.body["granted"])
+    assert votes == granted
