@@ -261,6 +261,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
+def cluster(session: nox.Session) -> None:
+    """Judge real clusters on NATS while machines are cut off: ARGS, names of scenarios, go to nats_cluster.py."""
+    install(session)
+    session.run("python", "tests/bench/nats_cluster.py", *session.posargs)
+
+
+@nox.session(requires=["build"])
 def campaign(session: nox.Session) -> None:
     """Catch every wrong node, pass every right one, with hundreds of seeds: ARGS go to tests/sim/campaign_run.py."""
     install(session)

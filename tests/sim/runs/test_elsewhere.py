@@ -69,6 +69,7 @@ async def test_a_wrong_node_is_found_invalid(autojump_clock: object) -> None:
     report = await judged("broadcast", three(deaf))
     assert report.valid is False
     assert re.match(r"n\d lacks \d of the \d values at the end", report.reasons()[0])
+    assert "no message" not in f"{report}", "those between nodes are not seen"
 
 
 def answering(**replies: Any) -> Callable[[], Node]:

@@ -133,13 +133,16 @@ class Report:
     def findings(self) -> list[Finding]:
         """Return the explanation of the run: sentences, each with the messages that show it."""
         if not self._explained:
-            scene = Scene(self.history, self.journal)
-            self._explained.append(explain(self.results, self.options.make_workload(), scene))
+            self._explained.append(explain(self.results, self.options.make_workload(), self._scene()))
         return self._explained[0]
 
     def pictures(self) -> Sequence[Picture]:
         """Return the pictures with which the workload explains its verdict; see `Workload.pictures`."""
-        return draw(self.results, self.options.make_workload(), Scene(self.history, self.journal))
+        return draw(self.results, self.options.make_workload(), self._scene())
+
+    def _scene(self) -> Scene:
+        """Return the run for explanations. If messages between nodes are not seen, nothing can be said about them."""
+        return Scene(self.history, self.journal if "servers" in self.results["net"] else None)
 
     def reasons(self) -> list[str]:
         """Return the reasons why the run is not valid, one sentence each."""
