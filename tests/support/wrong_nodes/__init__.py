@@ -24,6 +24,7 @@ from trio_messenger.sim import (
     Reordering,
     Report,
     SlowLinks,
+    Storage,
 )
 from trio_messenger.sim._campaigns.simulation import run_simulation
 
@@ -137,6 +138,25 @@ def _right(workload: str, node: str | None = None, **options: Any) -> Case:
     return Case(node=node or workload, options=Options(workload=workload, **harsh | options))
 
 
+WRONG_LOG = rf"({INCONSISTENT}|{DUPLICATED_MESSAGE}|{LOST_MESSAGE}|{MISSING})"
+FEW: dict[str, Any] = {"latency": Latency(20), **THREE_NODES}
+
+READY_MADE = (
+    _wrong("broadcast", "ready_made:never_compares", LOST, loss=0.2, **FEW),
+    _wrong("broadcast", "ready_made:ignores_gaps", LOST, loss=0.2, **FEW),
+    _wrong("broadcast", "ready_made:acknowledges_before_it_syncs", LOST, faults=[Storage(nodes=NODES), KILL_ALL]),
+    _wrong("broadcast", "ready_made:begins_its_log_again", LOST, faults=[Kill(nodes=("n2",), at=3, until=3.5)]),
+    _wrong("kafka", "ready_made:overwrites_chunks", WRONG_LOG, rate=50.0, concurrency=9, **FEW),
+    _wrong("kafka", "ready_made:appends_chunks_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], **THREE_NODES),
+    _wrong("kafka", "ready_made:ignores_missing_chunks", WRONG_LOG, loss=0.3, **FEW),
+    _wrong("kafka", "ready_made:promises_offsets", WRONG_LOG, **FEW),
+    _wrong("txn-list-append", "ready_made:reads_from_its_copy", ANOMALY, loss=0.2, **FEW),
+    _wrong("txn-list-append", "ready_made:appends_transactions_twice", ANOMALY, faults=[LOST_REPLIES], **THREE_NODES),
+    _wrong("txn-list-append", "ready_made:answers_before_it_appends", ANOMALY, **FEW),
+    _wrong("txn-list-append", "ready_made:skips_entries", ANOMALY, loss=0.2, **FEW),
+)
+"""The ready-made nodes with one rule changed."""
+
 CASES = (
     _right("echo", nemesis=(), faults=BEARABLE),
     _wrong("echo", "echo:cuts_short", ERRORS),
@@ -207,6 +227,7 @@ CASES = (
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
     _right("txn-rw-register", "txn-rw-register-read-committed", rate=40.0, consistency_models=("read-committed",)),
     _right("txn-rw-register", "txn-rw-register-read-uncommitted", rate=40.0, consistency_models=("read-uncommitted",)),
+    *READY_MADE,
     *(
         case
         for workload in ("txn-list-append", "txn-rw-register")
