@@ -2,6 +2,8 @@
 
 Nodes that are wrong, at least three for each workload, must be caught with every seed, and the ready-made ones must
 pass with every seed, whatever breaks around them. Some seeds of the ready-made ones are runs of ten virtual minutes.
+Each mistake of Raft must be caught with one of the seeds, and the right node must pass with all of them, with the same
+options.
 """
 
 # ruff: noqa: T201 - a program that prints its findings
@@ -16,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
+from support.hunts import RAFT_HUNTS, RIGHT, Hunt, caught_by
 from support.wrong_nodes import CASES, LONG_CASES, Case, run_named
 
 from trio_messenger.sim._campaigns.campaign import CampaignReport, run_campaign
@@ -50,9 +53,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{case.name:{width}}  {told(case, report):20} {time.perf_counter() - begun:6.1f} s", flush=True)
         for text in missed[:5]:
             print(f"  {text}", flush=True)
+    for hunt in (*RIGHT, *RAFT_HUNTS):
+        if arguments.only in hunt.name and arguments.seeds != 0:
+            misses += hunt_for(hunt, range(arguments.first, arguments.first + (arguments.seeds or 100)))
     runs = sum(seeds_of(case, arguments) for case in cases)
     print(f"\n{len(cases)} cases, {runs} runs: {len(misses) or 'no'} misses")
     return 1 if misses else 0
+
+
+def hunt_for(hunt: Hunt, seeds: range) -> list[str]:
+    """Run *hunt* until its mistake is caught, or with all *seeds* if it has none; return what is not as it must be."""
+    begun = time.perf_counter()
+    missed = [] if hunt in RIGHT else [f"MISS: {hunt.name} was not caught with {len(seeds)} seeds"]
+    how = f"passed with {len(seeds)} seeds"
+    for seed in seeds:
+        report = hunt.run(seed)
+        if report.valid is False:
+            how = f"seed {seed}: {caught_by(report)}"
+            missed = [f"MISS: {hunt.name}: {how}"] if hunt in RIGHT else []
+            break
+    print(f"{hunt.name}  {how}  {time.perf_counter() - begun:6.1f} s", *missed, sep="\n  ", flush=True)
+    return missed
 
 
 def seeds_of(case: Case, arguments: argparse.Namespace) -> int:
@@ -92,7 +113,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first of them (default: 0)")
     parser.add_argument("--jobs", type=int, help="processes (default: one for each core)")
     arguments = parser.parse_args(argv)
-    if not any(arguments.only in case.name for case in CASES):
+    names = [*(case.name for case in CASES), *(hunt.name for hunt in (*RIGHT, *RAFT_HUNTS))]
+    if not any(arguments.only in name for name in names):
         parser.error(f"no case has {arguments.only!r} in its name")
     return arguments
 

@@ -7,8 +7,10 @@ from collections import Counter
 import attrs
 import pytest
 from sim import campaign_run
+from support.hunts import HUNTS
 from support.wrong_nodes import CASES, LONG_CASES, Case, run_named
 
+from trio_messenger._cli.finding import find_build
 from trio_messenger.nodes import NODES
 from trio_messenger.sim import WORKLOADS
 from trio_messenger.sim._campaigns.campaign import with_seed
@@ -40,6 +42,25 @@ def test_every_workload_is_put_to_the_test() -> None:
 
 
 @pytest.mark.slow
+def test_campaign_hunts_until_a_mistake_is_caught(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hunt ends with the first seed that catches the mistake; if none does, or a right node fails, that is a miss."""
+    caught = next(hunt for hunt in HUNTS if hunt.name == "kafka appends_chunks_twice")
+    right = attrs.evolve(caught, name="right", build=find_build("kafka"), options={**caught.options, "time_limit": 1.0})
+    monkeypatch.setattr(campaign_run, "RIGHT", (right,))
+    assert campaign_run.hunt_for(caught, range(2)) == []
+    assert campaign_run.hunt_for(right, range(2)) == []
+    monkeypatch.setattr(campaign_run, "RIGHT", (caught,))
+    assert campaign_run.hunt_for(caught, range(2)) == [f"MISS: {caught.name}: seed 0: workload"]
+    assert campaign_run.hunt_for(right, range(2)) == ["MISS: right was not caught with 2 seeds"]
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines if len(line) > 2] == [
+        *("seed 0: workload", "passed with 2 seeds", "seed 0: workload", "passed with 2 seeds")
+    ]
+
+
+@pytest.mark.slow
 def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +76,8 @@ def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     assert lines[3].startswith("echo echo:cuts_short  2 of 2 caught")
     assert lines[-1] == "2 cases, 4 runs: 2 misses"
     monkeypatch.setattr(campaign_run, "CASES", (caught,))
+    monkeypatch.setattr(campaign_run, "RIGHT", ())
+    monkeypatch.setattr(campaign_run, "RAFT_HUNTS", ())
     assert campaign_run.main(["--seeds", "1", "--long", "0", "--jobs", "1"]) == 0
     with pytest.raises(SystemExit):
         campaign_run.main(["no such case"])

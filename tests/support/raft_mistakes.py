@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 
@@ -13,20 +13,38 @@ from trio_messenger import Body, DurableStore, Node, Request
 from trio_messenger.nodes import raft
 from trio_messenger.nodes.raft.consensus import Consensus
 from trio_messenger.nodes.raft.log import RaftLog
-from trio_messenger.nodes.raft.rpcs import Appended, LogEntry, PreVote, RequestVote, Vote
+from trio_messenger.nodes.raft.rpcs import Appended, AppendEntries, Forward, LogEntry, PreVote, RequestVote, Vote
 from trio_messenger.nodes.raft.state_machine import StateMachine
 
 
-class Small(raft.Raft):
-    """Takes snapshots often enough for short runs."""
+class OneByOne(Consensus):
+    """Sends one entry at a time, so that a log can be a part of another one at any of its entries."""
 
+    def append_entries(self, peer: str, limit: int) -> AppendEntries:
+        return super().append_entries(peer, min(limit, 1))
+
+
+class Small(raft.Raft):
+    """The right node, with figures for short runs: many snapshots, and one entry in each message."""
+
+    consensus_type: ClassVar[type[Consensus]] = OneByOne
     snapshot_every, keep = 10, 2
+
+    def __init__(self, node: Node, store: DurableStore) -> None:
+        super().__init__(node, store)
+        node.expose(self)  # to invariants
+
+
+class Long(Small):
+    """The right node without snapshots, so that a member which is behind gets all entries."""
+
+    snapshot_every, keep = 10_000, 10_000
 
 
 class VotesForAnyone(Small):
     """A member votes without looking whose log is more up to date."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def is_up_to_date(self, candidate: RequestVote) -> bool:
             return True
 
@@ -86,7 +104,7 @@ class ForgetsItsVote(Small):
 class CommitsOlderTerms(Small):
     """A leader commits an entry of an older term by counting replicas: figure 8 of the paper."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def is_of_this_term(self, index: int) -> bool:
             return True
 
@@ -99,15 +117,17 @@ class _TruncatingLog(RaftLog):
 class TruncatesAlways(Small):
     """A follower truncates its log where the leader's entries begin, also if they do not conflict."""
 
+    consensus_type = Consensus  # one by one, each entry would be sent again and again
+
     def begin(self) -> None:
         super().begin()
         self.consensus.log.__class__ = _TruncatingLog
 
 
-class CommitsMoreThanIsProven(Small):
+class CommitsMoreThanIsProven(Long):
     """A follower takes over the leader's commit index, whatever its own log has there."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def proven_commit_index(self, leader_commit: int, index: int) -> int:
             return min(leader_commit, self.log.last_index)
 
@@ -123,13 +143,21 @@ class StaleLeaderReads(Small):
 class ReadsBeforeItsFirstCommit(Small):
     """A new leader answers reads before it has committed an entry of its term."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def may_serve_reads(self) -> bool:
             return self.role == "leader"
 
 
 class EveryMessageResetsTheTimer(Small):
-    """A member that is asked for a vote waits again, whatever it answers."""
+    """Each message makes a member wait again for its leader, also those of clients and candidates."""
+
+    async def serve(self, request: Request) -> Body:
+        self.election_timer.reset()
+        return await super().serve(request)
+
+    async def on_forward(self, body: Forward) -> Body:
+        self.election_timer.reset()
+        return await super().on_forward(body)
 
     def _on_pre_vote(self, body: PreVote) -> Vote:
         self.election_timer.reset()
@@ -143,16 +171,16 @@ class EveryMessageResetsTheTimer(Small):
 class SnapshotWithoutIndexAndTerm(Small):
     """A snapshot has the state, but the log forgets where it ends."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def compact(self, state: Any, keep: int) -> None:
             super().compact(state, keep)
             self.log.base_term = 0
 
 
-class AcceptsOldAnswers(Small):
+class AcceptsOldAnswers(Long):
     """A leader or candidate counts answers of an older term."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def is_current(self, reply: Appended) -> bool:
             self.observe(reply.term)
             return self.role == "leader"
@@ -164,7 +192,7 @@ class AcceptsOldAnswers(Small):
 class CountsRepliesNotMembers(Small):
     """A leader counts the acknowledgements of an entry, also two of the same member."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def note_match(self, peer: str, index: int) -> None:
             counts: Counter[tuple[int, int]] = self.__dict__.setdefault("counts", Counter())
             counts[self.term, index] += 1
@@ -174,7 +202,16 @@ class CountsRepliesNotMembers(Small):
                 self.commit_index = index
 
 
-class AppliesRetriesTwice(Small):
+class Impatient(Small):
+    """The right node, which passes a request on again if the leader has not answered soon."""
+
+    async def pass_on(self, forward: Forward) -> Body | None:
+        with trio.move_on_after(0.125):
+            return await super().pass_on(forward)
+        return None
+
+
+class AppliesRetriesTwice(Impatient):
     """The state machine does not recognise a request that it has applied before."""
 
     class machine_type(StateMachine):  # noqa: N801
@@ -182,10 +219,10 @@ class AppliesRetriesTwice(Small):
             return None
 
 
-class NeverLowersNextIndex(Small):
+class NeverLowersNextIndex(Long):
     """A leader sends the same entries again and again to a follower that cannot take them."""
 
-    class consensus_type(Consensus):  # noqa: N801
+    class consensus_type(OneByOne):  # noqa: N801
         def lower_next_index(self, peer: str, reply: Appended) -> None:
             pass
 

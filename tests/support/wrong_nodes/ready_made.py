@@ -184,8 +184,7 @@ def answers_before_it_appends() -> Node:
 
 class _SkippingEntries(TransactionLog):
     def _learn(self, number: int, entry: TransactionEntry) -> None:
-        if number > self._length:
-            self._length = number
+        self._length = max(self._length, number)
         super()._learn(number, entry)
 
 

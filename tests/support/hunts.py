@@ -1,0 +1,188 @@
+"""Hunts: wrong nodes, each with the runs in which the simulator is to find the mistake; `HUNTS`, and `RIGHT`.
+
+A run catches a mistake of Raft only if the faults come at an unlucky moment, so a hunt tries one seed after another.
+The faults of a run are an explicit schedule, which depends on the seed alone, so that it can be reduced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+import attrs
+
+from support.raft_invariants import raft_invariants
+from support.raft_mistakes import MISTAKES, Impatient, Long, Small
+from support.wrong_nodes import READY_MADE, Case
+from trio_messenger._cli.finding import find_build
+from trio_messenger.nodes import raft
+from trio_messenger.sim import Fault, Invariant, Kill, Partition, Report, make_schedule, simulate
+
+Faults = Sequence[Fault]
+
+
+def _nemesis(*kinds: str, interval: float) -> Callable[[Mapping[str, Any], int], Faults]:
+    """Return a function that makes the schedule of ``--nemesis`` for the options and the seed of a run."""
+
+    def faults(options: Mapping[str, Any], seed: int) -> Faults:
+        return make_schedule(kinds, options["nodes"], seed, interval=interval, time_limit=options["time_limit"])
+
+    return faults
+
+
+def _isolations(
+    least: float, most: float, at: float = 0.5, gap: float = 0.0
+) -> Callable[[Mapping[str, Any], int], Faults]:
+    """Return a function that cuts one member off from *at* on, then another one, and so on.
+
+    Each is cut off for *least* to *most* seconds, and *gap* seconds after the one before. So leaders change often, and
+    without a gap, in the middle of their work.
+    """
+
+    def make(options: Mapping[str, Any], seed: int) -> Faults:
+        chance, nodes, begins = Random(f"isolations/{seed}"), options["nodes"], at
+        faults: list[Fault] = []
+        alone = ""
+        while begins < options["time_limit"]:
+            ends = round(begins + chance.uniform(least, most), 3)
+            alone = chance.choice([node for node in nodes if node != alone])
+            others = [node for node in nodes if node != alone]
+            faults.append(Partition.between([alone], others, at=begins, until=ends))
+            begins = ends + gap
+        return faults
+
+    return make
+
+
+def _short_kills(options: Mapping[str, Any], seed: int) -> Faults:
+    """Kill one member after another for a moment, from 2.5 s on, while messages to it are still on their way."""
+    chance, at = Random(f"kills/{seed}"), 2.5
+    faults: list[Fault] = []
+    while at < options["time_limit"]:
+        faults.append(Kill(nodes=[chance.choice(options["nodes"])], at=at, until=round(at + 0.03, 3)))
+        at = round(at + chance.uniform(0.1, 0.8), 3)
+    return faults
+
+
+@attrs.frozen(kw_only=True)
+class Hunt:
+    """A node, and how to run it."""
+
+    name: str
+    what: str
+    """What is wrong with the node, in a sentence."""
+    options: Mapping[str, Any]
+    """Arguments of `simulate`, with the workload."""
+    build: Callable[..., Any] = attrs.field(repr=False)
+    schedule: Callable[[Mapping[str, Any], int], Faults] = attrs.field(repr=False)
+    invariants: Callable[[], Sequence[Invariant]] = list
+
+    def faults(self, seed: int) -> Faults:
+        """Return the schedule of the run with *seed*."""
+        return self.schedule(self.options, seed)
+
+    def run(self, seed: int, faults: Faults | None = None) -> Report:
+        """Make the run with *seed*, perhaps with other *faults* than its own."""
+        schedule = self.faults(seed) if faults is None else faults
+        return simulate(build=self.build, seed=seed, faults=schedule, invariants=self.invariants(), **self.options)
+
+
+def caught_by(report: Report) -> str:
+    """Name what has found something: invariants by their classes, otherwise the workload or another check."""
+    wrong = [name for name, result in report.results.items() if _is_invalid(result)]
+    if "invariants" in wrong:
+        by_name = report.results["invariants"]["by-name"]
+        return ", ".join(name.rpartition(":")[2] for name, result in by_name.items() if result["violation"])
+    return ", ".join(wrong)
+
+
+def _is_invalid(result: object) -> bool:
+    return isinstance(result, Mapping) and result.get("valid?") is False
+
+
+def _options(nodes: int = 3, **options: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {"workload": "lin-kv", "time_limit": 8.0, "rate": 40.0, "latency": 5.0}
+    return {"nodes": [f"n{number + 1}" for number in range(nodes)], "latency_dist": "exponential", **usual, **options}
+
+
+CUTS_AND_KILLS = (_options(), _nemesis("partition", "links", "kill", "duplicate", "reorder", interval=1))
+BAD_DISKS = (_options(), _nemesis("kill", "storage", interval=0.8))
+CUTS_WITH_GAPS = (_options(rate=60.0, concurrency=18, availability=0.12), _isolations(1.0, 2.0, gap=1.5))
+SLOW_LINKS = (_options(latency=10.0, concurrency=12), _nemesis("slow", "partition", "reorder", interval=1))
+ISOLATIONS = (_options(latency=60.0, time_limit=12.0), _isolations(0.4, 1.4))
+LONG_ISOLATIONS = (_options(latency=150.0, time_limit=12.0, concurrency=18), _isolations(1.5, 3.0, at=2.5))
+SHORT_KILLS = (_options(latency=100.0, time_limit=10.0, concurrency=12), _short_kills)
+ELECTIONS = (_options(latency=200.0, time_limit=12.0, rate=25.0), _short_kills)
+FAR_AWAY = (_options(latency=60.0), _nemesis(interval=1))
+FIVE_NODES = (_options(nodes=5, rate=30.0), _nemesis("partition", interval=1))
+
+RAFT = {
+    "VotesForAnyone": CUTS_AND_KILLS,
+    "AnswersBeforeSync": BAD_DISKS,
+    "SavesAfterReplying": BAD_DISKS,
+    "ForgetsItsVote": ELECTIONS,
+    "CommitsOlderTerms": ISOLATIONS,
+    "TruncatesAlways": CUTS_AND_KILLS,
+    "CommitsMoreThanIsProven": ISOLATIONS,
+    "StaleLeaderReads": LONG_ISOLATIONS,
+    "ReadsBeforeItsFirstCommit": SHORT_KILLS,
+    "EveryMessageResetsTheTimer": CUTS_WITH_GAPS,
+    "SnapshotWithoutIndexAndTerm": CUTS_AND_KILLS,
+    "AcceptsOldAnswers": SLOW_LINKS,
+    "CountsRepliesNotMembers": FIVE_NODES,
+    "AppliesRetriesTwice": FAR_AWAY,
+    "NeverLowersNextIndex": CUTS_AND_KILLS,
+}
+"""The mistakes of Raft, each with the options and the schedules of its runs."""
+
+
+def _raft(name: str, member: type[raft.Raft], how: tuple[dict[str, Any], Any]) -> Hunt:
+    options, schedule = how
+    what = (member.__doc__ or "").partition("\n")[0]
+    build = partial(raft.build, member=member)
+    return Hunt(
+        name=f"raft {name}", what=what, options=options, build=build, schedule=schedule, invariants=raft_invariants
+    )
+
+
+def _ready_made(case: Case) -> Hunt:
+    options, build = case.options, find_build(case.node)
+    named = {
+        "workload": options.workload,
+        "nodes": options.nodes,
+        "rate": options.rate,
+        "time_limit": options.time_limit,
+        "latency": options.latency.mean,
+        "loss": options.loss,
+        "concurrency": options.concurrency,
+    }
+    return Hunt(
+        name=f"{options.workload} {case.node.rpartition(':')[2]}",
+        what="",
+        options=named,
+        build=build,
+        schedule=lambda _, __: options.faults,
+    )
+
+
+RAFT_HUNTS = tuple(_raft(name, MISTAKES[name], how) for name, how in RAFT.items())
+
+HUNTS = (*RAFT_HUNTS, *map(_ready_made, READY_MADE))
+"""All mistakes."""
+
+RIGHT = (
+    _raft("right, cuts and kills", Small, CUTS_AND_KILLS),
+    _raft("right, bad disks", Small, BAD_DISKS),
+    _raft("right, cuts with gaps", Small, CUTS_WITH_GAPS),
+    _raft("right, slow links", Small, SLOW_LINKS),
+    _raft("right, short kills", Small, SHORT_KILLS),
+    _raft("right, elections", Small, ELECTIONS),
+    _raft("right, isolations", Small, ISOLATIONS),
+    _raft("right, long isolations", Small, LONG_ISOLATIONS),
+    _raft("right, five nodes", Small, FIVE_NODES),
+    _raft("right, impatient", Impatient, FAR_AWAY),
+    _raft("right, isolations without snapshots", Long, ISOLATIONS),
+)
+"""The right node, with the options of each of these mistakes: it must pass with every seed."""
