@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.nats_server import fake_server, nats_server, needs_nats_server, until
+from trio_asyncio import aio_as_trio
 
 from trio_messenger import LocalProtocolError, MalformedMessage, Message, Node
 from trio_messenger.nodes import echo
@@ -98,6 +99,31 @@ async def test_a_real_server_that_takes_small_messages_only(tmp_path: Path) -> N
         async with open_nats(url, "demo", "n1", ["n1"]) as transport:
             await node.serve(transport)
     assert replies == ["ping_ok"]
+
+
+async def test_a_flood_is_a_sign_of_life() -> None:
+    """The server's answer to a PING is behind the messages that came before, so it may come too late."""
+    async with fake_server() as server, open_nats(server.url, "demo", "n1", ["n1"]) as transport:
+        await transport.receive()
+        link = transport._link
+        assert link is not None
+        server.is_silent = True
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def flood() -> None:
+                while True:
+                    await server.deliver(SUBJECT.decode(), line({"type": "x"}))
+                    await trio.sleep(0.001)
+
+            with trio.move_on_after(1.25):
+                await link.watch(0.5)
+            nursery.cancel_scope.cancel()
+        assert not link.lost.is_set()
+        await server.send_raw(b"PONG\r\n" * 2)  # late, and one that nobody has asked for
+        server.is_silent = False
+        await aio_as_trio(link._client.rtt)(30)
+        assert transport.counters["nats_connections"] == 1
 
 
 async def serve(node: Node, url: str) -> None:

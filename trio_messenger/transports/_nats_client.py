@@ -30,6 +30,8 @@ class StrictClient(Client):
 
     def __init__(self, on_message: Callable[[str, bytes], object]) -> None:
         super().__init__()
+        self.signs_of_life = 0
+        """How often the server has shown that it is there: answers to PING, and messages."""
         self._on_message = on_message
 
     def _connect_command(self) -> bytes:
@@ -40,10 +42,19 @@ class StrictClient(Client):
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Hand a message over. Anybody may choose a subject, also one that is not text. Replies take nats-py's way."""
+        self.signs_of_life += 1
         if self._resp_sub_prefix is not None and subject.startswith(self._resp_sub_prefix):
             await super()._process_msg(sid, subject, reply, data, headers)
         else:
             self._on_message(subject.decode(errors="replace"), data)
+
+    async def _process_pong(self) -> None:
+        """Take an answer to PING. nats-py itself would stop reading if it comes after the time for it."""
+        self.signs_of_life += 1
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+        else:
+            await super()._process_pong()
 
     def publish_now(self, messages: list[tuple[str, bytes]]) -> None:
         """Publish *messages*, pairs of a subject and a payload, in their order. Never waits. Call it in the loop.

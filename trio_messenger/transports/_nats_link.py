@@ -223,10 +223,12 @@ class NatsLink:
     async def _ask_for_signs_of_life(self, heartbeat: float) -> None:
         while True:
             await trio.sleep(heartbeat)
+            before = self._client.signs_of_life
             try:
                 await aio_as_trio(self._client.rtt)(heartbeat)
             except Exception as exc:  # noqa: BLE001 - a client that cannot ask is not connected
-                self.lose(why(exc))
+                if self._client.signs_of_life == before:  # else the answer is behind a flood of messages
+                    self.lose(why(exc))
 
     async def aclose(self) -> None:
         """Write what waits for the socket, and close. Discard it if it takes too long, was lost, or is cancelled."""
