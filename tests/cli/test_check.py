@@ -319,6 +319,33 @@ def test_a_workload_of_ones_own_judges(tmp_path: Path, monkeypatch: pytest.Monke
         assert "the workload 'bank' failed in adopt(): KeyError: 'read' (bank.py, line 24)" in found.errors
 
 
+@pytest.mark.parametrize(
+    ("module", "status", "text"),
+    [
+        ("import sys; sys.exit(0)", 254, "its module raised SystemExit: 0 (hostile.py, line 1)"),
+        (
+            "class E(Exception):\n __str__ = None\nraise E",
+            254,
+            "E: an exception without a readable text (hostile.py, line 3)",
+        ),
+        ("def __getattr__(name): raise OSError('gone')", 254, "its module raised OSError: gone"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("print('PRINTED')", 254, "module 'hostile' has no workload 'X'"),
+    ],
+)
+def test_a_module_decides_no_verdict(
+    module: str, status: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a module does when it is imported, it is told in one line, and nothing is printed among the results."""
+    for _ in in_folder(tmp_path, monkeypatch):
+        (tmp_path / "hostile.py").write_text(module)
+        found = check(tmp_path / "history.edn", "", workload="hostile:X")
+        sys.modules.pop("hostile", None)
+        assert (found.status, found.output) == (status, "")
+        assert found.errors.removeprefix("PRINTED\n").count("\n") == 1
+        assert text in found.errors
+
+
 VALUES = (
     "nil",
     "0",

@@ -104,8 +104,13 @@ def _parser_of(kind: ValueKind | OneOf | SomeOf) -> Callable[[str], Any]:
 
 
 def _workload(text: str) -> str:
-    """Return the name of a workload, or ``MODULE:CLASS``, whose module may be in the current folder."""
+    """Return the name of a workload, or ``MODULE:CLASS``, whose module may be in the current folder.
+
+    `make_options` imports the module: while options are parsed, it could print among the results, or end the process.
+    """
     look_in_current_folder()
+    if ":" in text:
+        return text
     try:
         workload_class(text)
     except ValueError as exc:

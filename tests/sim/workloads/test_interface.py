@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.number_echoes import EchoOk, Numbers
+from support.number_echoes import EchoOk, Numbers, wrong
 
 from trio_messenger import Body, Node, RpcError
 from trio_messenger.nodes import echo
@@ -215,10 +215,6 @@ def test_parts_that_a_workload_does_without_are_not_implemented() -> None:
 # What its code does wrong
 
 
-def wrong(**parts: Any) -> type[Workload]:
-    return type("Wrong", (Numbers,), {"name": "wrong", "__module__": __name__, **parts})
-
-
 def broken(*_: Any) -> Any:
     raise KeyError("n1")
 
@@ -226,19 +222,17 @@ def broken(*_: Any) -> Any:
 @pytest.mark.parametrize(
     "method",
     [
-        *("setup", "client_state", "client_timeout", "next_invocation", "request", "completed", "outcome", "update"),
-        *("final_invocations", "final_invocation", "check"),
+        *("__init__", "check_setting", "setup", "client_state", "client_timeout", "invocations", "next_invocation"),
+        *("request", "parse", "completed", "outcome", "update", "final_invocations", "final_invocation", "check"),
     ],
 )
 def test_a_method_that_raises_is_named_in_one_line(method: str) -> None:
     build = (lambda: refusing(11)) if method == "outcome" else echo.build
     with pytest.raises(WorkloadError) as caught:
         simulate(wrong(**{method: broken}), build, nodes=2, time_limit=2)
-    name = "invoke" if method in ("request", "completed") else method
-    name = "final_invocations" if method == "final_invocation" else name
     place = Path(__file__).name
     line = broken.__code__.co_firstlineno + 1
-    assert str(caught.value) == f"the workload 'wrong' failed in {name}(): KeyError: 'n1' ({place}, line {line})"
+    assert str(caught.value) == f"the workload 'wrong' failed in {method}(): KeyError: 'n1' ({place}, line {line})"
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -270,7 +264,7 @@ def test_the_final_operations_and_the_audit_are_watched_as_well() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"invocations": lambda *_: iter([5])}, "next_invocation() gave 5; give pairs such as ('read', None)"),
+        ({"invocations": lambda *_: iter([5])}, "invocations() gave 5; give pairs such as ('read', None)"),
         (
             {"final_invocations": lambda *_: iter(["read"])},
             "final_invocations() gave 'read'; give pairs such as ('read', None)",
@@ -311,19 +305,33 @@ class Unreadable(Exception):
         raise ValueError
 
 
-def test_an_exception_without_a_text_and_a_class_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(error: Exception) -> Any:
+class Ending(BaseException):
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+def test_every_exception_is_named_except_interrupts() -> None:
+    def fail(error: BaseException) -> Any:
         def check(*_: Any) -> Results:
             raise error
 
         return check
 
-    for error, told in ((Unreadable(), "Unreadable: an exception without a readable text"), (KeyError(), "KeyError")):
-        made = wrong(check=fail(error))
-        monkeypatch.setattr(made, "__module__", "no_such_module")
+    inner = ExceptionGroup("g", [KeyError("n1"), ExceptionGroup("h", [OSError("gone"), Unreadable()]), OSError()])
+    for error, told in (
+        (Unreadable(), "Unreadable: an exception without a readable text"),
+        (Ending(), "Ending: an exception without a readable text"),
+        (KeyError(), "KeyError"),
+        (SystemExit(0), "SystemExit: 0"),
+        (GeneratorExit(), "GeneratorExit"),
+        (BaseException("x\x1b[2J"), r"BaseException: x\x1b[2J"),
+        (inner, "ExceptionGroup of KeyError: 'n1'; OSError: gone; Unreadable: an exception without a readable text;"),
+    ):
         with pytest.raises(WorkloadError) as caught:
-            simulate(made, echo.build, nodes=1, time_limit=1)
-        assert str(caught.value) == f"the workload 'wrong' failed in check(): {told}"
+            simulate(wrong(check=fail(error)), echo.build, nodes=1, time_limit=1)
+        line = fail.__code__.co_firstlineno + 2
+        assert str(caught.value).startswith(f"the workload 'wrong' failed in check(): {told}")
+        assert str(caught.value).endswith(f" ({Path(__file__).name}, line {line})")
 
 
 # Its name

@@ -13,7 +13,7 @@ from .._explanation.words import quantity
 from .._records.history import History
 from .._records.history_reader import HistoryFile
 from .._runs.options import Options
-from .._workloads import Workload, blaming
+from .._workloads import Workload, blaming, checked_op
 from ..pictures import Picture
 from .judgement import draw, explain_history, history_warnings, judge_history
 from .report import VERDICTS, figures, in_sections
@@ -96,7 +96,8 @@ def adopted(file: HistoryFile, workload: Workload) -> History:
     for op in file.history:
         try:
             with blaming(workload, "adopt", but=(ValueError,)):
-                found.append(workload.adopt(op))
+                mine = workload.adopt(op)
+            found.append(checked_op(workload, mine))
         except ValueError as exc:
             raise file.error(op.index, f"{exc}") from None
     return found

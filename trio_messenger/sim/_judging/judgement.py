@@ -24,7 +24,7 @@ from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
-from .._workloads import Workload, blaming, checked_results
+from .._workloads import Workload, blaming, checked_final, checked_findings, checked_pictures, checked_results
 from ..pictures import Picture
 
 _PROBLEMS_LISTED: Final = 8
@@ -124,7 +124,8 @@ def explain_history(results: Results, workload: Workload, scene: Scene) -> list[
 
 def _explain_workload(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
     with blaming(workload, "explain"):
-        found = workload.explain(results["workload"], scene)
+        returned = workload.explain(results["workload"], scene)
+    found = checked_findings(workload, returned)
     if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in found):
         return [*generic.explain(results["workload"]), *found]
     return found
@@ -137,7 +138,8 @@ def draw(results: Results, workload: Workload, scene: Scene) -> Sequence[Picture
       WorkloadError: if the workload's code is wrong.
     """
     with blaming(workload, "pictures"):
-        return workload.pictures(results["workload"], scene)
+        pictures = workload.pictures(results["workload"], scene)
+    return checked_pictures(workload, pictures)
 
 
 def _reasons_in_history(results: Results) -> list[str]:
@@ -182,7 +184,7 @@ def _unseen_nodes(results: Results) -> list[str]:
 def history_warnings(results: Results, history: History, workload: Workload) -> list[str]:
     """Return the limits of what *results*, those of `judge_history`, prove."""
     found = []
-    if workload.final_invocation() is not None and all(op.node is None for op in history):
+    if checked_final(workload) is not None and all(op.node is None for op in history):
         found.append("the history does not name the nodes, so a value that only one node lacks may go unnoticed")
     if all(op.time == 0 for op in history):
         found.append("the history has no times, so all latencies are 0")

@@ -24,7 +24,7 @@ from .._faults.schedules import check_kinds
 from .._network.latency_distribution import Latency
 from .._runaways.guard import BUSY_LIMIT
 from .._services import SERVICES
-from .._workloads import Setting, Workload, make_workload, reference_to, workload_class
+from .._workloads import Setting, Workload, blaming, make_workload, reference_to, workload_class
 from . import option_words
 from .compound_options import DEFAULT_NODES
 from .declaration import Option, options_of
@@ -46,6 +46,7 @@ class Options:
 
     Raises:
       ValueError: if a value is not allowed; the text names the value and the allowed ones.
+      WorkloadError: if the workload cannot be made, or cannot say whether the values are allowed.
     """
 
     workload: str = attrs.field(
@@ -213,7 +214,9 @@ class Options:
                     raise ValueError(f"a {fault.kind} names {name!r}, which is not a node; name only nodes")
 
     def __attrs_post_init__(self) -> None:
-        self.make_workload().check_setting()
+        workload = self.make_workload()
+        with blaming(workload, "check_setting", but=(ValueError,)):
+            workload.check_setting()
 
     def make_workload(self) -> Workload:
         """Return a new instance of the workload, for one run."""

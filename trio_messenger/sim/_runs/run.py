@@ -23,7 +23,7 @@ from .._network.network import Delivery, SimulatedNetwork
 from .._records.history import History
 from .._records.journal import Journal
 from .._services import LWW_KV_VARIANTS, SERVICES, SimulatedService
-from .._workloads import TOPOLOGIES, Invocation, WorkloadError, blaming
+from .._workloads import TOPOLOGIES, Invocation, WorkloadError, blaming, checked_final, checked_setup
 from .options import Options
 from .worker_pool import WorkerPool
 
@@ -179,6 +179,7 @@ class Run:
         await cluster.start(self._delays())
         with blaming(self.workload, "setup"):
             request = self.workload.setup(self.options.nodes, TOPOLOGIES[self.options.topology])
+        request = checked_setup(self.workload, request)
         if request is not None:
             await cluster.ask_all(request)
         self.workers.open(self.options.concurrency, self.options.nodes)
@@ -249,8 +250,7 @@ class Run:
         await trio.sleep(self._recovery)
         self._enter("final")
         await self.workers.final_phase(operations)
-        with blaming(self.workload, "final_invocation"):
-            last = self.workload.final_invocation()
+        last = checked_final(self.workload)
         if last is not None and last[0] in self.workload.idempotent:
             await self._audit(last)
 

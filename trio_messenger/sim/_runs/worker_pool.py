@@ -26,7 +26,12 @@ from .._workloads import (
     WorkloadError,
     blaming,
     checked_invocation,
+    checked_leftovers,
+    checked_operations,
+    checked_outcome,
+    checked_timeout,
     checked_value,
+    text_of,
 )
 
 _PACKAGE: Final = "trio_messenger."
@@ -103,7 +108,8 @@ class WorkerPool:
           WorkloadError: if the workload's code is wrong.
         """
         with blaming(self._workload, "client_timeout"):
-            self._timeout = self._workload.client_timeout()
+            seconds = self._workload.client_timeout()
+        self._timeout = checked_timeout(self._workload, seconds)
         for index in range(count):
             self._workers.append(self._make(index, nodes[index % len(nodes)], index))
             self._free.append(index)
@@ -150,10 +156,10 @@ class WorkerPool:
         found = []
         for worker in self._workers:
             with blaming(self._workload, "final_invocations"):
-                operations = self._workload.final_invocations(self._context(worker))
-            if operations is not None:
-                found.append(operations)
-        return found if len(found) == len(self._workers) else None
+                found.append(self._workload.final_invocations(self._context(worker)))
+        if all(operations is None for operations in found):
+            return None
+        return [checked_operations(self._workload, operations) for operations in found]
 
     async def final_phase(self, operations: Sequence[Iterator[Invocation]]) -> None:
         """Let each worker do its *operations*, one after another; return when all have ended."""
@@ -187,8 +193,9 @@ class WorkerPool:
             try:
                 with blaming(self._workload, "leftovers", but=(RpcError, msgspec.ValidationError)):
                     text = await self._workload.leftovers(self._view(client, index, node_id, index))
-                if text is not None:
-                    found[node_id] = text
+                left = checked_leftovers(self._workload, text)
+                if left is not None:
+                    found[node_id] = left
             except WorkloadError as exc:
                 mistakes.append(exc)
             except (RpcError, msgspec.ValidationError):
@@ -288,10 +295,11 @@ class WorkerPool:
                 return _End("ok", await self._workload.invoke(worker.view, f, value))
         except RpcError as exc:
             with blaming(self._workload, "outcome"):
-                outcome = self._workload.outcome(f, exc)
-            return _End(outcome, value, str(exc), None if isinstance(exc, RpcTimeout) else exc.code)
+                returned, text = self._workload.outcome(f, exc), str(exc)
+            outcome = checked_outcome(self._workload, returned)
+            return _End(outcome, value, text, None if isinstance(exc, RpcTimeout) else exc.code)
         except ClientCrash as exc:
-            return _End("info", value, str(exc), is_crash=True)
+            return _End("info", value, text_of(exc), is_crash=True)
         except msgspec.ValidationError as exc:
             self.malformed.append(f"node {worker.view.node!r} answered {f!r} with a malformed reply: {exc}")
             return _End("info", value, f"malformed reply: {exc}")

@@ -6,13 +6,8 @@
 from __future__ import annotations
 
 from .base import Workload as Workload
-from .blame import (
-    WorkloadError as WorkloadError,
-    blaming as blaming,
-    checked_invocation as checked_invocation,
-    checked_results as checked_results,
-    checked_value as checked_value,
-)
+from .blame import WorkloadError as WorkloadError, blaming as blaming
+from .foreign_texts import text_of as text_of
 from .interface import (
     ClientCrash as ClientCrash,
     GeneratorContext as GeneratorContext,
@@ -27,6 +22,20 @@ from .reference import (
     make_workload as make_workload,
     reference_to as reference_to,
     workload_class as workload_class,
+)
+from .returned import (
+    checked_final as checked_final,
+    checked_findings as checked_findings,
+    checked_invocation as checked_invocation,
+    checked_leftovers as checked_leftovers,
+    checked_op as checked_op,
+    checked_operations as checked_operations,
+    checked_outcome as checked_outcome,
+    checked_pictures as checked_pictures,
+    checked_results as checked_results,
+    checked_setup as checked_setup,
+    checked_timeout as checked_timeout,
+    checked_value as checked_value,
 )
 from .shapes import Shape as Shape
 from .topologies import TOPOLOGIES as TOPOLOGIES

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import traceback
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from types import CodeType
+from typing import Any, Final
 
-from .._checkers import Results
-from .._records.cut_texts import cut_text
 from .base import Workload
-from .interface import Invocation
+from .foreign_texts import PASSING, in_words, leaves_of
+
+_INHERITED: Final = {"next_invocation": "invocations", "final_invocations": "final_invocation"}
+"""Methods that, unless they are overridden, return what another method returned."""
 
 
 class WorkloadError(Exception):
@@ -30,87 +31,63 @@ class WorkloadError(Exception):
 
 
 @contextlib.contextmanager
-def blaming(workload: Workload, method: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn an exception of the block, which calls *method* of *workload*, into a `WorkloadError`; let *but* pass."""
+def blaming(workload: Workload | type[Workload], method: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn an exception of the block, which calls *method* of *workload*, into a `WorkloadError`.
+
+    Let the classes in *but* pass, and interrupts and cancellation. Everything else is the workload's, even
+    ``SystemExit``. If *method* calls another method of the workload, and that one raises, the other one is named.
+    """
+    passing: tuple[type[BaseException], ...] = (*PASSING, *but)
     try:
         yield
-    except Exception as exc:
-        if isinstance(exc, but):
+    except passing:
+        raise
+    except BaseException as exc:
+        if _is_from_outside(exc):
             raise
-        raise WorkloadError(
-            f"the workload {workload.name!r} failed in {method}(): {_in_words(exc)}{_place(workload, exc)}"
-        ) from exc
+        method, place = _blamed(workload, method, exc)
+        raise WorkloadError(f"the workload {workload.name!r} failed in {method}(): {in_words(exc)}{place}") from exc
 
 
-def refuse(workload: Workload, text: str) -> NoReturn:
-    """Raise a `WorkloadError` that says *text* about *workload*."""
-    raise WorkloadError(f"the workload {workload.name!r}: {text}")
+def refusal(workload: Workload | type[Workload], text: str) -> WorkloadError:
+    """Return an error that says *text* about *workload*."""
+    return WorkloadError(f"the workload {workload.name!r}: {text}")
 
 
-def checked_invocation(workload: Workload, method: str, invocation: object) -> Invocation:
-    """Return *invocation*, which *method* returned, if it is one.
-
-    Raises:
-      WorkloadError: if it is not.
-    """
-    match invocation:
-        case (str() as f, value):
-            return f, value
-    refuse(workload, f"{method}() gave {invocation!r:.80}; give pairs such as ('read', None)")
+def origin_of(workload: Workload, method: str) -> str:
+    """Return the name of the method of *workload* that makes what *method* returns: itself, if it is overridden."""
+    is_overridden = getattr(type(workload), method) is not getattr(Workload, method)
+    return method if is_overridden else _INHERITED.get(method, method)
 
 
-def checked_results(workload: Workload, results: object) -> Results:
-    """Return *results*, which `Workload.check` returned, if they are a judgement that can be saved.
-
-    Raises:
-      WorkloadError: if they are not.
-    """
-    if not isinstance(results, dict):
-        refuse(workload, f"check() returned {results!r:.80}; return a dict with 'valid?'")
-    verdict = results.get("valid?")
-    if not isinstance(verdict, bool) and verdict != "unknown":
-        had = f"has {verdict!r:.80} as" if "valid?" in results else "has no"
-        refuse(workload, f"the result of check() {had} 'valid?'; give True, False or 'unknown'")
-    fault = _fault_as_json(results)
-    if fault is not None:
-        refuse(workload, f"the result of check() is not JSON: {fault}")
-    return results
+def _is_from_outside(exc: BaseException) -> bool:
+    """Tell whether *exc* is a group that has to go on: of nothing but interrupts and cancellation, or with one."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return False
+    passing, rest = exc.split(PASSING)
+    return rest is None or (passing is not None and passing.subgroup((KeyboardInterrupt, SystemExit)) is not None)
 
 
-def checked_value(workload: Workload, f: str, value: Any) -> Any:
-    """Return *value*, the value of an operation of *f*, if it is JSON.
-
-    Raises:
-      WorkloadError: if it is not.
-    """
-    fault = _fault_as_json(value)
-    if fault is not None:
-        refuse(workload, f"the value of {f!r} is {value!r:.80}, which is not JSON: {fault}")
-    return value
-
-
-def _fault_as_json(value: Any) -> str | None:
-    """Return why *value* is not JSON; None if it is."""
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError) as exc:
-        return cut_text(str(exc))
-    return None
+def _blamed(workload: Workload | type[Workload], method: str, exc: BaseException) -> tuple[str, str]:
+    """Return the innermost method of *workload* in the traceback of *exc*, and the last place in its files."""
+    cls = workload if isinstance(workload, type) else type(workload)
+    names = dict(_codes(cls))
+    files = {code.co_filename for code in names}
+    place = ""
+    for each in (exc, next(leaves_of(exc))):
+        for frame, line in traceback.walk_tb(each.__traceback__):
+            name = names.get(frame.f_code, "")
+            if hasattr(Workload, name) and not name.startswith("_"):
+                method = name
+            if frame.f_code.co_filename in files:
+                place = f" ({frame.f_code.co_filename.rpartition('/')[2]}, line {line})"
+    return method, place
 
 
-def _in_words(exc: Exception) -> str:
-    try:
-        text = " ".join(str(exc).split())
-    except Exception:  # noqa: BLE001 - the exception is not ours
-        text = "an exception without a readable text"
-    return f"{type(exc).__name__}: {cut_text(text)}" if text else type(exc).__name__
-
-
-def _place(workload: Workload, exc: Exception) -> str:
-    """Return the last place in the file of *workload* that the traceback of *exc* names, in parentheses."""
-    try:
-        own = inspect.getfile(type(workload))
-    except (TypeError, OSError):  # the class was made in a console
-        return ""
-    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == own]
-    return f" ({frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno})" if frames else ""
+def _codes(cls: type[Any]) -> Iterator[tuple[CodeType, str]]:
+    """Yield the code of each method that *cls* has besides those of `Workload`, and its name."""
+    for base in cls.__mro__:
+        for name, value in vars(base).items() if base is not Workload else ():
+            function = inspect.unwrap(value.fget) if isinstance(value, property) and value.fget else value
+            if inspect.isfunction(function):
+                yield function.__code__, name

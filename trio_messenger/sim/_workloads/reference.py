@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from types import ModuleType
-from typing import Any, Final
+import traceback
+from typing import Any, Final, NoReturn
 
 from .base import Workload
+from .blame import blaming, refusal
+from .definition import faults_of_instance
+from .foreign_texts import PASSING, in_words, shown
 from .interface import Setting
 from .known import WORKLOADS
 
@@ -53,7 +57,7 @@ def workload_class(reference: str) -> type[Workload]:
         )
     if module_name == _OF_A_PROGRAM:
         raise ValueError(f"the workload {reference!r:.80} belongs to a program; run that program again")
-    return _pick(_import(module_name, reference), name, reference)
+    return _complete(_pick(module_name, name, reference), reference)
 
 
 def can_be_imported(reference: str) -> bool:
@@ -66,38 +70,60 @@ def make_workload(reference: str, setting: Setting) -> Workload:
 
     Raises:
       ValueError: as `workload_class` does.
+      WorkloadError: if it cannot be made, or one of its attributes is wrong.
     """
-    workload = workload_class(reference)()
-    workload.setting = setting
+    cls = workload_class(reference)
+    with blaming(cls, "__init__"):
+        workload: object = cls()
+    if not isinstance(workload, Workload):
+        raise refusal(cls, f"__new__() gave {shown(workload)}; give an instance of the class")
+    with blaming(cls, "__setattr__"):
+        workload.setting = setting
+    with blaming(cls, "__getattribute__"):
+        faults = [*faults_of_instance(workload)]
+    if faults:
+        raise refusal(cls, "; ".join(faults))
     return workload
 
 
-def _import(module_name: str, reference: str) -> ModuleType:
+def _pick(module_name: str, name: str, reference: str) -> type[Workload]:
+    """Import a module, and return the class with this *name* in it. The module may do anything, even end Python."""
     if module_name.endswith(".py") or "" in module_name.split("."):
         raise ValueError(
             f"{reference!r:.80} names no module; write MODULE:CLASS, such as my_workloads:Greatest, without .py"
         )
     try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
-            raise ValueError(f"{reference!r:.80}: its module imports {exc.name!r:.80}, which is missing") from exc
+        module: Any = importlib.import_module(module_name)
+        found = functools.reduce(lambda outer, part: getattr(outer, part, None), name.split("."), module)
+        if isinstance(found, type) and issubclass(found, Workload):
+            return found
+        known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Workload)]
+    except PASSING:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - the module is not ours
+        _refuse_module(exc, module_name, reference)
+    hint = f"; it has {', '.join(known)}" if known else ""
+    raise ValueError(f"{reference!r:.80}: module {module_name!r} has no workload {name!r:.80}{hint}")
+
+
+def _refuse_module(exc: BaseException, module_name: str, reference: str) -> NoReturn:
+    if not isinstance(exc, ModuleNotFoundError) or exc.name is None:
+        raise ValueError(f"{reference!r:.80}: its module raised {in_words(exc)}{_line_of_module(exc)}") from exc
+    if f"{module_name}.".startswith(f"{exc.name}."):
         raise ValueError(
             f"{reference!r:.80}: there is no module {exc.name!r:.80} in this folder or among the installed ones"
         ) from None
-    except Exception as exc:
-        raise ValueError(f"{reference!r:.80}: its module raised {type(exc).__name__}: {exc}") from exc
+    raise ValueError(f"{reference!r:.80}: its module imports {exc.name!r:.80}, which is missing") from exc
 
 
-def _pick(module: ModuleType, name: str, reference: str) -> type[Workload]:
-    found: Any = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, type) and issubclass(found, Workload):
-        return _complete(found, reference)
-    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Workload)]
-    hint = f"; it has {', '.join(known)}" if known else ""
-    raise ValueError(f"{reference!r:.80}: module {module.__name__!r} has no workload {name!r:.80}{hint}")
+def _line_of_module(exc: BaseException) -> str:
+    """Return the last line of a module, outside of its functions, that the traceback of *exc* names, in parentheses."""
+    places = [
+        f" ({frame.f_code.co_filename.rpartition('/')[2]}, line {line})"
+        for frame, line in traceback.walk_tb(exc.__traceback__)
+        if frame.f_code.co_name == "<module>"
+    ]
+    return places[-1] if places else ""
 
 
 def _complete(workload: type[Workload], reference: str) -> type[Workload]:
