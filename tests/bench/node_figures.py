@@ -7,6 +7,7 @@ The parts are ``nodes`` (messages and latencies of each node), ``broadcast`` (th
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -74,10 +75,15 @@ def tell_of_raft() -> None:
     each = report.results["net"]["servers"]["msgs-per-op"]
     print(f"raft in the simulator, 5 members: {commands:.0f} commands per second of CPU, {each:.2f} messages each")
     for members in (1, 3, 5):
+        cpu = cpu_of_children()
         results = run_processes(members)
-        commands = results["stats"]["ok-count"] / 10
-        latencies = latencies_of(results["latencies"])
-        print(f"raft on stdio, {members} members: {commands:.0f} commands per second, latency {latencies} ms")
+        commands = results["stats"]["ok-count"]
+        each = 1000 * (cpu_of_children() - cpu) / commands
+        print(
+            f"raft on stdio, {members} members: {commands / 10:.0f} commands per second, {each:.2f} ms of CPU each,",
+            end="",
+        )
+        print(f" latency {latencies_of(results['latencies'])} ms", flush=True)
 
 
 def run(name: str, seed: int, **options: Any) -> Report:
@@ -99,6 +105,12 @@ def run_processes(members: int) -> Any:
         command = [executable, "test", "-w", "lin-kv", "--bin", executable, *options, "--", "node", "raft"]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.loads(Path(folder, "store", "latest", "results.json").read_text(encoding="utf-8"))
+
+
+def cpu_of_children() -> float:
+    """Return the seconds of CPU of all processes that have ended, those of the test among them."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def latencies_of(latencies: Any) -> list[float]:
