@@ -97,11 +97,11 @@ def run(name: str, seed: int, **options: Any) -> Report:
 
 
 def run_processes(members: int) -> Any:
-    """Return the results of a test of that many processes, with 20 clients that ask as soon as they are answered."""
+    """Return the results of a test of that many processes, with 30 clients that ask as soon as they are answered."""
     with tempfile.TemporaryDirectory() as folder:
         executable = shutil.which("trio-messenger", path=str(Path(sys.executable).parent))
         assert executable is not None
-        options = ["--node-count", str(members), "--rate", "2000", "--concurrency", "20", "--time-limit", "10"]
+        options = ["--node-count", str(members), "--rate", "2000", "--concurrency", "30", "--time-limit", "10"]
         command = [executable, "test", "-w", "lin-kv", "--bin", executable, *options, "--", "node", "raft"]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.loads(Path(folder, "store", "latest", "results.json").read_text(encoding="utf-8"))
