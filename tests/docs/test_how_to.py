@@ -21,9 +21,9 @@ PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "index"
 PROGRAMS = [page for page in PAGES if (FOLDER / f"{page}.py").exists()]
 SESSIONS = [page for page in PAGES if page not in PROGRAMS]
 
-# Their commands need three machines, certificates and a NATS server; `tests/cli/test_nats_commands.py` and
-# `tests/metrics/` test the same.
-NOT_RUN = {"nats", "monitor"}
+# Their commands need three machines, certificates, root or a NATS server; `tests/cli/test_nats_commands.py`,
+# `tests/metrics/` and `tests/docs/test_namespaces.py` test the same.
+NOT_RUN = {"nats", "monitor", "namespaces"}
 
 
 def text_of(page: str) -> str:
