@@ -278,6 +278,7 @@ class NatsTransport(Transport):
         Always a checkpoint. A cancelled call may have had an effect.
 
         Example:
+          >>> from trio_messenger.transports.nats import NatsTransport
           >>> async def bucket_info(transport: NatsTransport) -> bytes:
           ...     return await transport.request("$JS.API.STREAM.INFO.KV_demo", b"", {}, timeout=2)
         """
