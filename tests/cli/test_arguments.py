@@ -14,6 +14,7 @@ from support.paths import DOCS
 
 from trio_messenger import _cli
 from trio_messenger._cli.arguments import make_options, read_faults
+from trio_messenger._cli.subject import name_of_subject
 from trio_messenger.nodes import NODES
 from trio_messenger.sim import WORKLOADS, Kill, Latency, Options, Partition
 from trio_messenger.sim._faults.schedules import NEMESES
@@ -291,6 +292,21 @@ def test_what_makes_no_sense_is_refused(argv: tuple[str, ...], message: str) -> 
     assert outcome("test", *workload, *argv).errors == f"trio-messenger test: error: {message}\n"
     assert outcome("test", *workload, *argv).status == 254
     assert not Path("store", "latest").exists()
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_each_workload_has_a_node(workload: str) -> None:
+    """Without ``--node``, a test takes the ready-made node with the name of the workload, and raft for lin-kv."""
+    name = name_of_subject(workload, None, None, [])
+    assert name == ("--node", "raft" if workload == "lin-kv" else workload)
+    assert name[1] in NODES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_each_workload_runs_with_its_node(workload: str) -> None:
+    """The run is valid."""
+    assert outcome("test", "-w", workload, "--time-limit", "3", "--rate", "20").status == 0
 
 
 def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
