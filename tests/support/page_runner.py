@@ -35,6 +35,9 @@ HOME: Final = "/home/you/board"
 COMMANDS: Final = TESTS / "support" / "page_commands"
 """Commands that replace the system's while a page is followed."""
 
+COMMAND_LIMIT: Final = 180.0
+"""Seconds until a command has failed. One in real time that starts processes takes long on a busy machine."""
+
 NOT_THE_READERS: Final = {
     "BUILD_NUMBER",  # like CI
     "CI",  # has pytest write its summary's lines whole, however wide the terminal
@@ -200,6 +203,7 @@ async def output_of(command: str, directory: Path, columns: int) -> str:
         stderr=subprocess.STDOUT,
         cwd=directory,
         env=environment(columns),
+        limit=COMMAND_LIMIT,
     )
     output = printed.decode().replace(str(directory), HOME)
     return output if output == "" or output.endswith("\n") else output + "\n"
