@@ -79,3 +79,12 @@ class StrictClient(Client):
             if connection.fileno() >= 0:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
+
+    def forget(self) -> None:
+        """Let go of what waits, when the client is closed.
+
+        The client is in cycles of its own. Until Python looks for those, which may take long, it would keep megabytes.
+        """
+        self._pending.clear()
+        self._ps.reset()
+        self._transport = None

@@ -245,6 +245,7 @@ async def _close(client: StrictClient, seconds: float) -> None:
             await aio_as_trio(client.close)()
     finally:
         client.reset()
+        client.forget()
 
 
 async def connect_to_any(
