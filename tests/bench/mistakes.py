@@ -19,49 +19,37 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
-from support.hunts import HUNTS, Hunt, caught_by
+from support.hunts import HUNTS, Hunt
 
 from trio_messenger.sim import shrink
 
 FIRST_SEED = 10_000
 SEEDS_APART = 1000
-"""Between the first seeds of two searches, so the most that a search can run."""
-
-SHRINK_RUNS = 60
+"""Between the first seeds of two searches."""
 
 Line = dict[str, Any]
 
 
-def search(hunt: Hunt, number: int, ends_at: float) -> Line | None:
-    """Run seeds until one is invalid. Return None if that takes too long."""
-    begun, first = time.process_time(), FIRST_SEED + SEEDS_APART * number
-    for seed in range(first, first + SEEDS_APART):
-        report = hunt.run(seed)
-        seconds = time.process_time() - begun
-        if report.valid is False:
-            by = caught_by(report)
-            return {
-                "mistake": hunt.name,
-                "search": number,
-                "seed": seed,
-                "runs": seed - first + 1,
-                "cpu": seconds,
-                "by": by,
-            }
-        if time.process_time() > ends_at:
+def search(hunt: Hunt, number: int, most: int) -> Line:
+    """Run seeds until one is invalid, but not more than *most*."""
+    begun, first, by = time.process_time(), FIRST_SEED + SEEDS_APART * number, ""
+    for seed in range(first, first + most):
+        by = hunt.catch(seed)
+        if by:
             break
-    return None
+    seconds = time.process_time() - begun
+    return {"mistake": hunt.name, "search": number, "seed": seed, "runs": seed - first + 1, "cpu": seconds, "by": by}
 
 
-def shrunk(hunt: Hunt, seed: int) -> Line:
+def shrunk(hunt: Hunt, seed: int, budget: int) -> Line:
     """Reduce the schedule of the run with *seed*."""
     faults = hunt.faults(seed)
     nodes = hunt.options["nodes"]
-    left = shrink(faults, lambda fewer: hunt.run(seed, fewer).valid is False, nodes=nodes, budget=SHRINK_RUNS)
+    left = shrink(faults, lambda fewer: hunt.run(seed, fewer).valid is False, nodes=nodes, budget=budget)
     return {"mistake": hunt.name, "faults": len(faults), "left": len(left.faults), "minimal": left.is_minimal}
 
 
-def measure(hunts: Sequence[Hunt], searches: int, path: Path, seconds: float) -> None:
+def measure(hunts: Sequence[Hunt], searches: int, path: Path, seconds: float, most: int, budget: int) -> None:
     """Make searches that are missing in the file, one of each mistake after another, for at most *seconds* of CPU."""
     ends_at = time.process_time() + seconds
     for number in range(searches):
@@ -70,11 +58,10 @@ def measure(hunts: Sequence[Hunt], searches: int, path: Path, seconds: float) ->
                 return
             lines = list(of(hunt, read(path)))
             if not any(line.get("search") == number for line in lines):
-                line = search(hunt, number, ends_at)
-                if line is not None:
-                    write(path, line)
-                    if not any("left" in line for line in lines):
-                        write(path, shrunk(hunt, line["seed"]))
+                line = search(hunt, number, most)
+                write(path, line)
+                if line["by"] and budget and not any("left" in line for line in lines):
+                    write(path, shrunk(hunt, line["seed"], budget))
 
 
 def read(path: Path) -> list[Line]:
@@ -99,10 +86,13 @@ def table(hunts: Sequence[Hunt], lines: Sequence[Line]) -> str:
         if not found:
             rows.append(f"| `{hunt.name}` | not measured | 0 | | | |")
             continue
+        caught = [line for line in found if line["by"]]
         runs, cpu = (statistics.median(line[name] for line in found) for name in ("runs", "cpu"))
-        by = sorted({name for line in found for name in line["by"].split(", ")})
+        more = "" if 2 * len(caught) > len(found) else "more than "
+        by = sorted({name for line in caught for name in line["by"].split(", ")})
         left = next((f"{line['left']} of {line['faults']}" for line in of(hunt, lines) if "left" in line), "")
-        rows.append(f"| `{hunt.name}` | {', '.join(by)} | {len(found)} | {runs:g} | {cpu:.1f} | {left} |")
+        done = f"{len(found)}" if len(caught) == len(found) else f"{len(caught)} of {len(found)}"
+        rows.append(f"| `{hunt.name}` | {', '.join(by)} | {done} | {more}{runs:g} | {more}{cpu:.1f} | {left} |")
     return "\n".join(rows)
 
 
@@ -110,13 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mistakes.py", description=__doc__)
     parser.add_argument("only", nargs="?", default="", metavar="TEXT", help="only mistakes whose name has TEXT in it")
     parser.add_argument("--searches", type=int, default=20, help="of each mistake (default: 20)")
+    parser.add_argument("--runs", type=int, default=60, help="of each search, at most (default: 60)")
+    parser.add_argument("--shrink", type=int, default=60, help="runs to reduce each schedule (default: 60)")
     parser.add_argument("--max-seconds", type=float, default=1500.0, help="of CPU time for this call (default: 1500)")
     parser.add_argument("--file", type=Path, default=Path("store/mistakes.jsonl"), help="where the searches are kept")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table into this page")
     arguments = parser.parse_args(argv)
     hunts = [hunt for hunt in HUNTS if arguments.only in hunt.name]
     arguments.file.parent.mkdir(parents=True, exist_ok=True)
-    measure(hunts, arguments.searches, arguments.file, arguments.max_seconds)
+    measure(hunts, arguments.searches, arguments.file, arguments.max_seconds, arguments.runs, arguments.shrink)
     rows = table(hunts, read(arguments.file))
     print(rows)
     if arguments.write is not None:

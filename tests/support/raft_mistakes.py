@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -205,8 +206,10 @@ class CountsRepliesNotMembers(Small):
 class Impatient(Small):
     """The right node, which passes a request on again if the leader has not answered soon."""
 
+    consensus_type = Consensus  # each retry is an entry, too many to send them one by one
+
     async def pass_on(self, forward: Forward) -> Body | None:
-        with trio.move_on_after(0.125):
+        with trio.move_on_after(math.inf if self.consensus.leader == self.node.id else 0.25):
             return await super().pass_on(forward)
         return None
 
