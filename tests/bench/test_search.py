@@ -37,6 +37,9 @@ def test_figures_are_those_of_the_textbook() -> None:
     assert search.seeds_to_find(9, 9) == 1
     assert round(search.seeds_to_find(1, 100)) == 69
     assert search.cell([]) == "not possible"
+    assert search.total([run("a", "swarm", seed, failed=seed < 2) for seed in range(10)]) == (
+        "2 of 10 (5.7 to 51.0%); 2.5 s each"
+    )
     assert search.cell([run("a", "swarm", 1, failed=False)]) == "0 of 1 (0.0 to 79.3%)"
 
 
@@ -66,8 +69,9 @@ def test_a_benchmark_goes_on_where_it_stopped(
     search.main([*words, "--seeds", "2"])
     assert file.read_text().startswith(before)
     assert len(file.read_text().splitlines()) == 8
-    *_, last_row, _, total = capsys.readouterr().out.splitlines()
-    assert last_row.startswith(f"| {GRADED[0].name} | 0 of 2 (0.0 to 65.8%) | ")
+    *_, row, of_all, _, total = capsys.readouterr().out.splitlines()
+    assert row.startswith(f"| {GRADED[0].name} | 0 of 2 (0.0 to 65.8%) | ")
+    assert of_all.startswith("| all bugs | 0 of 2 (0.0 to 65.8%) | ")
     assert total.startswith("8 runs, ")
 
 

@@ -237,7 +237,7 @@ SEARCH_WORDS: Final = option(
         "--search",
         "NAME",
         OneOf("search", SEARCHES),
-        "how these faults are drawn; mix draws one of the others for each seed, to find bugs faster",
+        "how these faults are drawn; mix draws one of the others for each seed",
         default=UNIFORM,
     ),
     write=write_search,
