@@ -30,12 +30,13 @@ async def serve(network: Network, answer: Body) -> tuple[str, Any, Any]:
     assert message.dest == LIN_KV, message
     await network.reply(message, answer)
     await wait_all_tasks_blocked()
-    return message.body["type"], message.body["key"], message.body.get("to")
+    to = message.body.get("to")
+    return message.body["type"], message.body["key"], to["messages"] if isinstance(to, dict) else to
 
 
 def found(value: Any) -> Body:
     """Return the reply of the service to a read."""
-    return {"type": "read_ok", "value": value}
+    return {"type": "read_ok", "value": {"id": "other", "messages": value} if isinstance(value, list) else value}
 
 
 async def reply_of(network: Network) -> Body:
@@ -62,6 +63,18 @@ async def test_append_is_one_compare_and_set() -> None:
                 body = {"type": "chunk", "key": "x", "start": start, "messages": [message]}
                 assert (told.dest, {key: told.body[key] for key in body}) == (peer, body)
             assert await reply_of(network) == {"type": "send_ok", "offset": start}
+
+
+async def test_refused_copy_of_a_request_appends_nothing() -> None:
+    """If the network repeats the request, the answer to the second copy may come first: the chunk is there."""
+    async with running(kafka.build(), node_ids=["n1"]) as network:
+        await ask(network, 10, "send", key="x", msg="a")
+        request = await network.receive()
+        await network.reply(request, TAKEN)
+        await wait_all_tasks_blocked()
+        assert await serve(network, {"type": "read_ok", "value": request.body["to"]}) == ("read", "log x 0", None)
+        assert await serve(network, MISSING) == ("read", "log x 1", None)
+        assert await reply_of(network) == {"type": "send_ok", "offset": 0}
 
 
 async def test_messages_share_the_next_chunk() -> None:
@@ -97,7 +110,7 @@ async def test_append_with_a_timeout_is_indefinite(autojump_clock: MockClock) ->
             await ask(network, 10, "send", key="x", msg=message)
         assert await serve(network, DONE) == ("cas", "log x 0", ["a"])
         assert await reply_of(network) == {"type": "send_ok", "offset": 0}
-        assert (await network.receive()).body["to"] == ["b", "c"]
+        assert (await network.receive()).body["to"]["messages"] == ["b", "c"]
         assert [(await reply_of(network))["code"] for _ in range(2)] == [0, 0]
         await ask(network, 10, "send", key="x", msg="d")
         assert await serve(network, TAKEN) == ("cas", "log x 1", ["d"])

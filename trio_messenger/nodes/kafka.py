@@ -3,7 +3,9 @@
 A log consists of chunks of one message or more. Each chunk is a key of its own, with the offset of its first message in
 the name. A chunk never changes. To append, a node creates the chunk after the last one that it knows, by a
 compare-and-set that fails if this chunk exists. So one request takes the offset and stores the message, and no offset
-is taken twice or left out. Messages for the same log that arrive during a compare-and-set share the next chunk.
+is taken twice or left out. A chunk has an id: if the network repeats the request, and the node gets the refusal of the
+second copy, it finds its own chunk there. Messages for the same log that arrive during a compare-and-set share the next
+chunk.
 
 Each node has a copy of the logs in memory, and tells the others about its new chunks. If such a message is lost, or if
 two nodes append at the same time, the node reads the missing chunks from the service. It does so when its
@@ -93,6 +95,8 @@ class Log:
         self._key, self._node, self._kv = key, node, kv
         self._drafts: list[Draft] = []
         self._appending = trio.Lock()
+        self._own_id = ""  # of the chunk that this node appends
+        self._own_start: int | None = None  # where it is, once that is known
 
     async def append(self, message: Any) -> int:
         """Append *message* and return its offset."""
@@ -110,10 +114,12 @@ class Log:
         """Read the chunks that are missing here."""
         while True:
             start = len(self.messages)
-            messages = await self._kv.read(self._name(start), default=None)
-            if messages is None:
+            chunk = await self._kv.read(self._name(start), default=None)
+            if chunk is None:
                 return
-            self.learn(start, messages)
+            self.learn(start, chunk["messages"])
+            if chunk["id"] == self._own_id:
+                self._own_start = start
 
     def learn(self, start: int, messages: list[Any]) -> None:
         """Add the chunk at *start* unless it is known, or chunks before it are missing."""
@@ -136,16 +142,18 @@ class Log:
 
     async def _create(self, drafts: list[Draft]) -> None:
         messages = [draft.message for draft in drafts]
-        while True:
+        self._own_id, self._own_start = f"{self._node.id}-{self._node.random.getrandbits(64):016x}", None
+        while (start := self._own_start) is None:
             start = len(self.messages)
+            chunk = {"id": self._own_id, "messages": messages}
             try:
-                await self._kv.cas(self._name(start), None, messages, create=True)
+                await self._kv.cas(self._name(start), None, chunk, create=True)
             except RpcError as exc:
                 if exc.code != ErrorCode.PRECONDITION_FAILED:
                     raise
                 await self.catch_up()
             else:
-                break
+                self._own_start = start
         self.learn(start, messages)
         for offset, draft in enumerate(drafts, start):
             draft.offset = offset
@@ -167,7 +175,7 @@ def build() -> Node:
       ...     async with running(kafka.build()) as network:
       ...         await network.send("c1", {"type": "send", "key": "x", "msg": "a", "msg_id": 1})
       ...         request = await network.receive()
-      ...         print(request.dest, request.body["type"], request.body["key"], request.body["to"])
+      ...         print(request.dest, request.body["type"], request.body["key"], request.body["to"]["messages"])
       >>> trio.run(main)
       lin-kv cas log x 0 ['a']
     """
