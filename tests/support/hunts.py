@@ -163,11 +163,14 @@ def _raft(name: str, member: type[raft.Raft], how: tuple[dict[str, Any], Any]) -
     options, schedule = how
     what = (member.__doc__ or "").partition("\n")[0]
     build = partial(raft.build, member=member)
-    right = partial(raft.build, member=Small)
-    invariants = raft_invariants
     return Hunt(
-        **{"name": f"raft {name}", "what": what, "options": options, "build": build},
-        **{"schedule": schedule, "invariants": invariants, "right": right},
+        name=f"raft {name}",
+        what=what,
+        options=options,
+        build=build,
+        schedule=schedule,
+        invariants=raft_invariants,
+        right=partial(raft.build, member=Small),
     )
 
 

@@ -97,7 +97,7 @@ def breaks(invariant: Invariant, shown: dict[str, Any], text: str) -> None:
 def test_two_leaders_in_a_term_break_election_safety() -> None:
     """Also if one of them leads no longer, and if both are lives of the same member."""
     invariant, shown = ElectionSafety(), members(n1=(1,), n2=(1,), n3=(1,))
-    invariant({"n1": SimpleNamespace()})  # no init yet
+    invariant(cast("dict[str, Any]", {"n1": SimpleNamespace()}))  # no init yet
     rules(shown, "n1").role = "leader"
     invariant(shown)
     rules(shown, "n1").role = "follower"
