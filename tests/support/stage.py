@@ -116,7 +116,7 @@ def staged(
     streams, journal = Streams(seed), Journal()
     network = SimulatedNetwork(streams, journal, latency, loss=loss, duplicate=duplicate)
     clients = Clients(network)
-    guard = StuckGuard(BUSY_LIMIT, journal, network.now, lambda _: None)
+    guard = StuckGuard(BUSY_LIMIT, journal, network.now, lambda *_: None)
 
     async def perform() -> Stage:
         with capturing_logs():

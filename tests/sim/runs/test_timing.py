@@ -30,7 +30,7 @@ def make_run(build: Build, **given: Any) -> Run:
 
     def make_host(*args: Any) -> InProcessHost:
         node_id, network, log, nursery, streams = args
-        guard = StuckGuard(options.busy_limit, network.journal, network.now, lambda _: None)
+        guard = StuckGuard(options.busy_limit, network.journal, network.now, lambda *_: None)
         return InProcessHost(node_id, network, log, build, nursery, streams, guard)
 
     return Run(options, make_host)

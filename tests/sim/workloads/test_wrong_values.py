@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
+import trio
 from support.number_echoes import EchoOk, Numbers, wrong
 
 from trio_messenger import RpcError
@@ -18,6 +20,7 @@ from trio_messenger.sim import (
     Op,
     Options,
     Shape,
+    Workload,
     WorkloadError,
     pictures,
     simulate,
@@ -317,6 +320,53 @@ def test_a_workload_that_cannot_be_made_is_named(parts: dict[str, Any], message:
     with pytest.raises(WorkloadError) as caught:
         Options(workload=wrong(**parts))
     assert str(caught.value).startswith(message)
+
+
+# Methods that go on without end
+
+
+async def spins(*_: Any) -> None:
+    while True:
+        await trio.lowlevel.checkpoint()
+
+
+async def spins_inside(*_: Any) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(spins)
+
+
+async def waits(*_: Any) -> None:
+    await trio.sleep_forever()
+
+
+async def waits_at_the_end(_: Workload, __: Any, ___: str, value: int) -> None:
+    if value < 0:
+        await trio.sleep_forever()
+
+
+async def returns_at_once(*_: Any) -> None:
+    """Take no time."""
+
+
+ENDLESS = {"final_invocations": returning(itertools.repeat(("echo", -1)))}
+AUDITED = {"final_invocation": returning(("echo", -1)), "final_limit": 1, "idempotent": {"echo"}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"invoke": spins}, "invoke() goes on without end: stuck at 0 s of virtual time: "),
+        ({"invoke": spins_inside}, "invoke() goes on without end: stuck at 0 s of virtual time: "),
+        ({"invoke": waits}, "invoke() did not return within 600 s after the phase; it waited in waits (test_wrong_"),
+        ({"invoke": waits_at_the_end, **AUDITED}, "invoke() did not return within 600 s after the phase; it waited in"),
+        (ENDLESS, "final_invocations() goes on without end: stuck at "),
+        ({"invoke": returns_at_once, **ENDLESS}, "final_invocations() goes on without end: stuck at "),
+    ],
+)
+def test_a_workload_that_goes_on_without_end_is_no_verdict_on_nodes(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(WorkloadError) as caught:
+        run(wrong(**parts), busy_limit=1000)
+    assert str(caught.value).startswith(f"the workload 'wrong': {message}")
 
 
 # Exceptions

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Final, final
 
@@ -78,10 +78,17 @@ class StuckGuard(trio.abc.Instrument):
       limit: The limit of messages, and of turns, within a second of virtual time.
       journal: The journal of the run.
       now: Returns the time of the journal in nanoseconds.
-      on_stuck: Called once, with a text for the user, when the run is stuck; must end the run.
+      on_stuck: Called once when the run is stuck, with a text for the user and the tasks that took the last turns, if
+        it is turns that were too many; must end the run.
     """
 
-    def __init__(self, limit: int, journal: Journal, now: Callable[[], int], on_stuck: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        journal: Journal,
+        now: Callable[[], int],
+        on_stuck: Callable[[str, Sequence[trio.lowlevel.Task]], object],
+    ) -> None:
         self.is_stuck: bool = False
         """Whether the run is stuck. Messages from nodes are discarded from then on."""
         self.turns: int = 0
@@ -147,11 +154,11 @@ class StuckGuard(trio.abc.Instrument):
         self._turns_before = self.turns
         self._look_at = self._first_look()
         if not _end_the_dead(task for task, _ in seen) and not self.is_stuck:
-            self._stop(self._turns_in_words(seen))
+            self._stop(self._turns_in_words(seen), [each for each, _ in seen])
 
-    def _stop(self, what: str) -> None:
+    def _stop(self, what: str, tasks: Sequence[trio.lowlevel.Task] = ()) -> None:
         self.is_stuck = True
-        self._on_stuck(f"stuck at {self._now() / 1e9:.9g} s of virtual time: {what}")
+        self._on_stuck(f"stuck at {self._now() / 1e9:.9g} s of virtual time: {what}", tasks)
 
     def _messages_in_words(self) -> str:
         senders = _listed(f"{node_id} {count:,}" for node_id, count in self._sent.most_common())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, final
 
 import msgspec
@@ -23,9 +23,9 @@ from .._network.network import Delivery, SimulatedNetwork
 from .._records.history import History
 from .._records.journal import Journal
 from .._services import LWW_KV_VARIANTS, SERVICES, SimulatedService
-from .._workloads import TOPOLOGIES, Invocation, WorkloadError, blaming, checked_final, checked_setup
+from .._workloads import TOPOLOGIES, Invocation, WorkloadError, blaming, checked_final, checked_setup, refusal
 from .options import Options
-from .worker_pool import WorkerPool
+from .worker_pool import PATIENCE, WorkerPool
 
 RECOVERY: Final = 10.0
 """Seconds between the end of all faults and the final operations, as in Maelstrom."""
@@ -158,8 +158,18 @@ class Run:
             raise failure
         self._enter("done")
 
-    def give_up(self, why: str) -> None:
-        """End the run because its nodes make no progress; the reason *why* makes the run not valid."""
+    def give_up(self, why: str, tasks: Sequence[trio.lowlevel.Task] = ()) -> None:
+        """End the run because it makes no progress; the reason *why* makes the run not valid.
+
+        If the workload keeps it busy, the run has no verdict: most of *tasks*, which took the last turns, are in its
+        methods, or its final operations follow each other without a pause.
+        """
+        method = self.workers.method_of(tasks)
+        if method is None and self.phase == "final" and self.workers.has_raced(self.options.busy_limit):
+            method = "final_invocations"
+        if method is not None:
+            self._blame(refusal(self.workload, f"{method}() goes on without end: {why}"))
+            return
         self.stuck = why
         self._scope.cancel()
 
@@ -193,6 +203,8 @@ class Run:
                 async with trio.open_nursery() as phase:
                     phase.start_soon(nemesis.run)
                     await self._invoke(operations)
+            operations.cancel_scope.deadline = trio.current_time() + PATIENCE
+        self.workers.check_ended(operations.cancel_scope)
         nemesis.heal()
         await self._finish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
@@ -15,6 +16,7 @@ import trio
 from trio_messenger import RpcError, RpcTimeout
 
 from .._cluster.clients import Client, Clients
+from .._determinism.scheduler import place_of_error
 from .._network.network import SimulatedNetwork
 from .._records.history import History, Op, OpType
 from .._workloads import (
@@ -31,10 +33,18 @@ from .._workloads import (
     checked_outcome,
     checked_timeout,
     checked_value,
+    refusal,
     text_of,
 )
 
 _PACKAGE: Final = "trio_messenger."
+
+PATIENCE: Final = 600.0
+"""Seconds that an operation may take after the phase that it belongs to."""
+
+_FEW_MESSAGES: Final = 20
+"""The greatest number of messages from nodes for each final operation with which these operations, and not the nodes,
+count as the reason for too many messages."""
 
 
 @attrs.define(eq=False)
@@ -95,6 +105,7 @@ class WorkerPool:
         self._is_foreign = not type(workload).__module__.startswith(_PACKAGE)
         self._timeout = 0.0  # seconds; open() asks the workload
         self._audited = 0  # how many audits there were
+        self._cancelled_in = ""  # where the last operation was that was cancelled
 
     @property
     def nodes(self) -> set[str]:
@@ -167,6 +178,8 @@ class WorkerPool:
         async with trio.open_nursery() as nursery:
             for worker, each in zip(self._workers, operations, strict=True):
                 nursery.start_soon(self._finish, worker, each, until)
+            nursery.cancel_scope.deadline = until + PATIENCE
+        self.check_ended(nursery.cancel_scope)
 
     async def audit(self, nodes: Sequence[str], last: Invocation) -> None:
         """Do *last*, a read, once on each of *nodes*, all at the same time, with new clients."""
@@ -175,6 +188,8 @@ class WorkerPool:
             for process, node_id in enumerate(nodes, first + self._audited):
                 auditor = self._make(process, node_id, process, is_auditor=True)
                 nursery.start_soon(self._audit_one, auditor, last)
+            nursery.cancel_scope.deadline = trio.current_time() + PATIENCE
+        self.check_ended(nursery.cancel_scope)
         self._audited += len(nodes)
 
     async def leftovers(self, nodes: Sequence[str]) -> dict[str, str]:
@@ -209,6 +224,31 @@ class WorkerPool:
         for mistake in mistakes:  # raised in a task, it would arrive in an exception group
             raise mistake
         return {node_id: found[node_id] for node_id in nodes if node_id in found}
+
+    # Workloads that go on without end
+
+    def check_ended(self, scope: trio.CancelScope) -> None:
+        """Check that *scope* did not have to cancel any operations.
+
+        Raises:
+          WorkloadError: if it did; the text says where one of them was.
+        """
+        if scope.cancelled_caught:
+            raise refusal(
+                self._workload,
+                f"invoke() did not return within {PATIENCE:g} s after the phase; it waited in {self._cancelled_in}",
+            )
+
+    def method_of(self, tasks: Sequence[trio.lowlevel.Task]) -> str | None:
+        """Return the method of the workload that most of *tasks* are in; None if most are in no such method."""
+        found = Counter(map(_method_of, tasks)).most_common(1)
+        return found[0][0] if found else None
+
+    def has_raced(self, messages: int) -> bool:
+        """Tell whether enough final operations began in the last second to explain this number of *messages*."""
+        since = self._network.now() - 10**9
+        begun = sum(op.type == "invoke" and op.final and op.time >= since for op in self._history)
+        return begun * _FEW_MESSAGES >= messages
 
     # One worker
 
@@ -293,6 +333,9 @@ class WorkerPool:
         try:
             with blaming(self._workload, "invoke", but=(RpcError, msgspec.ValidationError, ClientCrash)):
                 return _End("ok", await self._workload.invoke(worker.view, f, value))
+        except trio.Cancelled as exc:
+            self._cancelled_in = place_of_error(exc)
+            raise
         except RpcError as exc:
             with blaming(self._workload, "outcome"):
                 returned, text = self._workload.outcome(f, exc), str(exc)
@@ -322,3 +365,20 @@ class WorkerPool:
         self._history.append(op)
         with blaming(self._workload, "update"):
             self._workload.update(op)
+
+
+_METHODS_IN: Final = {
+    WorkerPool._invoke.__code__: "invoke",
+    WorkerPool._finish.__code__: "final_invocations",
+}
+"""The code that calls methods of a workload which may go on without end, and these methods."""
+
+
+def _method_of(task: trio.lowlevel.Task | None) -> str | None:
+    """Return the method of the workload that *task*, or the one that started it and so on, is in; None if in none."""
+    while task is not None:
+        called = [_METHODS_IN[frame.f_code] for frame, _ in task.iter_await_frames() if frame.f_code in _METHODS_IN]
+        if called:
+            return called[-1]
+        task = None if task.parent_nursery is None else task.parent_nursery.parent_task
+    return None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .base import Workload as Workload
-from .blame import WorkloadError as WorkloadError, blaming as blaming
+from .blame import WorkloadError as WorkloadError, blaming as blaming, refusal as refusal
 from .foreign_texts import text_of as text_of
 from .interface import (
     ClientCrash as ClientCrash,

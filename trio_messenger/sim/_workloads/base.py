@@ -243,6 +243,8 @@ class Workload(ABC):
     def completed(self, f: str, value: Any, reply: Any) -> Any:
         """Return the value of an operation that ended as ``ok``.
 
+        Return another object each time, and do not change it later: the history keeps it, without a copy.
+
         Args:
           f: The function of the operation.
           value: The value of its invocation.
@@ -270,7 +272,10 @@ class Workload(ABC):
 
     @abstractmethod
     def check(self, history: History) -> Results:
-        """Judge the history: ``valid?``, which is True, False or ``unknown``, and figures as JSON values."""
+        """Judge the history: ``valid?``, which is True, False or ``unknown``, and figures as JSON values.
+
+        The keys of dicts are texts. Do not change the values in *history*, which is saved after this; sort copies.
+        """
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:  # noqa: ARG002 - for subclasses
         """Return the findings of `check` in sentences for people; by default its figures, if they are not valid.
