@@ -77,6 +77,9 @@ def test_stats_of_nothing() -> None:
     assert checked(stats(history())) == {"valid?": True, **NONE, "by-f": {}}
 
 
+REFUSED = {"frequent-error": "refused"}
+
+
 def test_stats_count_how_operations_ended() -> None:
     """Ends are counted overall and by function; an operation without an end is one of which nothing is known."""
     results = checked(stats(history(*MIXED)))
@@ -84,12 +87,19 @@ def test_stats_count_how_operations_ended() -> None:
         "valid?": False,
         **{"count": 7, "ok-count": 3, "fail-count": 2, "info-count": 2},
         "by-f": {
-            "cas": {"valid?": False, "count": 1, "ok-count": 0, "fail-count": 1, "info-count": 0},
+            "cas": {"valid?": False, "count": 1, "ok-count": 0, "fail-count": 1, "info-count": 0} | REFUSED,
             "read": {"valid?": True, "count": 4, "ok-count": 2, "fail-count": 1, "info-count": 1},
             "write": {"valid?": True, "count": 2, "ok-count": 1, "fail-count": 0, "info-count": 1},
         },
     }
     assert list(results["by-f"]) == ["cas", "read", "write"]
+
+
+def test_stats_have_the_most_frequent_error_of_what_never_was_ok() -> None:
+    """It says why, without a look into the log."""
+    ends = [(fail(0, "busy"),), (fail(0, "what?"),), (fail(0, "what?"),), ()]
+    events = [event for end in ends for event in (begin(0, "cas"), *end)]
+    assert checked(stats(history(*events)))["by-f"]["cas"]["frequent-error"] == "what?"
 
 
 def test_stats_are_valid_if_each_function_was_ok_once() -> None:
@@ -254,6 +264,8 @@ def test_random_histories_have_the_figures_of_the_definition() -> None:
         groups = {f: [each for each in operations if each[0].f == f] for f in "abc"}
         groups = {f: group for f, group in groups.items() if group}
         found = checked(stats(made))
+        for each in found["by-f"].values():
+            each.pop("frequent-error", None)
         by_f = {f: {"valid?": counted(group)["ok-count"] > 0, **counted(group)} for f, group in groups.items()}
         valid = all(each["valid?"] for each in by_f.values())
         by_node = found.pop("by-node", None)

@@ -22,8 +22,9 @@ def stats(history: History) -> Results:
 
     Returns:
       ``count``, ``ok-count``, ``fail-count`` and ``info-count``; under ``by-f`` the same for each function, and its
-      ``valid?``. Maelstrom does not have ``by-node``: the same counts for each node that was asked, without a verdict;
-      left out if the history does not name the nodes.
+      ``valid?``. Maelstrom does not have the other keys: ``frequent-error`` is the error that most operations of a
+      function ended with, if none was ok. ``by-node`` has the same counts for each node that was asked, without a
+      verdict; left out if the history does not name the nodes.
     """
     by_node = _by_node(history)
     by_f = {f: _judged(f, operations) for f, operations in grouped(history).items()}
@@ -59,4 +60,9 @@ def _by_node(history: History) -> Results:
 
 def _judged(f: str, operations: list[Operation]) -> Results:
     counts = outcomes(operations)
-    return {"valid?": counts["ok-count"] > 0 or f in NEVER_OK, **counts}
+    if counts["ok-count"] or f in NEVER_OK:
+        return {"valid?": True, **counts}
+    ends = (operation.completion for operation in operations)
+    errors = Counter(end.error for end in ends if end is not None and end.error is not None)
+    frequent = {"frequent-error": errors.most_common(1)[0][0]} if errors else {}
+    return {"valid?": False, **counts, **frequent}

@@ -147,7 +147,8 @@ def _reasons_in_history(results: Results) -> list[str]:
     found = []
     for f, part in results["stats"]["by-f"].items():
         if part["valid?"] is not True:
-            found.append(f"no {f!r} of {part['count']} was ok")
+            often = f"; most often: {part['frequent-error']}" if "frequent-error" in part else ""
+            found.append(f"no {f!r} of {part['count']} was ok{often}")
     if results["availability"]["valid?"] is not True:
         found.append(f"availability is {results['availability']['ok-fraction']}, below the required fraction")
     return found
