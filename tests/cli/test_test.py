@@ -133,9 +133,7 @@ def test_each_reason_has_a_line_of_its_own() -> None:
     assert re.fullmatch(said, lines[0])
     assert re.fullmatch(r" {14}\d+ more requests came back changed or were refused; see results\.json", lines[5])
     [rest] = lines[6:]
-    assert re.fullmatch(
-        r" {14}no 'echo' of \d+ was ok; most often: temporarily-unavailable \(11\): try again later", rest
-    )
+    assert re.fullmatch(r" {14}no 'echo' of \d+ was ok; most often: temporarily-unavailable \(11\): try .*", rest)
     shouting = outcome("test", "-w", "echo", "--node", "broken:shouting", *SHORT).line("because")
     assert re.fullmatch(r'n\d answered "Please echo (\d+)" with "PLEASE ECHO \1" at 0 s', shouting)
 

@@ -32,7 +32,7 @@ _UNAVAILABLE: Final = 503
 async def open_metrics(
     node: Node, host: str = "127.0.0.1", port: int = METRICS_PORT
 ) -> AsyncIterator[list[tuple[str, int]]]:
-    r"""Serve the metrics of *node* over HTTP while the block runs; for ``async with``, or `Node.run`.
+    r"""Serve the metrics of *node* over HTTP while the block runs; for ``async with``, or `trio_messenger.Node.run`.
 
     There are three pages: ``/metrics`` for Prometheus, ``/ready`` and ``/live``. A page is served without password or
     encryption, so listen only where those who may see it are alone.

@@ -1,7 +1,7 @@
 """Nodes that run elsewhere: the clients of a run reach them over a transport, such as the one over NATS.
 
-Somebody else starts these nodes, connects them, and tells them who they are. So the run sees only the messages between
-its clients and the nodes, and it can neither kill nor delay anything.
+Another program starts these nodes, connects them, and tells them who they are. So the run sees only the messages
+between its clients and the nodes, and it can neither kill nor delay anything.
 
 A transport has one id, which its permissions protect. So there, all clients of a run are one client. The gateway gives
 each of their requests a number that no other has, and passes each reply on to the client that asked.
