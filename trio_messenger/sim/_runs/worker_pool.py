@@ -155,7 +155,7 @@ class WorkerPool:
                 invocation = self._next(worker, draw)
                 if invocation is None:
                     return
-                nursery.start_soon(self._perform, worker, invocation)
+                self._start(nursery, worker, invocation)
                 due += gaps.uniform(0, 2 / rate)
 
     def final_operations(self) -> list[Iterator[Invocation]] | None:
@@ -296,6 +296,10 @@ class WorkerPool:
                     await trio.sleep(self._workload.final_pause)
                 is_first = False
                 await self._perform(worker, invocation, is_final=True)
+
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C in start_soon would leave a coroutine that nobody awaits
+    def _start(self, nursery: trio.Nursery, worker: _Worker, invocation: Invocation) -> None:
+        nursery.start_soon(self._perform, worker, invocation)
 
     async def _perform(self, worker: _Worker, invocation: Invocation, is_final: bool = False) -> None:
         with self._blaming():
