@@ -2,7 +2,7 @@ import itertools
 from typing import ClassVar
 
 from trio_messenger import Node
-from trio_messenger.sim import IMPOSSIBLE, WORKLOADS, Model, Reply, Workload, linearizable, simulate
+from trio_messenger.sim import IMPOSSIBLE, Model, Reply, Workload, linearizable, simulate
 
 
 class QueueModel(Model):
@@ -42,7 +42,7 @@ class Queue(Workload):
         return {"valid?": found.valid, "why": why}
 
 
-def build(is_shared):
+def build(is_shared=True):
     node, values = Node(), []
 
     @node.on("put")
@@ -58,7 +58,7 @@ def build(is_shared):
     return node
 
 
-WORKLOADS[Queue.name] = Queue
-for name, is_shared in {"a queue for each node": False, "one queue": True}.items():
-    report = simulate("queue", lambda shared=is_shared: build(shared), nodes=3, rate=20, time_limit=10, seed=1)
-    print(f"{name}: valid {report.valid}", *report.results["workload"]["why"], sep="\n  ")
+if __name__ == "__main__":
+    for name, is_shared in {"a queue for each node": False, "one queue": True}.items():
+        report = simulate(Queue, lambda shared=is_shared: build(shared), nodes=3, rate=20, time_limit=10, seed=1)
+        print(f"{name}: valid {report.valid}", *report.results["workload"]["why"], sep="\n  ")

@@ -48,7 +48,7 @@ class Tickets(Workload):
         return {"valid?": not twice, "twice": twice}
 
 
-def build(is_shared):
+def build(is_shared=True):
     node, tickets = Node(), [3, 2, 1]
 
     @node.on("take")
@@ -66,6 +66,7 @@ def build(is_shared):
     return node
 
 
-for is_shared in (False, True):
-    report = simulate(Tickets, lambda: build(is_shared), nodes=3, concurrency=6, rate=20, time_limit=10)  # noqa: B023
-    print(f"shared {is_shared}: valid {report.valid}, twice {report.results['workload']['twice'][:5]}")
+if __name__ == "__main__":
+    for is_shared in (False, True):
+        report = simulate(Tickets, lambda: build(is_shared), nodes=3, concurrency=6, rate=20, time_limit=10)  # noqa: B023
+        print(f"shared {is_shared}: valid {report.valid}, twice {report.results['workload']['twice'][:5]}")
