@@ -20,6 +20,7 @@ from trio.testing import assert_checkpoints
 from trio_messenger import LocalProtocolError, MalformedMessage, Message, Node, RpcTimeout, Transport
 from trio_messenger.nodes import echo
 from trio_messenger.transports import _nats_link, nats
+from trio_messenger.transports._nats_client import StrictClient
 from trio_messenger.transports.nats import Credentials, NatsTransport, open_nats
 
 HEARTBEAT = 20.0  # seconds that no machine is too slow for
@@ -587,3 +588,11 @@ async def test_a_request_gets_its_reply() -> None:
         transport._link.lose("for a test")
         with pytest.raises(trio.BrokenResourceError, match=r"^there is no connection to NATS$"):
             await ask("$KV.demo.x")
+
+
+def test_a_client_that_is_not_connected_publishes_nothing() -> None:
+    """Otherwise the messages would wait in its buffer, and arrive late, after a reconnection."""
+    client = StrictClient(lambda *_: None)
+    with pytest.raises(errors.ConnectionClosedError):
+        client.publish_now([("subject", b"payload")])
+    assert client.pending_data_size == 0

@@ -78,8 +78,7 @@ async def _serve_all(arguments: argparse.Namespace) -> str | None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             for name in arguments.only:
                 nursery.start_soon(_serve, arguments, name, failures, nursery.cancel_scope)
-            async for _ in signals:
-                break
+            await anext(aiter(signals))
             nursery.cancel_scope.cancel()
     return failures[0] if failures else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,11 @@ def answering(**replies: Any) -> Callable[[], Node]:
     return build
 
 
-def transacting() -> Node:
+def transacting(full: int = 3) -> Node:
     node = Node()
-    node.on("txn")(lambda request: {"txn": [[f, key, [7] if key == 3 else None] for f, key, _ in request.body["txn"]]})
+    node.on("txn")(
+        lambda request: {"txn": [[f, key, [7] if key == full else None] for f, key, _ in request.body["txn"]]}
+    )
     return node
 
 
@@ -134,6 +137,7 @@ async def test_a_cluster_that_is_not_fresh_is_refused(
         ("lin-kv", registers()),
         ("lin-kv", answering()),
         ("txn-rw-register", answering(txn={"txn": []})),
+        ("txn-list-append", partial(transacting, -1)),
         ("kafka", answering(poll={"msgs": {}})),
         ("pn-counter", answering(read={"value": 0})),
     ],

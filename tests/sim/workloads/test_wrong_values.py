@@ -27,6 +27,7 @@ from trio_messenger.sim import (
 )
 from trio_messenger.sim._workloads import checked_leftovers, checked_op, checked_value
 from trio_messenger.sim._workloads.blame import blaming
+from trio_messenger.sim._workloads.returned import _fault
 
 run = partial(simulate, build=echo.build, nodes=1, time_limit=1)
 
@@ -405,3 +406,13 @@ def test_a_crash_without_a_text_is_in_the_history() -> None:
 
     history = run(wrong(invoke=invoke)).history
     assert {op.error for op in history if op.type == "info"} == {"an exception without a readable text"}
+
+
+def test_an_interrupt_while_a_value_is_looked_at_is_no_fault_of_the_value() -> None:
+    """It ends the run, as anywhere else."""
+
+    def write(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _fault({}, write)
