@@ -37,8 +37,6 @@ def refusal(*argv: str | Path) -> str:
     return found.errors.rpartition("error: ")[2].removesuffix("\n")
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 async def test_a_node_serves_on_nats_until_it_is_refused() -> None:
     """It needs no stdin; when the server refuses it, it ends with status 1 and one line, and does not try again."""
     async with fake_server() as server:

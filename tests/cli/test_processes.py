@@ -84,8 +84,6 @@ async def test_what_fails_can_be_replayed_and_shrunk(folder: Path) -> None:
     assert output.startswith(b"It still fails with 1 of its 1 faults")
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 async def test_the_verdict_is_in_the_status_though_nobody_reads_it(folder: Path) -> None:
     """As with ``| head -0``: no traceback, and the status is that of the run."""
     reader, writer = os.pipe()
@@ -109,8 +107,6 @@ async def test_a_node_does_not_load_the_simulator() -> None:
 # Executables
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 async def test_executables_run_in_real_time(folder: Path) -> None:
     """``--bin`` runs a process for each node, with what comes after ``--``; the run is kept under its time."""
     script = str(folder / "my_node.py")

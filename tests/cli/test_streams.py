@@ -116,7 +116,6 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)])
 @pytest.mark.parametrize(
     "redirection",
@@ -147,7 +146,6 @@ async def test_a_verdict_needs_nobody_who_reads(folder: Path) -> None:
         os.close(writer)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--json",), ("--seeds", "2")])
 async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], folder: Path) -> None:
     """A full disk is not taken for a verdict: one line, status 255, and the run is kept."""

@@ -32,8 +32,6 @@ from support.processes import (
     until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.every_python]
-
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 PENDING_COUNT = (
@@ -56,6 +54,8 @@ SEND_FIRE_FORGET = (
 # Input to output
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("command", [NODE, (SCRIPTS / "trio-messenger", "node"), (*NODE, "messenger")])
 @pytest.mark.parametrize(("given", "expected"), [PENDING_COUNT, SEND_FIRE_FORGET])
 async def test_answers_byte_for_byte_and_exits_with_0(command: tuple[str, ...], given: bytes, expected: bytes) -> None:
@@ -63,6 +63,8 @@ async def test_answers_byte_for_byte_and_exits_with_0(command: tuple[str, ...], 
     assert await run(*command, input=given) == (0, expected, "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_answers_while_stdin_is_open() -> None:
     """A reply does not wait for more input, nor for the end of it."""
     async with child(*NODE) as node:
@@ -77,6 +79,8 @@ async def test_answers_while_stdin_is_open() -> None:
         assert bodies(await node.finish())[0]["in_reply_to"] == 4
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_bad_input_is_reported_and_served_past() -> None:
     """No line can end the node: each bad one is one line on stderr, and what follows is answered."""
     bad = [
@@ -113,6 +117,8 @@ async def test_log_lines_are_short_however_long_the_input() -> None:
     assert max(map(len, errors.splitlines())) < 1000
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_an_endless_line_takes_no_memory() -> None:
     """A line beyond the limit is skipped to its end, holding no more of it than the limit."""
@@ -135,6 +141,8 @@ async def test_an_endless_line_takes_no_memory() -> None:
 # The end of stdin
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_eof_closes_pending_rpcs_long_before_their_deadline(tmp_path: Path) -> None:
     """At the end of stdin no reply can come any more: an RPC of ten minutes ends at once, told as closed."""
     source = """
@@ -168,6 +176,8 @@ async def wait():
     )
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_a_burst_of_leaked_rpcs_is_a_few_lines(tmp_path: Path) -> None:
     """20,000 leaked RPCs, which expire in some 128 sweeps, are few lines on stderr, and their numbers add up."""
     source = """
@@ -197,6 +207,8 @@ def reaped(errors: bytes) -> list[int]:
     return [int(count) for count in re.findall(rb"RPCs reaped without reply: (\d+);", errors)]
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_eof_flushes_more_than_pipes_hold() -> None:
     """What was asked before the end of stdin is answered in full, however much it is."""
     status, output, errors = await run(*NODE, input=echo_flood(20_000))
@@ -204,11 +216,15 @@ async def test_eof_flushes_more_than_pipes_hold() -> None:
     assert_answers(output, 20_000)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_eof_within_a_whole_message_serves_it() -> None:
     """The newline at the end of the last message may be missing."""
     assert await run(*NODE, input=INIT + echo(2)[:-1]) == (0, INIT_OK + HELLO, "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_eof_within_a_truncated_message_reports_it() -> None:
     """A last line that is cut off is told as malformed; the end is as orderly as ever."""
     status, output, errors = await run(*NODE, input=INIT + echo(2) + echo(3)[:40])
@@ -222,6 +238,8 @@ async def test_eof_within_a_truncated_message_reports_it() -> None:
 # Signals
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 @SIGNALS
 @pytest.mark.parametrize("stalled", [False, True], ids=["flowing", "stalled"])
@@ -255,6 +273,8 @@ async def test_signal_under_load_answers_all_that_was_taken(number: int, stalled
     assert_answers(output, taken, Flood.FIRST)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @SIGNALS
 async def test_signal_ends_an_idle_node(number: int) -> None:
     """A node that has nothing to do ends at the signal with status 0 and without a word."""
@@ -265,6 +285,8 @@ async def test_signal_ends_an_idle_node(number: int) -> None:
         assert await node.finish() == b""
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_signal_closes_pending_rpcs(tmp_path: Path) -> None:
     """After a signal nothing more is read, so pending RPCs end as they do at the end of stdin."""
     source = """
@@ -280,6 +302,8 @@ async def wait():
         assert await node.finish() == b""
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 @SIGNALS
 async def test_second_signal_ends_a_node_that_cannot_write(number: int) -> None:
@@ -293,6 +317,8 @@ async def test_second_signal_ends_a_node_that_cannot_write(number: int) -> None:
         assert (await node.wait(), node.errors) == (-number, b"")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_second_signal_ends_a_node_within_a_line_it_cannot_finish() -> None:
     """Also where no log line may come between, since stderr is the pipe that is full, the second signal ends it."""
@@ -304,6 +330,8 @@ async def test_second_signal_ends_a_node_within_a_line_it_cannot_finish() -> Non
         assert await node.wait() == -signal.SIGTERM
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_second_signal_ends_a_node_whose_handler_blocks(tmp_path: Path) -> None:
     """A handler that never gives way cannot keep the process alive."""
@@ -325,6 +353,8 @@ def block():
 # A receiver that is slow, or gone
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_stdout_closed_by_the_receiver_is_told_in_one_line() -> None:
     """A broken stdout ends the node under flood with status 1 and a clear line, no traceback."""
     read_end, write_end = os.pipe()
@@ -341,6 +371,8 @@ async def test_stdout_closed_by_the_receiver_is_told_in_one_line() -> None:
         os.close(write_end)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_stdout_without_a_receiver_is_told_in_one_line() -> None:
     """Nobody may read stdout from the very start; that is told when there is something to write."""
     read_end, write_end = os.pipe()
@@ -351,6 +383,8 @@ async def test_stdout_without_a_receiver_is_told_in_one_line() -> None:
         os.close(write_end)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> None:
     """A receiver that does not read stops the sender; memory stays flat, and all is there when it reads on."""
@@ -363,6 +397,8 @@ async def test_flood_without_a_receiver_takes_no_memory_and_loses_nothing() -> N
         assert_answers(await node.finish(), count)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_stderr_in_the_same_pipe_tears_no_line(tmp_path: Path) -> None:
     """With 2>&1 into one slow pipe, each line is a whole message or a whole log line, long ones included."""
     source = """
@@ -402,6 +438,8 @@ def echo(request):
 # What a node's own code writes
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_print_goes_to_stderr(tmp_path: Path) -> None:
     """What a module, its factory or a handler prints is for people, and never stands among the messages."""
     source = """
@@ -423,6 +461,8 @@ def make():
     assert (status, errors) == (0, "importing\nmaking\nhandling\n")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_failing_handlers_leave_their_traceback_on_stderr(tmp_path: Path) -> None:
     """A handler's bug is answered with error 13 and shown with its traceback; the node serves on."""
     source = """
@@ -459,6 +499,8 @@ async def waiting():
 # Rest
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_an_idle_node_sleeps(tmp_path: Path) -> None:
     """With an RPC pending and nothing to do, the process does not wake up: nothing in it ticks."""
@@ -477,6 +519,8 @@ def leak():
         assert await node.finish() == b""
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 def test_a_process_that_ticks_is_no_idle_one() -> None:
     """The test above can fail: what it calls rest is no process that wakes up every few milliseconds."""
 

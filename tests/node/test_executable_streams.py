@@ -28,8 +28,6 @@ from support.processes import (
     run,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.every_python]
-
 LEFT_OUT = re.compile(r"WARNING: (\d+) lines? (?:was|were) left out here, because stderr was not read")
 
 REQUESTS = 3000
@@ -87,6 +85,8 @@ async def answers(node: Child, count: int) -> bytes:
 # Nobody reads
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("how", TALKERS)
 async def test_unread_stderr_stops_nothing(how: str, unread: tuple[int, int], tmp_path: Path) -> None:
     """Whoever speaks, every request is answered, and SIGTERM ends the node with status 0."""
@@ -98,6 +98,8 @@ async def test_unread_stderr_stops_nothing(how: str, unread: tuple[int, int], tm
         assert await node.wait() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_lines_that_nobody_read_are_counted_and_told(unread: tuple[int, int], tmp_path: Path) -> None:
     """When somebody reads on, the lines that waited come first, then how many there were besides, then new ones."""
     read_end, write_end = unread
@@ -123,6 +125,8 @@ async def test_lines_that_nobody_read_are_counted_and_told(unread: tuple[int, in
     assert spoken(errors.decode()) == REQUESTS + 1
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_memory_stays_flat_while_nobody_reads_stderr(unread: tuple[int, int], tmp_path: Path) -> None:
     """However much is said, no more waits than the limit."""
@@ -135,6 +139,8 @@ async def test_memory_stays_flat_while_nobody_reads_stderr(unread: tuple[int, in
         assert node.resident_mb() < before + 3
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 @pytest.mark.parametrize("both", [False, True], ids=["stdout", "both"])
 async def test_unread_stdout_keeps_every_answer(both: bool, unread: tuple[int, int], tmp_path: Path) -> None:
@@ -153,6 +159,8 @@ async def test_unread_stdout_keeps_every_answer(both: bool, unread: tuple[int, i
     assert_answers(output, taken)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_second_signal_ends_a_node_of_which_nobody_reads_anything(
     unread: tuple[int, int], tmp_path: Path
@@ -167,6 +175,8 @@ async def test_second_signal_ends_a_node_of_which_nobody_reads_anything(
         assert await node.wait() == -signal.SIGTERM
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_one_unread_pipe_for_both_keeps_every_answer(tmp_path: Path) -> None:
     """With 2>&1 into a pipe that nobody reads for a while, log lines are left out and counted, and messages are not."""
@@ -184,6 +194,8 @@ async def test_one_unread_pipe_for_both_keeps_every_answer(tmp_path: Path) -> No
     assert spoken(others) == 20_000
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_error_that_ends_the_node_does_not_wait_for_a_reader(unread: tuple[int, int], tmp_path: Path) -> None:
     """A node whose stdout breaks while nobody reads stderr ends with status 1 all the same."""
     read_end, write_end = os.pipe()
@@ -200,6 +212,8 @@ async def test_error_that_ends_the_node_does_not_wait_for_a_reader(unread: tuple
         os.close(write_end)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_one_socket_for_everything_tears_no_line(tmp_path: Path) -> None:
     """Under inetd descriptors 0, 1 and 2 are one socket; log lines stand between messages and never in one."""
     source = """
@@ -281,6 +295,8 @@ def debug():
 """
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["child", "written"])
 async def test_nobody_takes_the_nodes_messages(kind: str, tmp_path: Path) -> None:
     """Child processes and others who read descriptor 0 find nothing there, and every message is the node's."""
@@ -290,6 +306,8 @@ async def test_nobody_takes_the_nodes_messages(kind: str, tmp_path: Path) -> Non
     assert [(body["in_reply_to"], body.get("got")) for body in bodies(output)] == [(1, None), (2, ""), (3, "")]
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_what_others_write_on_stdout_goes_to_stderr(tmp_path: Path) -> None:
     """Child processes, descriptor 1 and a stdout that was kept lead to stderr, never among the messages."""
     given = INIT + line({"type": "child_output", "msg_id": 2}) + line({"type": "written", "msg_id": 3})
@@ -306,6 +324,8 @@ async def test_with_stderr_closed_what_others_write_on_stdout_is_lost(tmp_path: 
     assert (status, len(bodies(output))) == (0, 3)
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_stderr_may_have_been_closed_by_the_program(tmp_path: Path) -> None:
     """A program that closes its stderr before the run has none, as if it had been started without."""
     own_node(tmp_path, INTRUDERS + "os.close(2)\n")
@@ -315,6 +335,8 @@ async def test_stderr_may_have_been_closed_by_the_program(tmp_path: Path) -> Non
     assert (status, [body["type"] for body in bodies(output)], errors) == (0, ["init_ok", "written_ok"], "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_child_processes_inherit_nothing_of_the_node(tmp_path: Path) -> None:
     """A child that inherits all it can has the three standard descriptors, and the one that lists them."""
@@ -323,6 +345,8 @@ async def test_child_processes_inherit_nothing_of_the_node(tmp_path: Path) -> No
     assert bodies(output)[1]["got"] == "['0', '1', '2', '3']\n"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["input", "kept", "iterated", "breakpoint"])
 async def test_reading_stdin_in_a_handler_says_what_to_do_instead(kind: str, tmp_path: Path) -> None:
     """Whichever way it reads, the handler fails with the remedy, and the next message is served."""
@@ -334,6 +358,8 @@ async def test_reading_stdin_in_a_handler_says_what_to_do_instead(kind: str, tmp
     assert text in errors
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
 async def test_streams_may_have_been_replaced_by_the_program(name: str) -> None:
     """A program may put a stream of its own around the file of Python's, which then is unusable."""
@@ -355,6 +381,8 @@ node.run()
     assert errors == "from a handler\n"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("how", ["close", "detach"])
 @pytest.mark.parametrize("name", ["stdin", "__stdin__", "__stdout__", "stderr"])
 async def test_handler_may_close_or_detach_a_stream(name: str, how: str) -> None:
@@ -385,6 +413,8 @@ os.write(1, os.read(0, 100) + b"after")
     assert (status, after) == (120 if detached else 0, b"after")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize(("number", "name"), [(0, "stdin"), (1, "stdout")])
 async def test_descriptor_that_the_program_closed_is_told_in_one_line(number: int, name: str, tmp_path: Path) -> None:
     """The node does not take a file of Trio's, which has the number by then, for its stdin or stdout."""
@@ -422,6 +452,8 @@ async def test_an_interrupt_after_the_node_is_told_as_python_tells_it(tmp_path: 
     assert errors.endswith("\nKeyboardInterrupt\n")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_descriptors_are_given_back_when_the_node_has_ended(tmp_path: Path) -> None:
     """After `Node.run`, stdin and stdout are the program's again: what the node left unread, too."""
     program = """
@@ -468,6 +500,8 @@ for number in range(2):
         assert await node.finish() == b""
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_handlers_processes_of_python_may_log(tmp_path: Path) -> None:
     """A process that is forked from the node writes to stderr, and takes neither messages nor signals for the node."""
     source = """
@@ -490,6 +524,8 @@ def fork():
     assert errors == "from the fork\nfrom the fork\n"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("program", ["", "import sys; sys.stderr = sys.__stderr__ = None; "])
 async def test_a_node_that_never_served_leaves_everything_as_it_was(program: str) -> None:
     """When `Node.run` fails at once, signals and streams are the program's again."""

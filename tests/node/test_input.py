@@ -260,7 +260,7 @@ async def test_log_lines_are_short(body: Body, caplog: pytest.LogCaptureFixture)
 
 fuzz = settings(
     deadline=None,
-    max_examples=150,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -10,8 +10,6 @@ import pytest
 from support.lines import INIT
 from support.processes import INIT_OK, bodies, child, echo, needs_proc, own_node, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.every_python]
-
 CLOSING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ANY = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 
@@ -77,6 +75,8 @@ node.run()
 AFTER["in a thread that goes on"] = "ended = threading.Event(); " + AFTER["in a thread that goes on"] + "; ended.set()"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @CLOSING
 @pytest.mark.parametrize("moment", BEFORE)
 async def test_closing_signal_before_the_node_serves(moment: str, number: int) -> None:
@@ -84,6 +84,8 @@ async def test_closing_signal_before_the_node_serves(moment: str, number: int) -
     assert await run(*program(number, BEFORE[moment]), input=INIT + echo(2)) == (0, b"", "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @ANY
 @pytest.mark.parametrize("moment", AFTER)
 async def test_signal_after_the_end_of_stdin(moment: str, number: int) -> None:
@@ -94,6 +96,8 @@ async def test_signal_after_the_end_of_stdin(moment: str, number: int) -> None:
     assert errors == ("statistics: received=2 sent=2\n" if is_told else "")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("moment", BEFORE)
 async def test_report_before_the_node_serves(moment: str) -> None:
     """A node that is asked before it serves says that there was nothing yet."""
@@ -133,6 +137,8 @@ async def test_command_that_finds_no_node_is_no_node(tmp_path: Path) -> None:
     assert errors.startswith("trio-messenger: error: own:nothing: module 'own' has no node or function 'nothing'")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 @CLOSING
 async def test_a_process_that_goes_on_ends_at_the_second_signal(number: int) -> None:

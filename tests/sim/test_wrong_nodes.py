@@ -17,9 +17,12 @@ from trio_messenger.sim._campaigns.campaign import with_seed
 
 SEEDS = range(1)
 
+SAMPLE = [case for index, case in enumerate(CASES) if case.is_right or index % 2]
+"""The right nodes and half of the wrong ones, to save time; the campaign has all."""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.name)
 def test_verdict_is_right_with_every_seed(case: Case) -> None:
     """A wrong node is invalid for what it does wrong, whatever the seed, and a right one is valid under many faults."""
     for seed in SEEDS:
@@ -34,7 +37,7 @@ def test_every_workload_is_put_to_the_test() -> None:
     right = Counter(case.options.workload for case in CASES if case.is_right)
     wrong = Counter(case.options.workload for case in CASES if not case.is_right)
     assert right.keys() == WORKLOADS.keys()
-    assert wrong.keys() == WORKLOADS.keys()
+    assert wrong.keys() == WORKLOADS.keys() == {case.options.workload for case in SAMPLE if not case.is_right}
     assert min(wrong.values()) >= 3
     assert len({case.name for case in CASES}) == len(CASES)
     nodes = {case.node for case in CASES if case.is_right}

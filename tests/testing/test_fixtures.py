@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
 from support.processes import run
-
-pytestmark = [pytest.mark.slow, pytest.mark.every_python]
 
 CONFTEST = 'pytest_plugins = ["trio_messenger.testing.fixtures"]\n'
 

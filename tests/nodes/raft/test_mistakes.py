@@ -40,8 +40,11 @@ FOUND = {
 }
 """A seed that catches each mistake, if one was found."""
 
-PASSED = ("five nodes", "long isolations", "cuts and kills")
-"""The options with which the right node was run most."""
+SAMPLE = ("VotesForAnyone", "AnswersBeforeSync", "StaleLeaderReads", "CommitsOlderTerms", "TruncatesAlways")
+"""The mistakes that are searched for here; `nox -s campaign -- raft` has all that are found."""
+
+PASSED = ("cuts and kills",)
+"""Options with which the right node is run here; `nox -s campaign -- raft` has all."""
 
 
 def test_there_are_fourteen_mistakes_and_each_says_what_it_is() -> None:
@@ -56,7 +59,7 @@ def test_there_are_fourteen_mistakes_and_each_says_what_it_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", SAMPLE)
 def test_a_mistake_is_found(name: str) -> None:
     """By a checker, or by an invariant."""
     [hunt] = [hunt for hunt in RAFT_HUNTS if hunt.name == f"raft {name}"]

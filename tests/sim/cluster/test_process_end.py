@@ -67,8 +67,6 @@ async def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> 
     assert_nothing_is_left(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 async def test_nohup_stays_in_force(folder: Path) -> None:
     """A signal that is ignored does not end a run."""
     command = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", REAL_RUN, folder, "0.2", *FOREIGN)

@@ -516,7 +516,6 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
         timer.cancel()
 
 
-@pytest.mark.slow
 def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> None:
     """That nothing runs because something outside of the simulation takes its time is told as well."""
     words = [sys.executable, "-c", PATIENT, *_ECHO, "--node", "stormy:waits_outside", "--nodes", "n1"]
@@ -526,7 +525,7 @@ def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> N
     told = (
         r"seed 0: for \d+ s no task has run: they wait for something outside the simulation, such as a thread or a file"
     )
-    assert re.match(told, done.stderr)
+    assert re.search(told, done.stderr)  # on a busy machine, others may be told of before
 
 
 PATIENT = """

@@ -144,18 +144,14 @@ def test_impatience_leaves_nothing(temporary: Path, monkeypatch: pytest.MonkeyPa
 
 async def test_a_signal_before_the_run_ends_it_at_once() -> None:
     """One that comes just before anybody could be told of it is not lost."""
-
-    stuck: Any = SimpleNamespace(conduct=trio.sleep_forever)
     signals = HeldSignals([signal.SIGTERM])
-    await _conduct(stuck, signals)
+    await _conduct(trio.sleep_forever, signals)
     signals.notice()
 
 
 # Daemons
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 async def test_a_daemon_that_outlives_the_run_is_named(temporary: Path) -> None:
     """It is killed, and a warning has its node, its number and its command; the verdict is that of the rest."""
     script = temporary.parent / "its_node.py"
