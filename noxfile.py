@@ -263,7 +263,7 @@ def soak(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def cluster(session: nox.Session) -> None:
     """Judge real clusters on NATS while machines are cut off: ARGS, names of scenarios, go to nats_cluster.py."""
-    install(session)
+    install(session, "tests")  # with what NATS needs
     session.run("python", "tests/bench/nats_cluster.py", *session.posargs)
 
 

@@ -13,7 +13,7 @@ import attrs
 import pytest
 from support.command_line import ERASE, GOSSIP, README, Terminal, in_folder, outcome
 
-from trio_messenger._cli import seeds as seeds_command
+from trio_messenger._cli import output, seeds as seeds_command
 from trio_messenger._cli.output import Console
 from trio_messenger._cli.seeds import make_run
 from trio_messenger.sim import Options
@@ -70,15 +70,21 @@ def crashed(seed: int) -> SeedResult:
     return SeedResult(seed=seed, valid=None, error="node 'n1' did not come up")
 
 
+@pytest.fixture
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said on the way, however slow the machine is."""
+    monkeypatch.setattr(output, "TOLD_EVERY", math.inf)
+
+
 @pytest.mark.slow
-def test_many_seeds_that_are_valid_end_with_status_0(folder: Path) -> None:
+def test_many_seeds_that_are_valid_end_with_status_0(folder: Path, no_progress: None) -> None:
     """Each seed has a process; nothing is kept of runs that are valid."""
     found = outcome("test", "-w", "echo", "--node", "my_node:node", "--time-limit", "9", "--seeds", "3", "--jobs", "1")
     assert (found.status, found.output, found.errors) == (0, "3 runs: 3 valid\n", "")
     assert list((folder / "store").iterdir()) == []
 
 
-def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path) -> None:
+def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path, no_progress: None) -> None:
     """It ends there; the run of that seed is made again here, to show all of it and to keep its files."""
     found = outcome(*FAILS, "--seeds", "20", "--seed", "3")
     assert (found.status, found.errors) == (1, "")

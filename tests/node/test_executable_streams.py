@@ -524,8 +524,6 @@ def fork():
     assert errors == "from the fork\nfrom the fork\n"
 
 
-@pytest.mark.slow
-@pytest.mark.every_python
 @pytest.mark.parametrize("program", ["", "import sys; sys.stderr = sys.__stderr__ = None; "])
 async def test_a_node_that_never_served_leaves_everything_as_it_was(program: str) -> None:
     """When `Node.run` fails at once, signals and streams are the program's again."""

@@ -9,8 +9,6 @@ import pytest
 from support.lines import INIT
 from support.processes import INIT_OK, MODULE, NODE, Child, bodies, child, echo, needs_proc, run, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.every_python]
-
 INFO = (*NODE, "--log-level", "info")
 
 
@@ -28,6 +26,8 @@ async def report(node: Child) -> str:
     return node.errors[before:].decode()
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_signal_prints_the_statistics() -> None:
     """Each SIGUSR1 prints one line on stderr, whatever the log level; the node goes on as if nothing had been."""
     async with child(*NODE) as node:
@@ -45,6 +45,8 @@ async def test_signal_prints_the_statistics() -> None:
     assert node.errors.count(b"statistics") == 2
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @needs_proc
 async def test_signal_before_the_first_message_is_answered_as_well() -> None:
     """A node that waits for its init can be asked; it says that there was nothing yet."""
@@ -56,6 +58,8 @@ async def test_signal_before_the_first_message_is_answered_as_well() -> None:
         assert await node.wait() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_many_signals_leave_the_messages_alone() -> None:
     """Signals amid a load make no message late, lost or torn, and print whole lines only."""
     async with child(*NODE) as node:
@@ -71,6 +75,8 @@ async def test_many_signals_leave_the_messages_alone() -> None:
     assert {line.partition("received=")[0] for line in lines} == {"statistics: "}
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_statistics_are_logged_at_the_end_at_info() -> None:
     """The last line on stderr is the statistics, at the end of stdin."""
     status, output, errors = await run(*INFO, input=INIT + echo(2))
@@ -78,6 +84,8 @@ async def test_statistics_are_logged_at_the_end_at_info() -> None:
     assert errors == "INFO: statistics: received=2 sent=2\n"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_statistics_are_logged_after_a_closing_signal(number: int) -> None:
     """A node that is told to end says the same."""
@@ -87,6 +95,8 @@ async def test_statistics_are_logged_after_a_closing_signal(number: int) -> None
         assert (await node.wait(), node.errors) == (0, b"INFO: statistics: received=1 sent=1\n")
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_statistics_are_logged_when_stdout_breaks() -> None:
     """They are told before the error that ended the node."""
     reading, writing = os.pipe()
@@ -99,6 +109,8 @@ async def test_statistics_are_logged_when_stdout_breaks() -> None:
     assert errors == "INFO: statistics: received=1 sent=1\nerror: stdout is broken: Broken pipe\n"
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 @pytest.mark.parametrize("level", ["warning", "error"])
 async def test_statistics_are_not_logged_at_other_levels(level: str) -> None:
     """By default, and above, a node ends without a word."""
@@ -117,6 +129,8 @@ async def test_signal_does_no_harm_where_stderr_is_closed() -> None:
         assert await node.wait() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.every_python
 async def test_signal_does_no_harm_where_nobody_reads_stderr() -> None:
     """A node whose stderr is broken cannot report, but goes on."""
     reading, writing = os.pipe()
