@@ -78,6 +78,7 @@ class FakeServer:
     _streams: dict[trio.abc.Stream, dict[str, str]] = attrs.field(factory=dict)  # each with its subscriptions
     _listeners: list[trio.SocketListener] = attrs.field(factory=list)
     _delivering: trio.Lock = attrs.field(factory=trio.Lock)
+    _sending: dict[trio.abc.Stream, trio.Lock] = attrs.field(factory=dict)
 
     @property
     def url(self) -> str:
@@ -87,7 +88,7 @@ class FakeServer:
     async def send_raw(self, data: bytes) -> None:
         """Send *data* to all clients."""
         for stream in list(self._streams):
-            await stream.send_all(data)
+            await self._send(stream, data)
 
     async def drop_clients(self) -> None:
         """Close all connections."""
@@ -109,6 +110,11 @@ class FakeServer:
             with contextlib.suppress(trio.ClosedResourceError):
                 while True:
                     nursery.start_soon(self._serve_client, await self._listeners[0].accept())
+
+    async def _send(self, stream: trio.abc.Stream, data: bytes) -> None:
+        """Send *data*, after what another task sends to this client just now."""
+        async with self._sending.setdefault(stream, trio.Lock()):
+            await stream.send_all(data)
 
     async def _serve_client(self, stream: trio.abc.Stream) -> None:
         try:
@@ -152,20 +158,21 @@ class FakeServer:
         if verb == "CONNECT":
             self.connects.append(json.loads(" ".join(words)))
             if self.refuses:
-                await stream.send_all(f"-ERR '{self.refuses}'\r\n".encode())
+                await self._send(stream, f"-ERR '{self.refuses}'\r\n".encode())
                 await stream.aclose()
         elif verb == "PING" and not self.is_silent:
-            await stream.send_all(b"PONG\r\n")
+            await self._send(stream, b"PONG\r\n")
         elif verb == "SUB":
             self.subscribed.append(words[:-1])
             if f"SUB {words[0]}" in self.denied:
-                await stream.send_all(f"-ERR 'Permissions Violation for Subscription to \"{words[0]}\"'\r\n".encode())
+                error = f"-ERR 'Permissions Violation for Subscription to \"{words[0]}\"'\r\n"
+                await self._send(stream, error.encode())
             else:
                 self._streams[stream][words[0]] = words[-1]
 
     async def _route(self, stream: trio.abc.Stream, subject: str, payload: bytes) -> None:
         if f"PUB {subject}" in self.denied:
-            await stream.send_all(f"-ERR 'Permissions Violation for Publish to \"{subject}\"'\r\n".encode())
+            await self._send(stream, f"-ERR 'Permissions Violation for Publish to \"{subject}\"'\r\n".encode())
             return
         self.published.append((subject, payload))
         await self.deliver(subject, payload)
@@ -189,8 +196,8 @@ class FakeServer:
                 for pattern, number in listened.items():
                     wanted = pattern.split(".")
                     if len(wanted) == len(parts) and all(map(_fits, wanted, parts)):
-                        await stream.send_all(
-                            b"%b %b %b %b\r\n%b\r\n" % (verb, subject.encode(), number.encode(), sizes, payload)
+                        await self._send(
+                            stream, b"%b %b %b %b\r\n%b\r\n" % (verb, subject.encode(), number.encode(), sizes, payload)
                         )
 
 
