@@ -323,8 +323,17 @@ def make_options(arguments: argparse.Namespace) -> Options:
                 made[name] = value
         return Options(**made)
     except ValueError as exc:
-        name, _, rest = f"{exc}".partition(" ")  # the text begins with the option's name in Python's form
-        raise UsageError(f"--{name.replace('_', '-')} {rest}" if name in _DEFAULTS else f"{exc}") from None
+        raise in_typed_words(exc) from None
+
+
+def in_typed_words(exc: ValueError) -> UsageError:
+    """Return *exc* as an error of usage. If its text begins with the name of an option, it gets the word for that."""
+    name, _, rest = f"{exc}".partition(" ")
+    if name not in OPTIONS:
+        return UsageError(f"{exc}")
+    words = [argument.words.split()[-1] for argument in OPTIONS[name].arguments]
+    same = f"--{name.replace('_', '-')}"
+    return UsageError(f"{same if same in words else words[0]} {rest}")
 
 
 def read_faults(text: str) -> list[Fault]:

@@ -30,6 +30,7 @@ from ..sim._for_cli import (
     run_executables,
     run_simulation,
 )
+from .arguments import in_typed_words
 from .ending import Crash
 from .finding import NoSuchNodeError, find_build
 from .finding_invariants import find_invariants
@@ -155,8 +156,7 @@ class NodesOnNats(Subject):
         try:
             check_elsewhere(options)
         except ValueError as exc:
-            name, _, rest = f"{exc}".partition(" ")
-            raise UsageError(f"--{_OTHER_WORDS.get(name, name.replace('_', '-'))} {rest}") from None
+            raise in_typed_words(exc) from None
 
     def run(self, options: Options, watch: Watch = lambda _: None, echo_log: EchoLog | None = None) -> Report:  # noqa: ARG002 - the nodes log elsewhere
         """See `Subject.run`. It can run once. The nodes go on when this returns or raises."""
@@ -169,9 +169,6 @@ class NodesOnNats(Subject):
         except trio.BrokenResourceError as exc:
             raise Crash(f"{exc}") from None
 
-
-_OTHER_WORDS: Final = {"invariants": "invariant"}
-"""Options whose word is not their name."""
 
 _SUBJECTS: Final[Mapping[str, type[Subject]]] = {"--node": NodesHere, "--bin": Executables, "--nats": NodesOnNats}
 
