@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import queue
-import resource
 import signal
 import subprocess
 import sys
@@ -223,8 +223,8 @@ def _make(request: _Request) -> SeedResult:
 
 def _cpu_seconds() -> float:
     """Return the CPU time of this process so far, and of the processes that it started and that have ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
 
 
 def _outcome(request: _Request) -> SeedResult:
