@@ -199,7 +199,11 @@ class NatsTransport(Transport):
     @property
     def is_connected(self) -> bool:
         """True while there is a connection to a server."""
-        return self._link is not None and not self._link.lost.is_set()
+        return self._live_link is not None
+
+    @property
+    def _live_link(self) -> NatsLink | None:
+        return None if self._link is None or self._link.lost.is_set() else self._link
 
     async def receive(self) -> list[Message]:
         """Wait for messages. Always a checkpoint; a cancelled call has taken nothing.
@@ -283,9 +287,10 @@ class NatsTransport(Transport):
           ...     return await transport.request("$JS.API.STREAM.INFO.KV_demo", b"", {}, timeout=2)
         """
         await trio.lowlevel.checkpoint()
-        if self._link is None or self._link.lost.is_set():
+        link = self._live_link
+        if link is None:
             raise trio.BrokenResourceError(self._failure or "there is no connection to NATS")
-        return await self._link.request(subject, payload, headers, timeout)
+        return await link.request(subject, payload, headers, timeout)
 
     def _send(self, lines: list[bytes]) -> None:
         if self._is_closed:
@@ -293,8 +298,9 @@ class NatsTransport(Transport):
         if self._failure:
             raise trio.BrokenResourceError(self._failure)
         messages = [message for line in lines for message in self._addressed(line)]
-        if self._link is not None and self.is_connected:
-            self._link.publish(messages)
+        link = self._live_link
+        if link is not None:
+            link.publish(messages)
         else:
             self._count("nats_unsent", "dropped a message, because there is no connection to NATS", len(messages))
 
