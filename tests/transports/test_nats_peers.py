@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -171,8 +172,9 @@ async def test_a_real_server_cuts_a_slow_consumer_off(tmp_path: Path, caplog: py
             nursery.start_soon(serve, node, url)
             await until(lambda: not node.obstacle)
             peer = RawPeer(url)
-            for _ in range(40):  # until this ends, no task of the node reads
+            for _ in range(40):  # until the sleep ends, no task of the node reads
                 peer.publish(b"x" * 500_000)
+            time.sleep(0.5)  # noqa: ASYNC251 - longer than the server waits, however fast it took the messages
             peer.close()
             await until(lambda: node.stats.transport["nats_connections"] >= 2)
             await see_it_back(node, url, caplog.text)
