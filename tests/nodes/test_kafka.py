@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_messenger import LIN_KV, Body, Message
 from trio_messenger.nodes import kafka
-from trio_messenger.sim import simulate
 from trio_messenger.testing import Network, running
 
 TAKEN = {"type": "error", "code": 22, "text": "it has another value"}
@@ -174,20 +172,3 @@ async def test_poll_during_an_append_may_see_it_first() -> None:
         await ask(network, 12, "poll", offsets={"x": 0})
         assert (await reply_of(network))["msgs"] == {"x": [[0, "a"]]}
         await trio.lowlevel.checkpoint()
-
-
-@pytest.mark.parametrize("availability", [None, "total"])
-def test_logs_are_right_and_need_the_service(availability: Any) -> None:
-    """Under kills and cuts, no message is lost, moved or left out; cut off from the service, nodes append nothing."""
-    report = simulate(
-        "kafka",
-        kafka.build,
-        nodes=3,
-        rate=20,
-        time_limit=10,
-        latency=10,
-        nemesis=["kill", "services", "partition"],
-        nemesis_interval=2,
-        availability=availability,
-    )
-    assert report.valid is (availability is None), report

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from trio.testing import MockClock
 
 from trio_messenger import LIN_KV, Body
 from trio_messenger.nodes import lin_kv_proxy
-from trio_messenger.sim import simulate
 from trio_messenger.testing import Network, running
 
 
@@ -54,20 +51,3 @@ async def test_silence_of_the_service_is_indefinite(autojump_clock: MockClock) -
         assert (await network.receive()).dest == LIN_KV
         assert (await network.receive()).body["code"] == 0
         await network.receive_nothing()
-
-
-@pytest.mark.parametrize("availability", [None, "total"])
-def test_proxy_is_linearizable_and_needs_the_service(availability: Any) -> None:
-    """Under kills and cuts, what it answers is right, and it does not answer everything."""
-    report = simulate(
-        "lin-kv",
-        lin_kv_proxy.build,
-        nodes=3,
-        rate=20,
-        time_limit=10,
-        latency=10,
-        nemesis=["kill", "services", "partition"],
-        nemesis_interval=2,
-        availability=availability,
-    )
-    assert report.valid is (availability is None), report

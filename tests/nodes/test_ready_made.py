@@ -87,6 +87,24 @@ def test_what_nodes_do_not_promise(name: str, options: dict[str, Any]) -> None:
     assert report.valid is False, report
 
 
+@pytest.mark.parametrize("availability", [None, "total"])
+@pytest.mark.parametrize("name", ["lin-kv-proxy", "kafka"])
+def test_nodes_on_a_service_are_right_and_need_it(name: str, availability: Any) -> None:
+    """Under kills and cuts, each answer is right and no message is lost; cut off, a node does not answer everything."""
+    report = simulate(
+        WORKLOAD_OF.get(name, name),
+        find_build(name),
+        nodes=3,
+        rate=20,
+        time_limit=10,
+        latency=10,
+        nemesis=["kill", "services", "partition"],
+        nemesis_interval=2,
+        availability=availability,
+    )
+    assert report.valid is (availability is None), report
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["broadcast", "broadcast-frugal"])
 def test_figures_of_the_efficient_broadcast(name: str) -> None:

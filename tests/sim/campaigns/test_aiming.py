@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
+from support.graded_bugs import numbers
 
-from trio_messenger import Body, DurableStore, Node, Request, _cli
+from trio_messenger import Body, Node, Request, _cli
 from trio_messenger._cli.arguments import make_options
 from trio_messenger.nodes import echo
 from trio_messenger.sim import Kill, Options, Report, shrink, simulate
@@ -20,23 +21,6 @@ from trio_messenger.sim._campaigns.simulation import conduct, run_simulation
 from trio_messenger.sim._judging.store import load, save
 
 KILLS: dict[str, Any] = {"nemesis": ["kill"], "nemesis_interval": 2.0, "time_limit": 10.0, "search": "aimed"}
-
-
-def hasty(store: DurableStore) -> Node:
-    """Return a node of the unique-ids workload that answers 5 ms before it saves the number of the last id."""
-    node = Node()
-    last: int = store.get("last", 0)
-
-    @node.on("generate")
-    async def generate(request: Request) -> None:
-        nonlocal last
-        last += 1
-        number = last
-        await node.reply(request, {"id": [node.id, number]})
-        await trio.sleep(0.005)
-        store["last"] = number
-
-    return node
 
 
 def echoed(request: Request) -> Body:
@@ -59,7 +43,7 @@ def leading() -> Node:
 
 def test_an_aimed_run_finds_a_window_of_milliseconds_and_says_how() -> None:
     """The node is killed between its answer and its store, the report says at what, and the kill alone is enough."""
-    report = simulate("unique-ids", hasty, nodes=2, seed=0, **{**KILLS, "time_limit": 6.0})
+    report = simulate("unique-ids", partial(numbers, late=0.005), nodes=2, seed=0, **{**KILLS, "time_limit": 6.0})
     assert report.can_shrink
     told = report.results["faults"]["search"]
     assert told["strategy"] == "aimed"
