@@ -128,7 +128,7 @@ async def _receive_request(connection: h11.Connection, stream: trio.abc.HalfClos
     """Return the request, without its body; None if the client closes the connection before one.
 
     Raises:
-      h11.RemoteProtocolError: if it is none, or is too large.
+      h11.RemoteProtocolError: if the client sent something else, or too much.
     """
     while True:
         event = connection.next_event()

@@ -7,8 +7,8 @@ stream refuses it otherwise. The stream decides this where it stores the message
 
 So each request is one conditional write: read the key and its revision, compute the outcome, and write the new value
 on condition that the revision is the same. **Reads and failed compare-and-sets write as well**: the old value, or a
-mark that there is none. Without that write, a read would be wrong now and then: for some seconds after it has lost its
-majority, a server believes that it leads the stream, and answers with old values.
+mark that the key has no value. Without that write, a read would be wrong now and then: for some seconds after it has
+lost its majority, a server believes that it leads the stream, and answers with old values.
 
 **The condition is about the whole stream**, too. If a stream has replicas, nats-server 2.9 compares the revision of the
 key with what it has stored, and not with what it is about to store. So it accepts several concurrent writes of a key
@@ -197,7 +197,7 @@ class Bucket:
         return _Entry(None if is_deleted else value, message["seq"])
 
     async def put(self, token: str, value: Json | None, revision: int | None = None) -> int | None:
-        """Write a value, or that there is none, and return the new revision.
+        """Write a value, or that the key has no value, and return the new revision.
 
         Args:
           token: The key.

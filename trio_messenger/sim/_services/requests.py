@@ -123,7 +123,7 @@ class KeyValueService(ABC):
 
 
 def read_request(body: Body, *, creates: bool) -> KvRequest | None:
-    """Return the request in *body*; None if its type is none of theirs.
+    """Return the request in *body*; None if it has another type.
 
     Args:
       body: The body of a message.
