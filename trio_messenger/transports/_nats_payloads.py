@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
+import msgspec
+
 from .._protocol.lines import LineDecoder
 from .._protocol.messages import MalformedMessage, Message
 from .subjects import subject_part
 
 INIT_SRC: Final = "init"
 """The sender of the ``init`` message that the transport makes from the configuration. No node or client has this id."""
+
+
+class _Addressed(msgspec.Struct, gc=False):
+    dest: str
+
+
+_decode_addressed: Final = msgspec.json.Decoder(_Addressed).decode
+
+
+def dest_of(line: bytes) -> str:
+    """Return where the message in *line* goes."""
+    return _decode_addressed(line).dest
 
 
 @final

@@ -34,7 +34,7 @@ from ._nats_link import (
     check_servers,
     connect_to_any,
 )
-from ._nats_payloads import INIT_SRC, PayloadDecoder
+from ._nats_payloads import INIT_SRC, PayloadDecoder, dest_of
 from ._nats_refusals import ServerRefusedError, UnreachableError
 from .subjects import ANY, SUBJECT_PREFIX, subject_part, subject_prefix
 
@@ -63,13 +63,6 @@ _COUNTED: Final = "connections unsent oversized unaddressable forged blank overf
 
 _POLL: Final = 0.001
 """Seconds between looks at a congested connection."""
-
-
-class _Ends(msgspec.Struct, gc=False):
-    dest: str
-
-
-_decode_ends = msgspec.json.Decoder(_Ends).decode
 
 
 def open_nats(
@@ -306,7 +299,7 @@ class NatsTransport(Transport):
 
     def _addressed(self, line: bytes) -> list[tuple[str, bytes]]:
         """Return the subject of *line* and the line, or nothing if it is not for the network."""
-        dest = _decode_ends(line).dest
+        dest = dest_of(line)
         if dest == INIT_SRC:
             self._note_init(line)
             return []

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import queue
 import signal
@@ -22,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
-from os import environ  # a test allows `import os` only in modules that touch descriptors
+from os import environ, times  # a test allows `import os` only in modules that touch descriptors
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, final
 
@@ -223,7 +222,7 @@ def _make(request: _Request) -> SeedResult:
 
 def _cpu_seconds() -> float:
     """Return the CPU time of this process so far, and of the processes that it started and that have ended."""
-    ended = os.times()
+    ended = times()
     return time.process_time() + ended.children_user + ended.children_system
 
 
