@@ -1,8 +1,8 @@
 """Make the pictures of the documentation: `python docs/pictures/make.py` all, `make.py NAME.svg ...` those named.
 
-Each other module in this folder has `PICTURES`: names of files, each with a function that returns the text of the file,
-always the same. `--to DIR` writes into another folder than this one, which is how a test sees that what is here is up
-to date. Needs what the tests need.
+Each other module in this folder, except `drawing`, has `PICTURES`: names of files, each with a function that returns
+the text of the file, always the same. `--to DIR` writes into another folder than this one, which is how a test sees
+that what is here is up to date. Needs what the tests need.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ HERE = Path(__file__).parent
 
 def pictures() -> dict[str, Callable[[], str]]:
     """Return what makes each picture, by the name of its file."""
+    sys.path.insert(0, str(HERE))  # Python may have been told not to look beside the program
     found: dict[str, Callable[[], str]] = {}
     for path in sorted(HERE.glob("*.py")):
-        if path != Path(__file__):
+        if path not in (Path(__file__), HERE / "drawing.py"):
             module = load(path, f"pictures_{path.stem}")
             twice = found.keys() & module.PICTURES.keys()
             if twice:
@@ -30,7 +31,7 @@ def pictures() -> dict[str, Callable[[], str]]:
 
 
 def load(path: Path, name: str):
-    """Import the file at *path* as module *name*: Python may have been told not to look beside the program."""
+    """Import the file at *path* as module *name*."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -1,16 +1,23 @@
 # Three nodes and a server, all on this machine: bash machines.sh
-nats="--nats nats://127.0.0.1:14222 --cluster party"
+port=$((15000 + $$ % 1000 * 10)) # of the server; the next three have the nodes' metrics
+nats="--nats nats://127.0.0.1:$port --cluster party"
 trap 'kill $(jobs -p); wait' EXIT
 
-server() { nats-server -a 127.0.0.1 -p 14222 >server.log 2>&1 & server=$!; }
+server() { nats-server -a 127.0.0.1 -p $port >server.log 2>&1 & server=$!; }
 
 node() {
-    trio-messenger node counter:node $nats --peers n1,n2,n3 --id "n$1" --metrics "127.0.0.1:1946$1" 2>"n$1.log" &
+    metrics=127.0.0.1:$((port + $1))
+    trio-messenger node counter:node $nats --peers n1,n2,n3 --id "n$1" --metrics $metrics 2>"n$1.log" &
 }
 
-page() { curl -s "http://127.0.0.1:1946$1/$2"; }
+page() { curl -s "http://127.0.0.1:$((port + $1))/$2"; }
 
-all_ready() { for number in 1 2 3; do until [ "$(page $number ready)" = ready ]; do sleep 0.2; done; done; }
+all_ready() {
+    for number in 1 2 3; do
+        for try in {1..150}; do [ "$(page $number ready)" = ready ] && continue 2; sleep 0.2; done
+        echo "n$number is not ready after 30 s; n$number.log and server.log say why"; exit 1
+    done
+}
 
 ask() { echo "$1 $2 -> $(trio-messenger call $nats "$1" "$2" | sed 's/, "in_reply_to.*/}/')"; }
 
