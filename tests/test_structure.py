@@ -180,10 +180,12 @@ def allowed_to(module: str) -> set[str]:
     """Return the private modules that *module* may import all the same.
 
     One module of the simulator is there for the command line, whose root catches signals before a node is imported, and
-    the simulator names its public classes as the root does, and listens to the assertions of nodes.
+    the simulator names its public classes as the root does, listens to the assertions of nodes, and closes what the
+    code of a workload leaves open as a node does.
     """
     exceptions = {"_cli": {"_serving.process"}, "sim": {"_protocol.public_names"}}
     exceptions["sim._campaigns.simulation"] = {"_user_code.assertions"}
+    exceptions["sim._workloads.blame"] = {"_user_code.enclosure", "_user_code.failures"}
     return exceptions.get(module, set()) | ({"sim._for_cli"} if unit(module) == "_cli" else set())
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 import trio
 
@@ -23,17 +23,22 @@ from .nurseries import TELLS, leave_behind
 
 _log = logging.getLogger("trio_messenger")
 
+ENTER_WITH: Final = "enter it using 'with', and do not yield inside it in a generator"
+"""The remedy."""
+
 
 @final
 class Enclosure:
     """A context manager for user code in the current task.
 
     Args:
-      stats: Counts scopes that user code leaves open.
+      stats: Counts scopes that user code leaves open, and the log then has a warning; None to look at `was_open`.
       whose: Returns a description of the code, for the log.
     """
 
-    def __init__(self, stats: Stats, whose: Callable[[], str]) -> None:
+    def __init__(self, stats: Stats | None, whose: Callable[[], str]) -> None:
+        self.was_open = False
+        """True if something was open at an end."""
         self._stats = stats
         self._whose = whose
 
@@ -50,14 +55,19 @@ class Enclosure:
         was_open = self._close_open() if self._scope is None else not _leave(self._scope)
         if was_open:
             del getattr(self._task, "_child_nurseries", [])[self._nurseries :]  # their tasks are cancelled
-            self._stats.scopes_left_open += 1
-            if worth_a_line(self._stats.scopes_left_open):
-                _log.warning(
-                    "%s left a cancel scope or a nursery open, and the node closed it (%d so far); enter it using"
-                    " 'with', and do not yield inside it in a generator",
-                    self._whose(),
-                    self._stats.scopes_left_open,
-                )
+            self.was_open = True
+            if self._stats is not None:
+                self._tell(self._stats)
+
+    def _tell(self, stats: Stats) -> None:
+        stats.scopes_left_open += 1
+        if worth_a_line(stats.scopes_left_open):
+            _log.warning(
+                "%s left a cancel scope or a nursery open, and the node closed it (%d so far); %s",
+                self._whose(),
+                stats.scopes_left_open,
+                ENTER_WITH,
+            )
 
     def is_intact(self) -> bool:
         """Return True if no cancel scope is open inside, and False if one is open or this Trio does not show it."""

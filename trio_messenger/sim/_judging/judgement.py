@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -24,7 +25,15 @@ from .._records.history import History
 from .._records.journal import Journal
 from .._runs.options import Options
 from .._runs.run import Run
-from .._workloads import Workload, blaming, checked_final, checked_findings, checked_pictures, checked_results
+from .._workloads import (
+    Workload,
+    blaming_reader,
+    checked_final,
+    checked_findings,
+    checked_pictures,
+    checked_results,
+    is_foreign,
+)
 from ..pictures import Picture
 
 _PROBLEMS_LISTED: Final = 8
@@ -93,7 +102,7 @@ def _with_verdict(results: Results) -> Results:
 
 
 def _check(workload: Workload, history: History) -> Results:
-    with blaming(workload, "check"):
+    with blaming_reader(workload, "check", history):
         results = workload.check(history)
     return checked_results(workload, results)
 
@@ -123,8 +132,8 @@ def explain_history(results: Results, workload: Workload, scene: Scene) -> list[
 
 
 def _explain_workload(results: Results, workload: Workload, scene: Scene) -> list[Finding]:
-    with blaming(workload, "explain"):
-        returned = workload.explain(results["workload"], scene)
+    with blaming_reader(workload, "explain", scene.history):
+        returned = workload.explain(_given(results["workload"], workload), scene)
     found = checked_findings(workload, returned)
     if results["workload"]["valid?"] is not True and not any(finding.is_reason for finding in found):
         return [*generic.explain(results["workload"]), *found]
@@ -137,9 +146,14 @@ def draw(results: Results, workload: Workload, scene: Scene) -> Sequence[Picture
     Raises:
       WorkloadError: if the workload's code is wrong.
     """
-    with blaming(workload, "pictures"):
-        pictures = workload.pictures(results["workload"], scene)
+    with blaming_reader(workload, "pictures", scene.history):
+        pictures = workload.pictures(_given(results["workload"], workload), scene)
     return checked_pictures(workload, pictures)
+
+
+def _given(results: Results, workload: Workload) -> Results:
+    """Return *results* for a method of *workload*, which may take them apart."""
+    return copy.deepcopy(results) if is_foreign(workload) else results
 
 
 def _reasons_in_history(results: Results) -> list[str]:

@@ -156,6 +156,7 @@ class Run:
         self._mistake, failure = None, failure or self._mistake
         if failure is not None:
             raise failure
+        self.workers.seal.check(self.history, "invoke(), update() or a generator")
         self._enter("done")
 
     def give_up(self, why: str, tasks: Sequence[trio.lowlevel.Task] = ()) -> None:

@@ -22,22 +22,23 @@ from .._records.history import History, Op, OpType
 from .._workloads import (
     ClientCrash,
     GeneratorContext,
+    HistorySeal,
     Invocation,
     Workload,
     WorkloadClient,
     WorkloadError,
     blaming,
+    blaming_in_task,
     checked_invocation,
     checked_leftovers,
     checked_operations,
     checked_outcome,
     checked_timeout,
     checked_value,
+    is_foreign,
     refusal,
     text_of,
 )
-
-_PACKAGE: Final = "trio_messenger."
 
 PATIENCE: Final = 600.0
 """Seconds that an operation may take after the phase that it belongs to."""
@@ -102,7 +103,9 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._free: list[int] = []
         self._freed = trio.Event()
-        self._is_foreign = not type(workload).__module__.startswith(_PACKAGE)
+        self._is_foreign = is_foreign(workload)
+        self.seal: Final = HistorySeal(workload, history)
+        """Shows whether the history is still as it was recorded."""
         self._timeout = 0.0  # seconds; open() asks the workload
         self._audited = 0  # how many audits there were
         self._cancelled_in = ""  # where the last operation was that was cancelled
@@ -206,7 +209,7 @@ class WorkerPool:
         async def ask(index: int, node_id: str) -> None:
             client = self.clients.open()
             try:
-                with blaming(self._workload, "leftovers", but=(RpcError, msgspec.ValidationError)):
+                with blaming_in_task(self._workload, "leftovers", but=(RpcError, msgspec.ValidationError)):
                     text = await self._workload.leftovers(self._view(client, index, node_id, index))
                 left = checked_leftovers(self._workload, text)
                 if left is not None:
@@ -228,11 +231,14 @@ class WorkerPool:
     # Workloads that go on without end
 
     def check_ended(self, scope: trio.CancelScope) -> None:
-        """Check that *scope* did not have to cancel any operations.
+        """Check that *scope* did not have to cancel any operations, and nobody else cancelled it.
 
         Raises:
-          WorkloadError: if it did; the text says where one of them was.
+          WorkloadError: if so; the text says where one of the operations was.
         """
+        if scope.cancelled_caught and trio.current_time() < scope.deadline:
+            text = f"invoke() cancelled tasks of the run, in {self._cancelled_in}; cancel only scopes that it enters"
+            raise refusal(self._workload, text)
         if scope.cancelled_caught:
             raise refusal(
                 self._workload,
@@ -278,7 +284,7 @@ class WorkerPool:
 
     def _next(self, worker: _Worker, draw: Random) -> Invocation | None:
         method = "next_invocation"
-        with blaming(self._workload, method):
+        with blaming_in_task(self._workload, method):
             found = self._workload.next_invocation(self._context(worker), draw)
         return None if found is None else checked_invocation(self._workload, method, found)
 
@@ -287,7 +293,7 @@ class WorkerPool:
         method, is_first = "final_invocations", True
         with self._blaming():
             while trio.current_time() < until:
-                with blaming(self._workload, method):
+                with blaming_in_task(self._workload, method):
                     invocation = next(operations, None)
                 if invocation is None:
                     return
@@ -335,7 +341,7 @@ class WorkerPool:
 
     async def _invoke(self, worker: _Worker, f: str, value: Any) -> _End:
         try:
-            with blaming(self._workload, "invoke", but=(RpcError, msgspec.ValidationError, ClientCrash)):
+            with blaming_in_task(self._workload, "invoke", but=(RpcError, msgspec.ValidationError, ClientCrash)):
                 return _End("ok", await self._workload.invoke(worker.view, f, value))
         except trio.Cancelled as exc:
             self._cancelled_in = place_of_error(exc)
@@ -367,6 +373,7 @@ class WorkerPool:
             audit=worker.is_auditor,
         )
         self._history.append(op)
+        self.seal.add(op)
         with blaming(self._workload, "update"):
             self._workload.update(op)
 

@@ -6,7 +6,12 @@
 from __future__ import annotations
 
 from .base import Workload as Workload
-from .blame import WorkloadError as WorkloadError, blaming as blaming, refusal as refusal
+from .blame import (
+    WorkloadError as WorkloadError,
+    blaming as blaming,
+    blaming_in_task as blaming_in_task,
+    refusal as refusal,
+)
 from .foreign_texts import text_of as text_of
 from .interface import (
     ClientCrash as ClientCrash,
@@ -37,5 +42,6 @@ from .returned import (
     checked_timeout as checked_timeout,
     checked_value as checked_value,
 )
+from .seal import HistorySeal as HistorySeal, blaming_reader as blaming_reader, is_foreign as is_foreign
 from .shapes import Shape as Shape
 from .topologies import TOPOLOGIES as TOPOLOGIES

@@ -210,7 +210,7 @@ class Workload(ABC):
         Args:
           client: The client, with its state.
           f: The function of the operation.
-          value: The value of its invocation.
+          value: The value of its invocation. The history keeps it, so do not change it.
 
         Raises:
           RpcError, RpcTimeout: The operation ends as `outcome` says.
@@ -274,7 +274,7 @@ class Workload(ABC):
     def check(self, history: History) -> Results:
         """Judge the history: ``valid?``, which is True, False or ``unknown``, and figures as JSON values.
 
-        The keys of dicts are texts. Do not change the values in *history*, which is saved after this; sort copies.
+        The keys of dicts are texts. Do not change *history* or the values in it, which are saved later; sort copies.
         """
 
     def explain(self, results: Results, scene: Scene) -> list[Finding]:  # noqa: ARG002 - for subclasses

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import traceback
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, Final
 
+import trio
+
+from ..._user_code.enclosure import ENTER_WITH, Enclosure
+from ..._user_code.failures import is_cancellation
 from .base import Workload
 from .foreign_texts import PASSING, in_words, leaves_of
 
@@ -47,6 +52,32 @@ def blaming(workload: Workload | type[Workload], method: str, but: tuple[type[Ex
             raise
         method, place = _blamed(workload, method, exc)
         raise WorkloadError(f"the workload {workload.name!r} failed in {method}(): {in_words(exc)}{place}") from exc
+
+
+@contextlib.contextmanager
+def blaming_in_task(workload: Workload, method: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Do the same as `blaming` for a *method* that is async, or a generator, in a task which then goes on.
+
+    Also close the cancel scopes and nurseries that it leaves open, and turn these, and a cancellation that did not come
+    from outside, into a `WorkloadError`. If they stayed, they would cancel what the task does next.
+    """
+    stray = None
+    enclosure = Enclosure(None, lambda: f"{method}() of the workload {workload.name!r}")
+    try:
+        with enclosure, blaming(workload, method, but):
+            yield
+    except (trio.Cancelled, BaseExceptionGroup) as exc:
+        if not is_cancellation(exc) or trio.current_effective_deadline() == -math.inf:
+            raise
+        stray = exc
+    if enclosure.was_open:
+        raise refusal(
+            workload, f"{origin_of(workload, method)}() left a cancel scope or a nursery open; {ENTER_WITH}"
+        ) from stray
+    if stray is not None:
+        raise refusal(
+            workload, f"{method}() raised a Cancelled that the run did not send; leave each trio.Cancelled to its scope"
+        ) from stray
 
 
 def refusal(workload: Workload | type[Workload], text: str) -> WorkloadError:
