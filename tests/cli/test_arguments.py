@@ -108,7 +108,7 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
     ("argv", "message"),
     [
         ("-w brodcast", f"there is no workload 'brodcast'; did you mean 'broadcast'? There are: {OF_WORKLOADS}"),
-        ("-w quorum", f"there is no workload 'quorum'. There are: {OF_WORKLOADS}"),
+        ("-w quorum", f"there is no workload 'quorum'; there are: {OF_WORKLOADS}"),
         (
             "-w echo --topology gird",
             "there is no topology 'gird'; did you mean 'grid'? There are: grid, line, total, tree, tree2, tree3, tree4",
@@ -121,6 +121,14 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
         (
             "-w echo --latency 1 --latency-dist uniforn",
             "there is no distribution 'uniforn'; did you mean 'uniform'? There are: constant, uniform, exponential",
+        ),
+        (
+            "-w echo --latency 1 --latency-dist exp",
+            "there is no distribution 'exp'; did you mean 'exponential'? There are: constant, uniform, exponential",
+        ),
+        (
+            "-w echo --nemesis kill --search Swarms",
+            "there is no search 'Swarms'; did you mean 'swarm'? There are: uniform, aimed, swarm, swizzle, mix",
         ),
         ("-w echo --rate fast", "'fast' is not a number; give one such as 5 or 0.5"),
         ("-w echo --seed x", "'x' is not a whole number; give one such as 5"),
@@ -328,7 +336,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
         ("[{]", "--faults: Expecting property name enclosed in double quotes: line 1 column 3 (char 2)"),
         (
             '[{"kind":"kil"}]',
-            "--faults: fault 0: there is no fault of kind 'kil'; there are: "
+            "--faults: fault 0: there is no fault of kind 'kil'; did you mean 'kill'? There are: "
             "partition, loss, duplicate, reorder, slow, kill, pause, clock, storage",
         ),
         ('[{"kind":"partition"},{"kind":"loss"}]', "--faults: fault 1: Object missing required field `rate`"),

@@ -239,12 +239,12 @@ def test_nodes_are_in_the_reference() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", "there is no node 'nowhere'. There are: {nodes}. Give your own as MODULE:NODE"),
+        ("nowhere", "there is no node 'nowhere'; there are: {nodes}. Give your own as MODULE:NODE"),
         (
             "mesenger",
             "there is no node 'mesenger'; did you mean 'messenger'? There are: {nodes}. Give your own as MODULE:NODE",
         ),
-        ("", "there is no node ''. There are: {nodes}. Give your own as MODULE:NODE"),
+        ("", "there is no node ''; there are: {nodes}. Give your own as MODULE:NODE"),
         ("owl:build", "owl:build: there is no module 'owl' in this folder or among the installed ones"),
         ("owl.inner:build", "owl.inner:build: there is no module 'owl' in this folder or among the installed ones"),
         (

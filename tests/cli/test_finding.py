@@ -232,7 +232,7 @@ def test_without_a_store_none_can_be_given() -> None:
             "",
             "there is no node 'ecoh'; did you mean 'echo'? There are: {nodes}. Give your own as MODULE:NODE",
         ),
-        ("nobody", "", "there is no node 'nobody'. There are: {nodes}. Give your own as MODULE:NODE"),
+        ("nobody", "", "there is no node 'nobody'; there are: {nodes}. Give your own as MODULE:NODE"),
     ],
 )
 def test_what_makes_no_nodes_is_told(name: str, text: str, message: str) -> None:
@@ -296,7 +296,7 @@ def test_each_node_finds_its_own_copy_of_the_module() -> None:
 
 def test_what_no_file_can_be_called_is_no_node() -> None:
     """A name that is too long for a file is told like any other wrong one."""
-    with pytest.raises(NoSuchNodeError, match=r"^there is no node 'x+'\. There are: "):
+    with pytest.raises(NoSuchNodeError, match=r"^there is no node 'x+; there are: "):
         find_node("x" * 5000)
 
 

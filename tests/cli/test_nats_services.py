@@ -101,7 +101,7 @@ def test_the_status_after_a_signal_is_0(monkeypatch: pytest.MonkeyPatch) -> None
         ([*NATS, "--replicas", "6"], "argument --replicas: 6 is too many; give 5 or fewer"),
         (
             [*NATS, "--only", LWW_KV],
-            "argument --only: there is no service 'lww-kv'; did you mean 'lin-kv'? There are: lin-kv, seq-kv, lin-tso",
+            "argument --only: there is no service 'lww-kv'; there are: lin-kv, seq-kv, lin-tso",
         ),
     ],
 )

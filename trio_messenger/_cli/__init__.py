@@ -8,12 +8,12 @@ simulator.
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from .._protocol.known_names import unknown
 from .._serving.process import prepared
 from .output import settled
 from .parsing import Parser, UsageError, Version
@@ -71,12 +71,10 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Parser]:
     parser = Parser(prog="trio-messenger", description=_DESCRIPTION, epilog=_EXAMPLES)
     chosen = _add_commands(parser, command)
     if command is not None and command not in _COMMANDS:
-        near = difflib.get_close_matches(command, _COMMANDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        parser.error(f"there is no command {command!r}{hint} There are: {', '.join(_COMMANDS)}")
+        parser.error(unknown("command", command, _COMMANDS))
     words, rest = chosen.split(words)
-    arguments, unknown = parser.parse_known_args(words)
-    chosen.refuse(unknown)
+    arguments, others = parser.parse_known_args(words)
+    chosen.refuse(others)
     arguments.rest = rest
     return arguments, chosen
 

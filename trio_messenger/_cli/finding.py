@@ -11,7 +11,6 @@ a module like this one can make any number of nodes, and a kill loses their mess
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import importlib.abc
 import importlib.util
@@ -27,6 +26,7 @@ import trio
 
 from trio_messenger import DurableStore, MemoryStore, Node
 
+from .._protocol.known_names import meant, unknown
 from ..nodes import NODES
 from .fresh_modules import FreshModules
 
@@ -125,10 +125,7 @@ def split_name(name: str) -> tuple[str, str]:
         return f"trio_messenger.nodes.{name.replace('-', '_')}", "build"
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        known = ", ".join(NODES)
-        raise NoSuchNodeError(
-            f"there is no node {name!r}{_meant_by(name)} There are: {known}. Give your own as MODULE:NODE"
-        )
+        raise NoSuchNodeError(f"{_no_such_node(name)}. Give your own as MODULE:NODE")
     if module_name.endswith(".py"):
         raise NoSuchNodeError(f"{name}: give the module, not its file: {_module_in(module_name)}:{attribute or 'node'}")
     if "" in module_name.split("."):
@@ -145,12 +142,13 @@ def look_in_current_folder() -> None:
         sys.path.insert(0, "")
 
 
-def _meant_by(name: str) -> str:
-    """Return the end of the sentence "there is no node *name*", for a name without a colon."""
-    if _is_file(f"{name.removesuffix('.py')}.py"):
-        return f"; did you mean one in {name.removesuffix('.py')}.py, such as {_module_in(name)}:node?"
-    near = difflib.get_close_matches(name, NODES, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "."
+def _no_such_node(name: str) -> str:
+    """Return that there is no ready-made node *name*, which has no colon; it may be the name of a file."""
+    file = f"{name.removesuffix('.py')}.py"
+    if not _is_file(file):
+        return unknown("node", name, NODES)
+    such = f"did you mean one in {file}, such as {_module_in(name)}:node?"
+    return f"there is no node {name!r}; {such} There are: {', '.join(NODES)}"
 
 
 def _is_file(name: str) -> bool:
@@ -205,8 +203,7 @@ def _pick(module: ModuleType, attribute: str, name: str) -> _Factory | Node:
         for key, value in vars(module).items()
         if callable(value) and getattr(value, "__module__", None) == module.__name__
     ]
-    near = difflib.get_close_matches(attribute, nodes + makers, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(nodes)}" if nodes else ""
+    hint = meant(attribute, nodes + makers) or (f"; it has {', '.join(nodes)}" if nodes else "")
     raise NoSuchNodeError(f"{name}: module {module.__name__!r} has no node or function {attribute!r}{hint}")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Sequence
 
+from .._protocol.known_names import meant
 from ..sim._for_cli import Invariant, check_invariant
 from .finding import missing_modules_told, split_name
 from .parsing import UsageError
@@ -33,8 +33,7 @@ def _find(name: str) -> Invariant:
         module = importlib.import_module(module_name)
     found = getattr(module, attribute, None)
     if found is None:
-        near = difflib.get_close_matches(attribute, [key for key in vars(module) if key[0] != "_"], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = meant(attribute, [key for key in vars(module) if key[0] != "_"])
         raise UsageError(f"--invariant {name}: module {module_name!r} has no function {attribute!r}{hint}")
     try:
         check_invariant(found)

@@ -15,7 +15,7 @@ from trio_messenger import FileStore, Node, StoreError, Transport
 
 from .finding import NoSuchNodeError, find_node
 from .nats_options import add_nats_options, open_transport, refuse_without_nats
-from .parsing import Parser, UsageError, folder, import_extra, names, whole
+from .parsing import Parser, UsageError, folder, import_extra, names, one_of, whole
 
 _EXAMPLES: Final = """\
 examples:
@@ -56,12 +56,17 @@ def configure(parser: Parser) -> None:
         help="a ready-made node, or your own Node, or a function that returns one (default: messenger)",
     )
     parser.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="warning", help="the level of logs on stderr (default: warning)"
+        "--log-level",
+        type=one_of("log level", LOG_LEVELS),
+        default="warning",
+        metavar=f"{{{','.join(LOG_LEVELS)}}}",
+        help="the level of logs on stderr (default: warning)",
     )
     parser.add_argument(
         "--log-format",
-        choices=("text", "json"),
+        type=one_of("log format", ("text", "json")),
         default="text",
+        metavar="{text,json}",
         help="text, or one JSON object per line on stderr (default: text)",
     )
     parser.add_argument(

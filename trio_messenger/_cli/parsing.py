@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 import textwrap
@@ -11,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
+from .._protocol.known_names import nearest, unknown
 from .output import put
 
 GREATEST_WHOLE: Final = 2**63 - 1
@@ -74,9 +74,9 @@ class Parser(argparse.ArgumentParser):
         if foreign:
             self.error("; ".join(f"{name} has no meaning here: {self.foreign[name]}; omit it" for name in foreign))
         word = unknown[0].partition("=")[0]
-        near = difflib.get_close_matches(word, self._option_string_actions, n=1)
+        near = nearest(word, self._option_string_actions)
         kind = "option" if word.startswith("-") else "argument"
-        hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+        hint = f"did you mean {near}?" if near else f"see {self.prog} --help"
         self.error(f"there is no {kind} {word!r}; {hint}")
 
     def error(self, message: str) -> NoReturn:
@@ -241,9 +241,7 @@ def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
 
     def check(name: str) -> str:
         if name not in there_is:
-            near = difflib.get_close_matches(name, there_is, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise argparse.ArgumentTypeError(f"there is no {kind} {name!r}{hint} There are: {', '.join(there_is)}")
+            raise argparse.ArgumentTypeError(unknown(kind, name, there_is))
         return name
 
     return check

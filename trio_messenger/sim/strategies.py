@@ -19,6 +19,7 @@ from typing import Final, TypedDict
 
 from hypothesis import strategies as st
 
+from .._protocol.known_names import unknown
 from ._faults.faults import (
     BETWEEN_NODES,
     KINDS,
@@ -84,7 +85,7 @@ def fault_schedules(
     """
     for kind in kinds:
         if kind not in KINDS:
-            raise ValueError(f"there is no fault of kind {kind!r:.80}; there are: {', '.join(KINDS)}")
+            raise ValueError(unknown("fault of kind", kind, KINDS))
     if not nodes:
         raise ValueError("there are no nodes; give the id of one or more")
     if not 1 / _QUARTERS <= time_limit < math.inf:

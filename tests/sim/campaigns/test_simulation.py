@@ -326,7 +326,10 @@ def test_skewed_clocks_are_seen_and_healed() -> None:
         ({"duplicate": -0.5}, r"^duplicate is -0\.5; give a probability from 0 to 1$"),
         ({"topology": "ring"}, r"^there is no topology 'ring'; there are: grid, line, "),
         ({"availability": 2}, r"^availability is 2; give 'total' or a fraction from 0 to 1$"),
-        ({"nemesis": ["partitoin"]}, r"^there is no nemesis 'partitoin'; there are: partition, "),
+        (
+            {"nemesis": ["partitoin"]},
+            r"^there is no nemesis 'partitoin'; did you mean 'partition'\? There are: partition, ",
+        ),
         ({"faults": [Kill(nodes=["n7"])]}, r"^a kill names 'n7'; name one of the nodes "),
         ({"faults": [Kill(nodes=["lin-kv"])]}, r"^a kill names 'lin-kv', which is not a node; name only nodes$"),
         ({"faults": [Partition(links=[["n1", "n7"]])]}, r"^a partition names 'n7'; .* or a group of links$"),

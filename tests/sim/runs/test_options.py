@@ -291,7 +291,10 @@ def test_simulate_hands_each_option_on(options: Options) -> None:
         ({"key_count": 0}, "key_count is 0; give 1 or more"),
         ({"max_txn_length": 10**9}, "max_txn_length is 1e+09; give 10,000 or less"),
         ({"consistency_models": []}, "consistency_models is empty; give at least one, such as 'strict-serializable'"),
-        ({"consistency_models": ["serial"]}, "there is no consistency model 'serial'; there are: "),
+        (
+            {"consistency_models": ["serial"]},
+            "there is no consistency model 'serial'; did you mean 'serializable'? There are: ",
+        ),
     ],
 )
 def test_options_of_transactions_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:

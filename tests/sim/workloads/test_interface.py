@@ -383,7 +383,7 @@ def test_a_class_of_the_package_keeps_its_name() -> None:
     ("workload", "message"),
     [
         ("broadcats", "there is no workload 'broadcats'; did you mean 'broadcast'? There are: "),
-        ("x", "there is no workload 'x'. There are: "),
+        ("x", "there is no workload 'x'; there are: "),
         ("my_workloads:Other", "'my_workloads:Other': module 'my_workloads' has no workload 'Other'; it has "),
         ("my_workloads:Part", "the workload 'my_workloads:Part' is abstract; give one of its subclasses"),
         ("my_workloads.py:Mine", "'my_workloads.py:Mine' names no module; write MODULE:CLASS, such as "),

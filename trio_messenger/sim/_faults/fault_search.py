@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
+from ..._protocol.known_names import unknown
 from .._determinism.random_streams import Streams
 from .faults import Fault, Kill, Partition, Pause, SlowLinks, describe
 from .schedules import MOST_FAULTS, NEMESES, SHORTEST_INTERVAL, check_interval, make_schedule
@@ -81,7 +82,7 @@ class FaultSearch:
     @strategy.validator
     def _is_known(self, _: object, strategy: str) -> None:
         if strategy not in SEARCHES:
-            raise ValueError(f"there is no search {strategy!r:.80}; there are: {', '.join(SEARCHES)}")
+            raise ValueError(unknown("search", strategy, SEARCHES))
 
     def of_seed(self, kinds: Sequence[str], seed: int) -> str:
         """Return the strategy for *seed*, given the kinds of the nemesis: not ``mix``, but what that draws."""

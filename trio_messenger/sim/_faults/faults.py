@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 import attrs
 import msgspec
 
+from ..._protocol.known_names import unknown
 from .bounds import is_at_least_zero, is_finite, is_fraction, is_not_too_great
 
 Links: TypeAlias = tuple[tuple[str, str], ...]
@@ -362,7 +363,7 @@ def fault_from_json(value: dict[str, Any]) -> Fault:
     fields = dict(value)
     kind = fields.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"there is no fault of kind {kind!r:.80}; there are: {', '.join(KINDS)}")
+        raise ValueError(unknown("fault of kind", kind, KINDS))
     known = [field.name for field in attrs.fields(KINDS[kind])]
     for name in fields:
         if name not in known:

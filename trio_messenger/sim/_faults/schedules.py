@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
+from ..._protocol.known_names import unknown
 from .._determinism.random_streams import Streams
 from .faults import (
     BETWEEN_NODES,
@@ -165,7 +166,7 @@ def check_kinds(kinds: Sequence[str]) -> None:
     known = [kind.name for kind in NEMESES]
     for name in kinds:
         if name not in known:
-            raise ValueError(f"there is no nemesis {name!r:.80}; there are: {', '.join(known)}")
+            raise ValueError(unknown("nemesis", name, known))
 
 
 def _rounds(chance: Random, interval: float, time_limit: float) -> Iterator[tuple[float, float]]:

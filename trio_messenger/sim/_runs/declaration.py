@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
+from ..._protocol.known_names import unknown
+
 _KEY: Final = "option"
 """The key of the `Option` in the metadata of a field."""
 
@@ -66,7 +68,7 @@ class OneOf:
           ValueError: if it is not known; the text lists the known names.
         """
         if name not in self.known:
-            raise ValueError(f"there is no {self.what} {name!r:.80}; there are: {', '.join(self.known)}")
+            raise ValueError(unknown(self.what, name, self.known))
 
 
 @final

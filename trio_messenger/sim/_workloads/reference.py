@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import traceback
 from typing import Any, Final, NoReturn
 
+from ..._protocol.known_names import unknown
 from .base import Workload
 from .blame import blaming, refusal
 from .definition import faults_of_instance
@@ -49,12 +49,7 @@ def workload_class(reference: str) -> type[Workload]:
         return found
     module_name, colon, name = reference.partition(":")
     if not colon:
-        near = difflib.get_close_matches(reference, WORKLOADS, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"there is no workload {reference!r:.80}{meant} There are: {', '.join(WORKLOADS)}."
-            " Give your own as MODULE:CLASS"
-        )
+        raise ValueError(f"{unknown('workload', reference, WORKLOADS)}. Give your own as MODULE:CLASS")
     if module_name == _OF_A_PROGRAM:
         raise ValueError(f"the workload {reference!r:.80} belongs to a program; run that program again")
     return _complete(_pick(module_name, name, reference), reference)

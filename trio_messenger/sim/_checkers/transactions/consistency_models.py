@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from ...._protocol.known_names import unknown
 from .. import Valid
 
 STRICT_SERIALIZABLE: Final = ("strict-serializable",)
@@ -196,7 +197,7 @@ def canonical_model(name: str) -> str:
     """
     model = OTHER_NAMES.get(name, name)
     if model not in MODELS:
-        raise ValueError(f"there is no consistency model {name!r:.80}; there are: {', '.join(sorted(MODELS))}")
+        raise ValueError(unknown("consistency model", name, sorted(MODELS)))
     return model
 
 
@@ -209,7 +210,7 @@ def unwanted(models: Iterable[str], anomalies: Iterable[str] = ()) -> set[str]:
     wanted = {anomaly for model in models for anomaly in FORBIDDEN[canonical_model(model)]}
     for name in anomalies:
         if name not in ANOMALIES:
-            raise ValueError(f"there is no anomaly {name!r:.80}; there are: {', '.join(sorted(ANOMALIES))}")
+            raise ValueError(unknown("anomaly", name, sorted(ANOMALIES)))
         wanted |= {each for each in ANOMALIES if name in implied_by([each])}
     return wanted
 
