@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from trio_messenger._cli import main
-from trio_messenger.nodes import broadcast
+from trio_messenger.nodes import broadcast, echo
 from trio_messenger.sim import simulate
 from trio_messenger.sim._judging.store import save
 
@@ -107,3 +108,62 @@ def test_values_of_options_are_looked_at(words: list[str], message: str, capsys:
     with pytest.raises(SystemExit, match=r"^254$"):
         main(["diagram", "nowhere", *words])
     assert capsys.readouterr().err.endswith(f"trio-messenger diagram: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            "--only lots",
+            r"--only: there is no message of the kind 'lots'; did you mean 'lost'\? There are: clients, nodes",
+        ),
+        (
+            "--only duplicates",
+            r"--only: there is no message of the kind 'duplicates'; there are: clients, nodes, errors, lost",
+        ),
+        ("--only N1", r"of the kind 'N1'; did you mean 'n1'\? There are: clients, .*, n1, n2, n3, c0, c1"),
+        (
+            "--only n1 --search nowhere",
+            r"has all the words of --search 'nowhere'; leave some out\. There .* types: .*init_ok",
+        ),
+        ("--since 900", r"there is no message between --since and --until; they are sent from -[\d.]+ s until \d+"),
+    ],
+)
+def test_a_diagram_without_messages_is_refused(
+    words: str, text: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error says what the run has; no file is written."""
+    output = tmp_path / "none.svg"
+    assert main(["diagram", str(folder), *words.split(), "-o", str(output)]) == 254
+    error = capsys.readouterr().err
+    assert re.search(text, error)
+    assert error.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_word_that_matches_nothing_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The messages of the other words are drawn."""
+    output = tmp_path / "some.svg"
+    assert main(["diagram", str(folder), "--only", "lost", "--only", "whisper", "-o", str(output)]) == 0
+    told, drawn = capsys.readouterr().err.splitlines()
+    assert told.startswith(
+        "--only: there is no message of the kind 'whisper'; there are: clients, nodes, errors, lost, init, "
+    )
+    assert drawn == f"drawn: {output}"
+
+
+def test_of_many_names_some_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run may have thousands of clients."""
+    many = save(simulate("echo", echo.build, nodes=1, concurrency=40, rate=50, time_limit=2), tmp_path, "0")
+    assert main(["diagram", str(many), "--only", "nobody"]) == 254
+    assert re.search(r", c20, .*, and \d+ more\n$", capsys.readouterr().err)
+
+
+def test_a_run_without_messages_cannot_be_drawn(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its journal may have been emptied."""
+    shutil.copytree(folder, tmp_path / "emptied")
+    (tmp_path / "emptied" / "journal.jsonl").write_text("")
+    assert main(["diagram", str(tmp_path / "emptied")]) == 254
+    assert "there is no message between --since and --until; the run has none\n" in capsys.readouterr().err

@@ -156,6 +156,9 @@ def test_a_schedule_is_shrunk_to_what_matters(folder: Path) -> None:
     assert lines[3] == "broadcast, 3 nodes, seed 7: INVALID"
     assert found.line("replay") == "trio-messenger replay store/broadcast/7-shrunk"
     assert "trio-messenger shrink" not in found.output
+    page = "store/broadcast/7{}/index.html"
+    assert "trio-messenger shrink" in (folder / page.format("")).read_text()
+    assert "trio-messenger shrink" not in (folder / page.format("-shrunk")).read_text()
     assert (folder / "store/latest").resolve().name == "7-shrunk"
     [fault] = load(folder / "store/broadcast/7-shrunk").options.faults
     assert isinstance(fault, Partition)
@@ -176,7 +179,7 @@ def test_json_has_the_smallest_schedule() -> None:
     assert value["runs"] > 3
 
 
-def test_a_budget_ends_the_search() -> None:
+def test_a_budget_ends_the_search(folder: Path) -> None:
     """With too few runs the smallest schedule so far is told, and that there may be a smaller one."""
     failed()
     found = outcome("shrink", "store/latest", "--budget", "2")
@@ -186,6 +189,7 @@ def test_a_budget_ends_the_search() -> None:
     assert lines[1] == "  from 2 s until the end: loss between all nodes rate=0"
     assert lines[4] == "The budget is spent; a larger --budget may find fewer or milder faults."
     assert found.line("shrink") == "trio-messenger shrink store/broadcast/7-shrunk"
+    assert found.line("shrink") in (folder / "store/broadcast/7-shrunk/index.html").read_text()
     assert wrong("shrink", "store/latest", "--budget", "0").endswith("0 is too few; give 1 or more")
 
 

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..sim._for_cli import LIMIT, folder_command, headline, load, load_journal, space_time
+from .._protocol.known_names import unknown
+from ..sim._for_cli import (
+    LIMIT,
+    Entry,
+    Flow,
+    Passage,
+    draw_flow,
+    folder_command,
+    headline,
+    load,
+    load_journal,
+    read_flow,
+    words_of,
+)
 from .ending import concluding
 from .output import Console
 from .parsing import GREATEST_WHOLE, Parser, UsageError, count, moment
@@ -25,9 +40,12 @@ examples:
   trio-messenger diagram store/latest --only n1 --only n2 --limit 50
                                               the first fifty messages to or from n1 or n2
 
-exit status: 0 if the diagram was drawn; 254 for wrong arguments, such as a folder without a run; 255 if something
-broke; 130 if interrupted.
+exit status: 0 if the diagram was drawn; 254 for wrong arguments, such as a folder without a run, or words that match no
+message; 255 if something broke; 130 if interrupted.
 """
+
+_LISTED: Final = 30
+"""How many words an error lists; a run may have thousands of clients."""
 
 
 def configure(parser: Parser) -> None:
@@ -83,13 +101,10 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{exc}") from None
     chosen = [part for word in arguments.only or () for part in ("--only", word)]
     chosen += ["--search", arguments.search] if arguments.search else []
-    picture = space_time(
-        journal,
-        since=since,
-        until=until,
-        only=arguments.only,
-        search=arguments.search,
-        limit=arguments.limit,
+    flow = read_flow(journal, since, until, arguments.only, arguments.search, arguments.limit)
+    _check_words(arguments, journal, flow.passages)
+    picture = draw_flow(
+        flow,
         title=f"{headline(options)}, seed {options.seed}",
         command=folder_command("diagram", folder, *chosen),
     )
@@ -99,3 +114,40 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{output} cannot be written: {exc.strerror}; give another file with --output") from None
     Console().say(f"drawn: {output}")
     return 0
+
+
+def _check_words(arguments: argparse.Namespace, journal: Iterable[Entry], chosen: Sequence[Passage]) -> None:
+    """Tell which words of ``--only`` match no message.
+
+    Raises:
+      UsageError: if *chosen* is empty; the text says why, and what messages there are.
+    """
+    if chosen and not arguments.only:
+        return
+    in_window = _flow(journal, arguments.since, arguments.until)
+    if not in_window.passages:
+        times = [passage.send.t / 1e9 for passage in _flow(journal).passages]
+        of_run = f"they are sent from {min(times):.6g} s until {max(times):.6g} s" if times else "the run has none"
+        raise UsageError(f"there is no message between --since and --until; {of_run}")
+    words = words_of(in_window)
+    listed = words if len(words) <= _LISTED else [*words[:_LISTED], f"and {len(words) - _LISTED:,} more"]
+    missing = [word for word in arguments.only or () if word not in words]
+    told = [f"--only: {unknown('message of the kind', word, listed)}" for word in missing]
+    if missing and missing == arguments.only:
+        raise UsageError(told[0])
+    if not chosen:
+        few = _flow(journal, arguments.since, arguments.until, arguments.only)
+        types = ", ".join(dict.fromkeys(passage.type for passage in few.passages))
+        raise UsageError(
+            f"no message has all the words of --search {arguments.search!r:.80}; leave some out. There are messages of"
+            f" the types: {types}"
+        )
+    for text in told:
+        Console().say(text)
+
+
+def _flow(
+    journal: Iterable[Entry], since: float | None = None, until: float | None = None, only: list[str] | None = None
+) -> Flow:
+    """Return all messages of a window, or those that *only* matches."""
+    return read_flow(journal, since, until, only, "", sys.maxsize)

@@ -46,7 +46,6 @@ def tell_and_keep(
     keep_it: Callable[[], Path] | None,
     *,
     in_json: Callable[[Path | None], dict[str, Any]] | None = None,
-    is_smallest: bool = False,
 ) -> None:
     """Print the results of a run, and save it. The verdict is printed first, so it appears even if saving fails.
 
@@ -55,7 +54,6 @@ def tell_and_keep(
       keep_it: Saves the run, and returns its folder; None if the run is not saved.
       in_json: Makes the JSON object that is printed instead of text, given the folder, or None if the run is not saved.
         The object names the folder, so it is printed when the folder is complete or saving has failed.
-      is_smallest: True if it makes no sense to shrink the schedule of faults.
 
     Raises:
       Crash: if the run cannot be saved.
@@ -67,7 +65,7 @@ def tell_and_keep(
         folder = None if keep_it is None else keep_it()
     finally:
         if in_json is None:
-            tell_ways_on(report, folder, is_smallest=is_smallest)
+            tell_ways_on(report, folder)
         else:
             put_json(in_json(folder))
 
@@ -86,27 +84,26 @@ def tell_verdict(report: Report | HistoryReport) -> None:
     put("\n".join([head + verdict + tail, *rest]))
 
 
-def tell_ways_on(report: Report, folder: Path | None, *, is_smallest: bool = False) -> None:
+def tell_ways_on(report: Report, folder: Path | None) -> None:
     """Print the next steps after a run: files to look at, and commands to type.
 
     Args:
       report: The report of the run.
       folder: The folder of the run; None if it is not saved.
-      is_smallest: True if it makes no sense to shrink the schedule of faults.
     """
-    lines = [f"  {name:<12}{text}" for name, text in _ways_on(report, folder, is_smallest)]
+    lines = [f"  {name:<12}{text}" for name, text in _ways_on(report, folder)]
     if lines:
         put("\n".join(lines))
 
 
-def _ways_on(report: Report, folder: Path | None, is_smallest: bool) -> list[tuple[str, str]]:
+def _ways_on(report: Report, folder: Path | None) -> list[tuple[str, str]]:
     """Return the next steps: files to look at, and commands to type."""
     ways = [("files", f"{folder / 'index.html'}")] if folder is not None else []
     if report.valid is True:
         return ways
     if folder is not None:
         ways.append(("replay", folder_command("replay", folder)))
-        if report.can_shrink and not is_smallest:
+        if report.can_shrink:
             ways.append(("shrink", folder_command("shrink", folder)))
     return [*ways, ("command", f"{report.command}")]
 

@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return STATUSES[False]
     finally:
         ticker.close()
-    report = subject.run(attrs.evolve(options, faults=found.faults))
+    report = attrs.evolve(subject.run(attrs.evolve(options, faults=found.faults)), is_smallest=found.is_minimal)
     if not arguments.json:
         put("\n".join(_in_words(found, count)))
 
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         }
 
     keep_it = partial(keep, report, store, f"{options.seed}-shrunk", replace=True)
-    tell_and_keep(report, keep_it, in_json=in_json if arguments.json else None, is_smallest=found.is_minimal)
+    tell_and_keep(report, keep_it, in_json=in_json if arguments.json else None)
     return STATUSES[True]
 
 

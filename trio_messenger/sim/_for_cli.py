@@ -84,4 +84,6 @@ from ._system.standard_streams import (
     take_descriptor_1 as take_descriptor_1,
 )
 from ._workloads import WORKLOADS as WORKLOADS, WorkloadError as WorkloadError, workload_class as workload_class
-from .pictures import LIMIT as LIMIT, space_time as space_time
+from .pictures import LIMIT as LIMIT
+from .pictures._flow import Flow as Flow, Passage as Passage, read_flow as read_flow, words_of as words_of
+from .pictures._space_time import draw_flow as draw_flow

@@ -289,3 +289,17 @@ def test_a_journal_that_makes_no_sense_is_told(line: bytes, text: str, tmp_path:
     (tmp_path / "journal.jsonl").write_bytes(SEND + b"\n" + line + b"\n")
     with pytest.raises(ValueError, match=text):
         load_journal(tmp_path)
+
+
+def test_a_run_of_another_node_is_kept(tmp_path: Path) -> None:
+    """Each node has a folder for the same seed; a later run of the same node replaces only its own."""
+
+    def saved(build: Callable[[], Node], rate: int) -> str:
+        return save(simulate("echo", build, nodes=1, time_limit=1, rate=rate), tmp_path, "7").name
+
+    assert [saved(echo.build, 5), saved(wrong_echo.mixes_up, 5), saved(wrong_echo.mixes_up, 6)] == ["7", "7-2", "7-2"]
+    assert saved(echo.build, 6) == "7"
+    assert load(tmp_path / "echo" / "7").node == ("--node", "echo")
+    assert load(tmp_path / "echo" / "7-2").options.rate == 6
+    (tmp_path / "echo" / "7" / "schedule.json").write_text("[]")
+    assert saved(wrong_echo.mixes_up, 5) == "7", "a damaged run is replaced"

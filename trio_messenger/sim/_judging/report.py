@@ -97,6 +97,9 @@ class Report:
     is_guess: bool = attrs.field(default=False, repr=False)
     """Whether `node` was derived from the function that makes the nodes, and no command line has used it yet."""
 
+    is_smallest: bool = attrs.field(default=False, repr=False)
+    """Whether a search has found that it needs each of its faults to fail, so that it cannot be shrunk."""
+
     _explained: list[list[Finding]] = attrs.field(factory=list, init=False, repr=False)  # set by findings()
 
     @property
@@ -127,8 +130,8 @@ class Report:
 
     @property
     def can_shrink(self) -> bool:
-        """Whether the run fails, has faults, and can be run again with fewer of them."""
-        return self.valid is False and bool(self.options.faults) and self.rerun is not None
+        """Whether the run fails, has faults that may not all be needed, and can be run again with fewer of them."""
+        return self.valid is False and bool(self.options.faults) and self.rerun is not None and not self.is_smallest
 
     def findings(self) -> list[Finding]:
         """Return the explanation of the run: sentences, each with the messages that show it."""

@@ -19,6 +19,7 @@ store/WORKLOAD/SEED or TIME/     the folder of a run: complete, or not there
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +64,8 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
       store: The folder of all runs; created if it does not exist.
       name: The name of this run among the runs of its workload: its seed, or the time. If the name is taken and cannot
         be replaced, a number is added: ``NAME-2``.
-      replace: Whether to replace an earlier run with that name. Anything that is not a run is never replaced.
+      replace: Whether to replace an earlier run of the same node with that name. A run of another node, or anything
+        that is not a run, is never replaced.
 
     Returns:
       The run's folder.
@@ -87,19 +89,31 @@ def save(report: Report, store: Path, name: str, *, replace: bool = True) -> Pat
         _write_data(report, folder)
         _write_pictures(report, folder, place)
 
-    folder = write_folder(workload, name, write, is_replaceable=lambda place: replace and _is_replaceable(place))
+    folder = write_folder(
+        workload, name, write, is_replaceable=lambda place: replace and _is_replaceable(place, report.node)
+    )
     point(store / "latest", folder)
     point(workload / "latest", folder)
     write_index(store)
     return folder
 
 
-def _is_replaceable(place: Path) -> bool:
-    """Tell whether a run may take *place*: it holds another run, or nothing.
+def _is_replaceable(place: Path, node: Sequence[str]) -> bool:
+    """Tell whether a run of *node* may take *place*: it holds an earlier run of the same node, or nothing.
 
     The first test is repeated, because another process may put a complete run there between the tests.
     """
-    return (place / SCHEDULE).exists() or not (place.exists() or place.is_symlink()) or (place / SCHEDULE).exists()
+    return _holds_run(place, node) or not (place.exists() or place.is_symlink()) or _holds_run(place, node)
+
+
+def _holds_run(place: Path, node: Sequence[str]) -> bool:
+    """Tell whether the folder *place* holds a run of *node*, or one that is damaged."""
+    try:
+        return bool(json.loads((place / SCHEDULE).read_bytes())["node"] == [*node])
+    except OSError:
+        return False
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return True
 
 
 def _write_data(report: Report, folder: Path) -> None:

@@ -5,6 +5,7 @@ Nothing here depends on pixels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -173,7 +174,7 @@ class _Window:
         return begin.t <= self.until and (end is None or end.t >= self.since)
 
 
-def read(
+def read_flow(
     journal: Iterable[Entry],
     since: float | None,
     until: float | None,
@@ -230,6 +231,20 @@ def read(
         events=events,
         kinds=kinds,
     )
+
+
+def words_of(flow: Flow) -> list[str]:
+    """Return the words of *only* that match messages: those of `WORDS` first, then types, then ids, of clients last."""
+    found: set[str] = set().union(*(passage.words() for passage in flow.passages))
+    types = [passage.type for passage in flow.passages]
+    ids = sorted(flow.kinds, key=lambda name: (flow.kinds[name] == "client", natural(name)))
+    return [word for word in dict.fromkeys([*WORDS, *types, *ids]) if word in found and word]
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts numbers in names by value: n2 before n10."""
+    parts = [part.lstrip("0") or "0" if part.isdecimal() else part for part in re.findall(r"[0-9]+|[^0-9]+", name)]
+    return [(len(part), part) if part.isdecimal() else (0, part) for part in parts], name
 
 
 def _sorted_out(journal: Iterable[Entry]) -> tuple[list[Entry], dict[int | None, list[Entry]], list[Entry]]:

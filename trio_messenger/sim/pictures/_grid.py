@@ -11,7 +11,6 @@ client), so clients whose lives do not overlap share a column.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from statistics import median_low
@@ -21,7 +20,7 @@ import attrs
 
 from .._records.journal import Entry
 from .._services import SERVICES
-from ._flow import Flow, Kind
+from ._flow import Flow, Kind, natural
 from ._svg import Clock, shorten, text_width
 
 WIDTH: Final = 700
@@ -198,12 +197,6 @@ def _lanes(flow: Flow, spans: dict[str, tuple[int, int]]) -> list[list[str]]:
     nodes = sorted((name for name, kind in others.items() if kind == "node"), key=natural)
     services = sorted((name for name, kind in others.items() if kind == "service"), key=order.index)
     return [*lanes, *([name] for name in nodes), *([name] for name in services)]
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts numbers in names by value: n2 before n10."""
-    parts = [part.lstrip("0") or "0" if part.isdecimal() else part for part in re.findall(r"[0-9]+|[^0-9]+", name)]
-    return [(len(part), part) if part.isdecimal() else (0, part) for part in parts], name
 
 
 def _hands(flow: Flow) -> dict[int, str]:

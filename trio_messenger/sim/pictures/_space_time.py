@@ -13,7 +13,7 @@ from typing import Final
 
 from .._records.journal import Entry
 from ._arrows import MARKERS, Arrows
-from ._flow import FaultSpan, Flow, NodeSpan, Passage, read
+from ._flow import FaultSpan, Flow, NodeSpan, Passage, read_flow
 from ._grid import EARLIER, NAME, Grid, Lifeline, lay_out
 from ._svg import asset, document, element, escape, plural, shorten, text_width
 
@@ -89,7 +89,13 @@ def space_time(
       >>> picture[:4], "echo_ok" in picture
       ('<svg', True)
     """
-    flow = read(journal, since, until, only, search, limit)
+    return draw_flow(
+        read_flow(journal, since, until, only, search, limit), title=title, command=command, scripted=scripted
+    )
+
+
+def draw_flow(flow: Flow, *, title: str, command: str, scripted: bool = True) -> str:
+    """Draw the messages in *flow*; see `space_time`."""
     top = _TOP + (_LINE if title else 0)
     grid = lay_out(flow, top)
     width = max(_LEAST_WIDTH, grid.width)
