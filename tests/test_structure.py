@@ -181,12 +181,13 @@ def allowed_to(module: str) -> set[str]:
 
     One module of the simulator is there for the command line, whose root catches signals before a node is imported, and
     the simulator names its public classes as the root does, listens to the assertions of nodes, and closes what the
-    code of a workload leaves open as a node does.
+    code of a workload leaves open as a node does. All say in the same words that there is no such name.
     """
     exceptions = {"_cli": {"_serving.process"}, "sim": {"_protocol.public_names"}}
     exceptions["sim._campaigns.simulation"] = {"_user_code.assertions"}
     exceptions["sim._workloads.blame"] = {"_user_code.enclosure", "_user_code.failures"}
-    return exceptions.get(module, set()) | ({"sim._for_cli"} if unit(module) == "_cli" else set())
+    of_unit = {"_protocol.known_names"} | ({"sim._for_cli"} if unit(module) == "_cli" else set())
+    return exceptions.get(module, set()) | of_unit
 
 
 FOREIGN = {"_cancel_status", "_parent", "_scope", "_current_frames", "_getframe", "_ArgumentGroup"}

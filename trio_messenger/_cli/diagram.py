@@ -44,7 +44,7 @@ exit status: 0 if the diagram was drawn; 254 for wrong arguments, such as a fold
 message; 255 if something broke; 130 if interrupted.
 """
 
-_LISTED: Final = 30
+_WORDS_LISTED: Final = 30
 """How many words an error lists; a run may have thousands of clients."""
 
 
@@ -130,7 +130,9 @@ def _check_words(arguments: argparse.Namespace, journal: Iterable[Entry], chosen
         of_run = f"they are sent from {min(times):.6g} s until {max(times):.6g} s" if times else "the run has none"
         raise UsageError(f"there is no message between --since and --until; {of_run}")
     words = words_of(in_window)
-    listed = words if len(words) <= _LISTED else [*words[:_LISTED], f"and {len(words) - _LISTED:,} more"]
+    listed = (
+        words if len(words) <= _WORDS_LISTED else [*words[:_WORDS_LISTED], f"and {len(words) - _WORDS_LISTED:,} more"]
+    )
     missing = [word for word in arguments.only or () if word not in words]
     told = [f"--only: {unknown('message of the kind', word, listed)}" for word in missing]
     if missing and missing == arguments.only:
