@@ -1,6 +1,6 @@
 from contextlib import suppress
 
-from election import Elections, end_of
+from election import Elections
 from operations import apply
 
 from trio_messenger import AtMostOnce, ErrorCode, Node, Request, RpcError
@@ -9,6 +9,7 @@ from trio_messenger import AtMostOnce, ErrorCode, Node, Request, RpcError
 class Keys(Elections):
     def __init__(self, node: Node, store):
         super().__init__(node, store)
+        self.log = store.get("log", [])
         for kind in ("read", "write", "cas"):
             node.on(kind, at_most_once=AtMostOnce())(self.serve)
         node.on("append")(self.on_append)
@@ -45,6 +46,13 @@ class Keys(Elections):
         if end_of(log) >= end_of(self.log):
             self.log = self.store["log"] = log
         return {"ok": True}
+
+    def end(self):
+        return end_of(self.log)
+
+
+def end_of(log):
+    return [log[-1][0] if log else 0, len(log)]  # the term of the last entry, and the number of entries
 
 
 def answer(log):

@@ -17,7 +17,8 @@ def hear(request: Request):
 
 async def say_alive():
     for peer in node.peers:
-        await node.send(peer, {"type": "alive", "values": list(values.items()) if leader() == node.id else []})
+        pairs = list(values.items()) if leader() == node.id else []  # JSON would turn the keys into strings
+        await node.send(peer, {"type": "alive", "values": pairs})
 
 
 node.every(0.25, say_alive)

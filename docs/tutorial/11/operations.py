@@ -2,7 +2,6 @@ from trio_messenger import ErrorCode, RpcError
 
 
 def apply(operation, values):
-    """Do one operation, and return the answer."""
     kind, key = operation["type"], operation["key"]
     if kind != "write" and key not in values:
         raise RpcError(ErrorCode.KEY_DOES_NOT_EXIST, f"{key} has no value")
