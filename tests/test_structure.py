@@ -190,7 +190,7 @@ def allowed_to(module: str) -> set[str]:
     return exceptions.get(module, set()) | of_unit
 
 
-FOREIGN = {"_cancel_status", "_parent", "_scope", "_current_frames", "_getframe", "_ArgumentGroup"}
+FOREIGN = {"_cancel_status", "_exit", "_parent", "_scope", "_current_frames", "_getframe", "_ArgumentGroup"}
 """Private attributes of Trio and of the standard library, used where those offer nothing else."""
 
 OF_NURSERIES = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import subprocess
@@ -13,7 +15,9 @@ import attrs
 import pytest
 from support.processes import MODULE, run
 
+from trio_messenger import _cli
 from trio_messenger._cli import output
+from trio_messenger._cli.parsing import Parser
 from trio_messenger.sim._system.standard_streams import Forgiving
 
 SHORT = (*MODULE, "test", "-w", "echo", "--time-limit", "1", "--node-count", "1", "--node")
@@ -157,6 +161,61 @@ async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], fo
     )
     assert "Traceback" not in errors
     assert (folder / "store" / "latest").exists() == ("--seeds" not in more)
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def status_of(*words: str) -> int | str | None:
+    """Return the status that the process would have."""
+    try:
+        return _cli.main(words)
+    except SystemExit as exc:
+        return exc.code
+
+
+NATS_CONFIG = ("nats-config", "--cluster", "c", "--peers", "n1", "--passwords", "passwords")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("nodes",), 1), (NATS_CONFIG, 1), (("--version",), 1), (("node", "--help"), 2), (("test", "--help"), 254)],
+)
+def test_the_only_result_of_a_command_is_written_or_it_fails(
+    words: tuple[str, ...], status: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that goes on with an empty file would not see the reason."""
+    monkeypatch.chdir(folder)
+    for stdout, told in (
+        (None, "stdout is closed; give an open one, such as a file"),
+        (Full(), "stdout cannot be written: [Errno 28] No space left on device"),
+    ):
+        errors = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "stderr", errors)
+        assert (status_of(*words), errors.getvalue()) == (status, f"trio-messenger: error: {told}\n")
+
+
+@pytest.mark.parametrize("stderr", [None, Full()])
+def test_an_error_needs_no_stderr(
+    stderr: io.StringIO | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes nowhere then, and not to stdout, which is for messages and results; the status says enough."""
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert status_of("node", "nowhere") == 2
+    assert status_of("call", "--bin", "/no/such/file", "n1", '{"type": "read"}') == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_help_can_go_to_another_file() -> None:
+    """As with every parser of Python."""
+    file = io.StringIO()
+    Parser(prog="p", description="Does it.").print_help(file)
+    assert "Does it." in file.getvalue()
 
 
 @pytest.mark.slow

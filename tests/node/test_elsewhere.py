@@ -145,3 +145,15 @@ def test_another_thread_may_shut_down_what_has_ended() -> None:
     thread.start()
     thread.join()
     assert raised == ["nothing"]
+
+
+def test_another_thread_cannot_run_a_process() -> None:
+    """Signals come to the main thread, so `run` works there only; it says what works elsewhere."""
+    raised: list[str] = []
+    thread = threading.Thread(target=lambda: raised.append(outcome_of(Node().run)))
+    thread.start()
+    thread.join()
+    assert raised == [
+        "RuntimeError: run() catches signals, which only the main thread can; call it there, or use"
+        " trio.run(node.serve, ...)"
+    ]

@@ -377,3 +377,38 @@ def test_an_interrupted_write_is_no_part_of_the_log(tmp_path: Path, monkeypatch:
         store["c"] = 4
     with FileStore(tmp_path) as store:
         assert dict(store) == {"a": 1, "b": 3, "c": 4}
+
+
+def test_a_system_that_cannot_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else of the package works there, such as simulations."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(StoreError, match=r" needs the module fcntl, which this system lacks; use Linux, or a MemoryS"):
+        FileStore(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+WITHOUT = """
+import os, select, signal, sys
+
+for name in ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"):
+    sys.modules[name] = None
+for module, names in (
+    (os, ("O_ACCMODE", "O_NOCTTY", "O_NONBLOCK", "fork", "killpg", "register_at_fork")),
+    (select, ("PIPE_BUF", "poll")),
+    (signal, ("SIGHUP", "SIGSTOP", "SIGUSR1")),
+):
+    for name in names:
+        delattr(module, name)
+import trio_messenger.metrics, trio_messenger.testing
+from trio_messenger.nodes import echo
+from trio_messenger.sim import simulate
+
+print(simulate("echo", echo.build, time_limit=1, nemesis=["kill"]).valid)
+"""
+
+
+@pytest.mark.slow
+def test_simulations_need_little_of_the_system() -> None:
+    """Without what Windows lacks, the package can be imported, and nodes run in simulations."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False, timeout=LIMIT)
+    assert (done.stdout, done.stderr) == ("True\n", "")

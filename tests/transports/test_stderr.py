@@ -155,6 +155,17 @@ def test_a_long_text_loses_only_the_lines_that_do_not_fit(
     assert lines_told(output) == 300
 
 
+def test_a_pipe_that_can_only_be_read_is_left_alone(pipes: Pipes) -> None:
+    """Nobody gets the lines, least of all the reader of that pipe."""
+    writer = LogWriter(pipes.given_read)
+    try:
+        writer.write(b"a line\n")
+    finally:
+        writer.close()
+    pipes.close(pipes.given_write)
+    assert os.read(pipes.given_read, 100) == b""
+
+
 @pytest.mark.usefixtures("anywhere")
 def test_a_reader_that_has_gone_does_no_harm(pipes: Pipes) -> None:
     """Nothing is raised and nothing is kept."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import re
+import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,7 +23,7 @@ from support.pipes import Pipes, open_pipes, refuse_proc
 from support.processes import LIMIT, echo, needs_proc
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
-from trio_messenger import MalformedMessage
+from trio_messenger import MalformedMessage, Node
 from trio_messenger.transports import stdio
 from trio_messenger.transports._stderr import LogWriter
 from trio_messenger.transports.stdio import PIPE_SIZE, StdioTransport, _pipefuls
@@ -359,6 +362,16 @@ def test_closed_descriptors_are_refused(name: str, message: str, make: Make, mon
         make()
 
 
+def test_descriptors_for_the_other_direction_are_refused(make: Make, pipes: Pipes) -> None:
+    """Opened again, the end of a pipe that reads would write: to the node itself, if it is its stdin."""
+    message = "stdout is open for reading only; give the node a descriptor 1 to write to, or >/dev/null"
+    with pytest.raises(trio.BrokenResourceError, match=f"^{re.escape(message)}$"):
+        make(stdout=pipes.given_read)
+    message = "stdin is open for writing only; give the node its input on descriptor 0, or </dev/null"
+    with pytest.raises(trio.BrokenResourceError, match=f"^{re.escape(message)}$"):
+        make(stdin=pipes.given_write)
+
+
 async def test_failing_read_breaks_stdin(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error from the device that stdin is (here a terminal that hung up) says so, after what came before."""
     refuse_proc(monkeypatch)
@@ -445,3 +458,55 @@ async def test_send_now_leaves_trouble_to_send(make: Make, pipes: Pipes, trouble
             pipes.close(pipes.output_read)
         lines = [b"one"]
         assert transport.send_now(lines) is lines
+
+
+# A child of fork()
+
+
+def test_a_child_of_fork_that_goes_on_as_the_node_ends(make: Make, pipes: Pipes) -> None:
+    """It would answer each request a second time, from the same messages. The parent notices nothing."""
+    transport = make()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - not this process
+        try:
+            transport.send_now([b"twice"])
+        finally:
+            os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert transport.send_now([b"once"]) == []
+    assert os.read(pipes.output_read, 100) == b"once\n"
+    trio.run(transport.aclose)
+
+
+async def test_the_child_says_what_it_should_have_done(
+    make: Make, pipes: Pipes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so when it reads, too, before it ends. A transport that is no longer there is none of its business."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    async with make() as transport:
+        stdio._disown(weakref.ref(transport))
+        with (tmp_path / "stderr").open("wb") as stderr:
+            monkeypatch.setattr(stdio, "_STDERR", stderr.fileno())
+            with pytest.raises(SystemExit):
+                await transport.receive()
+        with pytest.raises(SystemExit):  # although stderr is closed by now
+            transport.send_now([b"twice"])
+    assert (tmp_path / "stderr").read_text() == (
+        "error: a child of fork() went on as the node, whose messages belong to its parent; end the child with"
+        " os._exit(), or use subprocess\n"
+    )
+    reference = weakref.ref(transport)
+    del transport
+    gc.collect()
+    stdio._disown(reference)
+
+
+def test_a_system_without_fcntl_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has changed by then, neither signals nor streams."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    before = signal.getsignal(signal.SIGTERM), sys.stdin
+    with pytest.raises(
+        RuntimeError, match=r"^a node on stdin and stdout needs the module fcntl, which this system lac"
+    ):
+        Node().run()
+    assert (signal.getsignal(signal.SIGTERM), sys.stdin) == before

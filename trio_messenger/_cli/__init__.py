@@ -15,7 +15,7 @@ from typing import Final
 
 from .._protocol.known_names import unknown
 from .._serving.process import prepared
-from .output import settled
+from .output import complain, settled
 from .parsing import Parser, UsageError, Version
 
 _DESCRIPTION: Final = """\
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return run(arguments)
         except UsageError as exc:
-            print(f"trio-messenger: error: {exc}", file=sys.stderr)
+            complain(f"trio-messenger: error: {exc}")
             return parser.error_status
 
 

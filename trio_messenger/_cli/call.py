@@ -12,7 +12,6 @@ import logging
 import math
 import random
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
@@ -32,7 +31,7 @@ from trio_messenger import (
 
 from ..transports.memory import MemoryTransport, memory_transport_pair
 from .nats_options import add_nats_options, open_transport, refuse_without_nats
-from .output import put
+from .output import complain, print_only
 from .parsing import Parser, UsageError, number
 
 _EXAMPLES: Final = """\
@@ -109,12 +108,12 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _STATUS_OF_CTRL_C
     except (RpcTimeout, LocalProtocolError, _NoReplyError, trio.BrokenResourceError) as exc:
-        print(f"trio-messenger call: {printable(str(exc))}", file=sys.stderr)
+        complain(f"trio-messenger call: {printable(str(exc))}")
         return _FAILED
     except RpcError as exc:
-        put(json.dumps(exc.to_body()))
+        print_only(json.dumps(exc.to_body()))
         return _FAILED
-    return 0 if put(json.dumps(reply, ensure_ascii=False)) else _FAILED
+    return print_only(json.dumps(reply, ensure_ascii=False))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..sim._for_cli import API_CALLS, ON_JETSTREAM, bucket_of
 from ..transports.subjects import ANY, SUBJECT_PREFIX, subject_part, subject_prefix
-from .output import put
+from .output import print_only
 from .parsing import Parser, UsageError, first_line, folder, names, reason_of
 
 _DESCRIPTION: Final = """\
@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         text = "\n".join(_lines(arguments, users))
     except ValueError as exc:
         raise UsageError(f"{exc}") from None
-    return 0 if put(text) else 1
+    return print_only(text)
 
 
 def _lines(arguments: argparse.Namespace, users: list[str]) -> Iterator[str]:

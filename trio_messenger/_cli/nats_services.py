@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from typing import Any, Final
 
 import trio
@@ -14,6 +13,7 @@ from trio_messenger import printable
 from ..sim._for_cli import ON_JETSTREAM, Bucket, StreamError, bucket_of, service_node
 from ..transports.subjects import SUBJECT_PREFIX
 from .nats_options import add_nats_options, open_transport
+from .output import complain
 from .parsing import Parser, UsageError, count, some_of
 
 _EXAMPLES: Final = """\
@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     failure = trio.run(_serve_all, arguments)
     if failure is None:
         return 0
-    print(f"trio-messenger services: {printable(failure)}", file=sys.stderr)
+    complain(f"trio-messenger services: {printable(failure)}")
     return _NOT_SERVED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..nodes import NODES
-from .output import put
+from .output import print_only
 from .parsing import Parser
 
 
@@ -17,4 +17,4 @@ def configure(parser: Parser) -> None:
 
 def _run(_: argparse.Namespace) -> int:
     width = max(map(len, NODES))
-    return 0 if all(put(f"{name:{width}}  {summary}") for name, summary in NODES.items()) else 1
+    return print_only("\n".join(f"{name:{width}}  {summary}" for name, summary in NODES.items()))

@@ -92,6 +92,28 @@ def put(text: str) -> bool:
     return results().put(text)
 
 
+def print_only(text: str) -> int:
+    """Print *text*, which is all that a command is for; return its exit status.
+
+    It is 1 if *text* could not be written. A line on stderr says why, unless the reader of stdout has gone.
+    """
+    stream = results()
+    if stream.put(text):
+        return 0
+    if sys.stdout is None:
+        complain("trio-messenger: error: stdout is closed; give an open one, such as a file")
+    elif stream.failure is not None:
+        complain(f"trio-messenger: error: stdout cannot be written: {stream.failure}")
+    return 1
+
+
+def complain(text: str) -> None:
+    """Write *text*, an error, to stderr, if that can be written."""
+    if sys.stderr is not None:  # print() would take stdout
+        with contextlib.suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def settled() -> Iterator[None]:
     """On leaving, drop stdout and stderr if they cannot be flushed.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
 from .._protocol.known_names import nearest, unknown
-from .output import put
+from .output import print_only
 
 GREATEST_WHOLE: Final = 2**63 - 1
 """The largest whole number; the smallest is its negative. All programs that read the files of a run can read these."""
@@ -79,6 +79,13 @@ class Parser(argparse.ArgumentParser):
         hint = f"did you mean {near}?" if near else f"see {self.prog} --help"
         self.error(f"there is no {kind} {word!r}; {hint}")
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help of the command to *file*, or to stdout; end the process if stdout cannot be written."""
+        if file is not None:
+            super().print_help(file)
+        elif print_only(self.format_help().removesuffix("\n")) != 0:
+            self.exit(self.error_status)
+
     def error(self, message: str) -> NoReturn:
         """Print the usage of the command and the error, and end the process."""
         self.exit(self.error_status, f"{self.format_usage()}{self.prog}: error: {message}\n")
@@ -100,8 +107,7 @@ class Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         """Show it."""
         metadata = importlib.import_module("importlib.metadata")  # this import is slow and rarely needed
-        put(f"trio-messenger {metadata.version('trio-messenger')}")
-        parser.exit()
+        parser.exit(print_only(f"trio-messenger {metadata.version('trio-messenger')}"))
 
 
 # Types of values. argparse adds their error texts to the name of the option.

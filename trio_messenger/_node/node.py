@@ -165,7 +165,8 @@ class Node(Registration, Messaging):
 
         Until this call returns, the node owns stdin and stdout. For all other code and for child processes, stdin is
         empty and stdout is stderr; reading `sys.stdin` raises `RuntimeError`. Until the process ends, writing to stderr
-        never waits for its reader.
+        never waits for its reader. If a handler calls `os.fork`, the child must end with `os._exit` or run another
+        program: it would serve the same messages again. If it reads or writes one, it ends with an error.
 
         Args:
           log_level: The lowest level to log, such as ``"INFO"``, unless logging is configured already.
@@ -177,6 +178,7 @@ class Node(Registration, Messaging):
             ``open_metrics``. It is called in Trio, and returns an async context manager.
 
         Raises:
+          RuntimeError: in another thread than the main one, or in a run of Trio.
           ValueError: if *first_msg_id* is not a valid first number.
           SystemExit: with status 1, after a line on stderr, if stdin or stdout, or *transport*, is closed or breaks, or
             if *within* raises `trio.BrokenResourceError`.

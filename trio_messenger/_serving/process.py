@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -17,6 +18,7 @@ import trio
 from .._protocol.printable import JsonFormatter, OneLineFormatter, format_exception
 from .._protocol.stats import Stats
 from ..transports import Transport
+from ..transports._descriptors import fcntl
 from ..transports._python_streams import Stderr
 from ..transports._stderr import LogWriter
 from ..transports.stdio import StdioTransport, check_open
@@ -46,7 +48,11 @@ def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[Log
 
     Yields:
       The writer of stderr; None if stderr is closed.
+
+    Raises:
+      RuntimeError: if the system lacks what a process on stdin and stdout needs.
     """
+    fcntl()  # raises, before anything has changed, where there is none
     _signals.catch(lambda: _say(report()))
     if not _stderr:
         _stderr.append(Stderr())
@@ -90,10 +96,15 @@ def run_service(
       within: Opens what is there before the transport and as long.
 
     Raises:
+      RuntimeError: in a run of Trio, or in another thread than the main one.
       SystemExit: with status 1, after a line on stderr, if the transport cannot be opened or breaks.
     """
     if trio.lowlevel.in_trio_run():  # Trio's own check comes too late, after signals and streams have changed
         raise RuntimeError("Attempted to call run() from inside a run()")
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "run() catches signals, which only the main thread can; call it there, or use trio.run(node.serve, ...)"
+        )
     as_line = _AS_LINE[log_format]
     with prepared(lambda: as_line("INFO", report())) as logs:
         _configure_logging(log_level, log_format)

@@ -24,7 +24,7 @@ import trio
 CLOSING: Final = (signal.SIGTERM, signal.SIGINT)
 """The first of these closes the node."""
 
-REPORT: Final = signal.SIGUSR1
+REPORT: Final = getattr(signal, "SIGUSR1", signal.SIGTERM)  # Windows lacks it; no node runs as a process there
 """This signal asks for statistics."""
 
 

@@ -10,7 +10,7 @@ Only one sync runs at a time. Calls that come meanwhile wait for it, and the nex
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import importlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -121,6 +121,12 @@ class FileStore(MemoryStore):
 
     def _take_lock(self) -> int:
         """Return the descriptor of the lock file, which is locked as long as it is open."""
+        try:
+            fcntl = importlib.import_module("fcntl")  # here, so that simulations run on systems without it
+        except ImportError:
+            raise StoreError(
+                str(self.directory), "needs the module fcntl, which this system lacks; use Linux, or a MemoryStore"
+            ) from None
         lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,8 @@ a description that this process inherited. Instead, the method depends on the ki
 
 - The module opens a pipe or a terminal again through ``/proc/self/fd``, which gives a description of its own.
 - For a socket, each call has the flag MSG_DONTWAIT.
-- A regular file never blocks, and a newly opened one would start from its beginning. It is used as it is.
+- A regular file never blocks, and a newly opened one would start from its beginning. It is used as it is. So is a
+  descriptor for the other direction, which fails: the end of a pipe that reads, opened again, would be one that writes.
 - For anything else, and for everything if there is no ``/proc``, the module calls poll() before each call. If poll()
   says that a pipe is writable, the pipe takes PIPE_BUF bytes, so the module writes no more than that at a time.
 """
@@ -14,19 +15,34 @@ a description that this process inherited. Instead, the method depends on the ki
 from __future__ import annotations
 
 import errno
-import fcntl
+import importlib
 import os
 import select
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Final, final
+from typing import Any, Final, final
 
 import trio
 
 _FIRST_PRIVATE: Final = 3
 """The smallest number of a private descriptor: even if 0, 1 or 2 is closed, a private file must not take its number."""
+
+
+def fcntl() -> Any:
+    """Return the module of this name. It is imported late, so that simulations run on systems without it.
+
+    Raises:
+      RuntimeError: if this is such a system.
+    """
+    try:
+        return importlib.import_module("fcntl")
+    except ImportError:
+        raise RuntimeError(
+            "a node on stdin and stdout needs the module fcntl, which this system lacks; use Linux, or Node.serve with"
+            " another transport"
+        ) from None
 
 
 def duplicate(fd: int) -> int:
@@ -35,7 +51,8 @@ def duplicate(fd: int) -> int:
     Raises:
       OSError: if *fd* is closed.
     """
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_PRIVATE)
+    number: int = fcntl().fcntl(fd, fcntl().F_DUPFD_CLOEXEC, _FIRST_PRIVATE)
+    return number
 
 
 def is_open(fd: int) -> bool:
@@ -45,6 +62,12 @@ def is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def allows(fd: int, access: int) -> bool:
+    """Tell whether the descriptor *fd*, which is open, can be used for *access*: `os.O_RDONLY` or `os.O_WRONLY`."""
+    flags: int = fcntl().fcntl(fd, fcntl().F_GETFL)
+    return flags & os.O_ACCMODE in (access, os.O_RDWR)
 
 
 def redirect(number: int, target: int | None) -> None:
@@ -92,7 +115,7 @@ class Descriptor:
             self._socket = connection = _socket_of(self._own)
             self.read = lambda size: connection.recv(size, socket.MSG_DONTWAIT)
             self.write = lambda data: connection.send(data, socket.MSG_DONTWAIT)
-        elif stat.S_ISREG(mode) or stat.S_ISDIR(mode) or self._open_anew(number, access):
+        elif stat.S_ISREG(mode) or stat.S_ISDIR(mode) or not allows(number, access) or self._open_anew(number, access):
             self.read, self.write = partial(os.read, self._fd), partial(os.write, self._fd)
         else:
             self.read, self.write = self._read_polled, self._write_polled

@@ -13,19 +13,21 @@ time, cut at the ends of lines, so that other processes cannot tear lines either
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+import weakref
 from collections.abc import Iterator
-from contextlib import nullcontext
-from typing import Final, final
+from functools import partial
+from typing import Final, NoReturn, final
 
 import trio
 
 from .._protocol.lines import LINE_LIMIT, LineDecoder
 from .._protocol.messages import Message
 from . import Transport
-from ._descriptors import Descriptor, cut, is_open, is_same_channel, redirect
+from ._descriptors import Descriptor, allows, cut, is_open, is_same_channel, redirect
 from ._python_streams import STDERR, LogOutput, NoInput, borrow, has_stderr
 from ._stderr import LogWriter
 
@@ -39,17 +41,26 @@ _STDIN, _STDOUT, _STDERR = 0, 1, STDERR
 
 
 def check_open() -> None:
-    """Check that this process has a stdin and a stdout. The check may come too late in a run of Trio; see below.
+    """Check that this process can read stdin and write stdout. The check may come too late in a run of Trio; see below.
 
     Raises:
-      trio.BrokenResourceError: if one of them is closed; the text says which.
+      trio.BrokenResourceError: if not, such as if one of them is closed; the text says which.
     """
     # The next open file, perhaps one of Trio's, takes the number of a closed descriptor. What Python noted when it
     # started does not change.
-    if sys.stdin is None or sys.__stdin__ is None or not is_open(_STDIN):
-        raise trio.BrokenResourceError("stdin is closed; give the node its input on descriptor 0, or </dev/null")
-    if sys.__stdout__ is None or not is_open(_STDOUT):
-        raise trio.BrokenResourceError("stdout is closed; give the node a descriptor 1 to write to, or >/dev/null")
+    is_lacking = sys.stdin is None or sys.__stdin__ is None
+    state = _why_unusable(_STDIN, os.O_RDONLY, is_lacking, "writing")
+    if state is not None:
+        raise trio.BrokenResourceError(f"stdin is {state}; give the node its input on descriptor 0, or </dev/null")
+    state = _why_unusable(_STDOUT, os.O_WRONLY, sys.__stdout__ is None, "reading")
+    if state is not None:
+        raise trio.BrokenResourceError(f"stdout is {state}; give the node a descriptor 1 to write to, or >/dev/null")
+
+
+def _why_unusable(number: int, access: int, is_lacking: bool, other: str) -> str | None:
+    if is_lacking or not is_open(number):
+        return "closed"
+    return None if allows(number, access) else f"open for {other} only"
 
 
 @final
@@ -82,6 +93,11 @@ class StdioTransport(Transport):
         redirect(_STDIN, None)
         redirect(_STDOUT, _STDERR if has_stderr() else None)
         self._is_open = True
+        os.register_at_fork(after_in_child=partial(_disown, weakref.ref(self)))
+
+    def disown(self) -> None:
+        """Let this process, a child of the one that opened the transport, end when it reads or writes."""
+        self._stdin.read = self._write_now = _end_child
 
     async def receive(self) -> list[Message]:
         """Wait for whole lines. Always a checkpoint; a cancelled call has taken nothing.
@@ -109,7 +125,7 @@ class StdioTransport(Transport):
           trio.BrokenResourceError: if nobody reads stdout any more, or it cannot be written; the text says why.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        with nullcontext() if self._logs is None else self._logs.held():
+        with contextlib.nullcontext() if self._logs is None else self._logs.held():
             while self._logs is not None and not self._logs.finish_line():
                 await self._stdout.wait_writable()
             try:
@@ -171,6 +187,25 @@ class StdioTransport(Transport):
                 rest = rest[self._write_now(rest) :]
             except BlockingIOError:
                 await self._stdout.wait_writable()
+
+
+def _disown(transport: weakref.ref[StdioTransport]) -> None:
+    found = transport()
+    if found is not None:
+        found.disown()
+
+
+def _end_child(*_: object) -> NoReturn:
+    """End this process at once. Its event loop shares the selector of its parent, so closing it would harm that."""
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, _OWN_CHILD)
+    os._exit(1)
+
+
+_OWN_CHILD: Final = (
+    b"error: a child of fork() went on as the node, whose messages belong to its parent; end the child with os._exit(),"
+    b" or use subprocess\n"
+)
 
 
 def _pipefuls(lines: list[bytes]) -> Iterator[bytes]:

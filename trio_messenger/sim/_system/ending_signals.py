@@ -11,7 +11,10 @@ from typing import Any, Final, final
 
 import attrs
 
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TERMINATING: Final[tuple[signal.Signals, ...]] = (
+    signal.SIGTERM,
+    *(number for number in signal.Signals if number.name == "SIGHUP"),  # Windows lacks it
+)
 
 
 @final
@@ -47,7 +50,7 @@ def held_signals() -> Iterator[HeldSignals]:
         held.caught.append(number)
         held.notice()
 
-    with _handled(_ENDING, handle):
+    with _handled((signal.SIGINT, *_TERMINATING), handle):
         yield held
     if signal.SIGINT in held.caught:
         raise KeyboardInterrupt
@@ -62,7 +65,7 @@ def raised_signals() -> Iterator[None]:
     def handle(number: int, _: FrameType | None) -> None:
         raise EndedBySignal(128 + number)
 
-    with _handled((signal.SIGTERM, signal.SIGHUP), handle):
+    with _handled(_TERMINATING, handle):
         yield
 
 
