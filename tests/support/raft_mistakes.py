@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import trio
@@ -187,7 +188,11 @@ class AcceptsOldAnswers(Long):
             return self.role == "leader"
 
         def accepts_vote(self, asked: RequestVote, vote: Vote) -> bool:
+            self.observe(vote.term)
             return vote.granted
+
+        def count_votes(self, term: int, voters: Collection[str]) -> None:
+            super().count_votes(self.term, voters)
 
 
 class CountsRepliesNotMembers(Small):

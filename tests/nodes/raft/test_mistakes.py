@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from support.hunts import NOT_FOUND, RAFT, RAFT_HUNTS, RIGHT
+from support.hunts import RAFT, RAFT_HUNTS, RIGHT
 from support.raft_invariants import (
     ElectionSafety,
     LeaderAppendOnly,
@@ -29,19 +29,12 @@ NAMES = ("n1", "n2", "n3")
 FOUND = {
     "VotesForAnyone": 2,
     "AnswersBeforeSync": 3,
-    "TruncatesAlways": 0,
     "StaleLeaderReads": 0,
-    "SnapshotWithoutIndexAndTerm": 0,
-    "CountsRepliesNotMembers": 0,
-    "CommitsMoreThanIsProven": 0,
     "CommitsOlderTerms": 0,
-    "ReadsBeforeItsFirstCommit": 1,
-    "NeverLowersNextIndex": 0,
+    "TruncatesAlways": 0,
+    "ForgetsItsVote": 7,
 }
-"""A seed that catches each mistake, if one was found."""
-
-SAMPLE = ("VotesForAnyone", "AnswersBeforeSync", "StaleLeaderReads", "CommitsOlderTerms", "TruncatesAlways")
-"""The mistakes that are searched for here; `nox -s campaign -- raft` has all that are found."""
+"""The mistakes that are searched for here, each with a seed that finds it; `nox -s campaign -- raft` has all."""
 
 PASSED = ("cuts and kills",)
 """Options with which the right node is run here; `nox -s campaign -- raft` has all."""
@@ -49,7 +42,6 @@ PASSED = ("cuts and kills",)
 
 def test_there_are_fourteen_mistakes_and_each_says_what_it_is() -> None:
     """Each is a subclass of the ready-made node, and there is a hunt for it."""
-    assert MISTAKES.keys() == FOUND.keys() | set(NOT_FOUND)
     assert len(MISTAKES) >= 14
     assert MISTAKES.keys() == RAFT.keys()
     for mistake in MISTAKES.values():
@@ -59,7 +51,7 @@ def test_there_are_fourteen_mistakes_and_each_says_what_it_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", FOUND)
 def test_a_mistake_is_found(name: str) -> None:
     """By a checker, or by an invariant."""
     [hunt] = [hunt for hunt in RAFT_HUNTS if hunt.name == f"raft {name}"]
