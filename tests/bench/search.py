@@ -14,8 +14,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is 
 
 import attrs
 from support.graded_bugs import GRADED, KINDS, NODES, Graded
-from support.raft_mistakes import MISTAKES
+from support.hunts import caught_by
+from support.raft_invariants import raft_invariants
+from support.raft_mistakes import MISTAKES, Small
 from support.wrong_nodes import CASES
 
 from trio_messenger import DurableStore, Node
@@ -32,6 +33,7 @@ from trio_messenger.nodes import raft
 from trio_messenger.sim import FaultSearch, Latency, Options
 from trio_messenger.sim._campaigns.simulation import run_simulation
 from trio_messenger.sim._faults.fault_search import AIMED, MIX, SWARM, SWIZZLE, UNIFORM
+from trio_messenger.sim._invariants.watch import named_invariants
 
 DRAWN = (UNIFORM, SWARM, SWIZZLE, AIMED)
 """The searches whose runs are made."""
@@ -52,8 +54,9 @@ Run: TypeAlias = dict[str, Any]
 """A run: its case, search and seed, whether it failed, and its CPU seconds."""
 
 
-def raft_with(mistake: str, store: DurableStore) -> Node:
-    return raft.build(store, member=MISTAKES[mistake])
+def raft_of(member: type[raft.Raft]) -> Callable[[DurableStore], Node]:
+    """Return what builds a node with this member; its store is durable, as a run sees by the parameter."""
+    return lambda store: raft.build(store, member=member)
 
 
 def wrong_nodes() -> Iterator[Graded]:
@@ -69,21 +72,26 @@ def groups() -> dict[str, list[Graded]]:
     of_raft = Options(
         workload="lin-kv",
         nodes=NODES,
-        nemesis=("partition", "links", "kill", "duplicate", "reorder"),
+        nemesis=("partition", "kill", "slow", "storage"),
         nemesis_interval=2.0,
         time_limit=10.0,
-        rate=60.0,
-        latency=Latency(5, "exponential"),
+        rate=40.0,
+        latency=Latency(10, "exponential"),
     )
+    members = {"right raft": Small, **{f"raft {name}": member for name, member in MISTAKES.items()}}
     return {
         "graded": list(GRADED),
         "wrong": list(wrong_nodes()),
         "raft": [
-            *(
-                Graded(name=f"raft {name}", build=partial(raft_with, name), options=of_raft, share=30)
-                for name in MISTAKES
-            ),
-            Graded(name="right raft", build=raft.build, options=of_raft, is_right=True, share=30),
+            Graded(
+                name=name,
+                build=raft_of(member),
+                options=of_raft,
+                is_right=member is Small,
+                invariants=raft_invariants,
+                share=30,
+            )
+            for name, member in members.items()
         ],
     }
 
@@ -99,13 +107,15 @@ def runs_of(seeds: Iterable[int], cases: Iterable[Graded]) -> Iterator[tuple[Gra
 def made(case: Graded, search: str, seed: int) -> Run:
     """Make one run."""
     begun = time.process_time()
-    options = case.options.with_schedule(search=FaultSearch(search), seed=seed)
-    found = run_simulation(options, case.build, node=()).results["workload"]
+    checked = named_invariants(case.invariants())
+    named = attrs.evolve(case.options, invariants=tuple(checked))
+    options = named.with_schedule(search=FaultSearch(search), seed=seed)
+    report = run_simulation(options, case.build, invariants=tuple(checked.values()), node=())
     return {
         "case": case.name,
         "search": search,
         "seed": seed,
-        "failed": found["valid?"] is False,  # what the checker found, and not that nothing was ok in all the faults
+        "failed": bool(caught_by(report)),
         "cpu": round(time.process_time() - begun, 4),
     }
 

@@ -7,7 +7,7 @@ compare ways to draw schedules, in `tests/bench/search.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import trio
 
 from trio_messenger import LIN_KV, Body, DurableStore, ErrorCode, KeyValue, Node, Request, RpcError
 from trio_messenger.nodes import g_set, lin_kv_proxy, unique_ids
-from trio_messenger.sim import Options
+from trio_messenger.sim import Invariant, Options
 from trio_messenger.sim._cluster.durable import Build
 
 NODES = ("n1", "n2", "n3")
@@ -35,6 +35,7 @@ class Graded:
     build: Build
     options: Options
     is_right: bool = False
+    invariants: Callable[[], Sequence[Invariant]] = list
     share: int = 1
     """Of which seeds the benchmark makes runs: each, or only each third; runs of some nodes take long."""
 
@@ -360,10 +361,10 @@ def caches_reads(*, seconds: float) -> Node:
     return node
 
 
-def _bug(name: str, build: Build, workload: str, *, share: int = 1, **given: Any) -> Graded:
+def _bug(name: str, build: Build, workload: str, **given: Any) -> Graded:
     usual: dict[str, Any] = {"nodes": NODES, "time_limit": 12.0, "nemesis": KINDS, "nemesis_interval": 4.0}
     options = Options(workload=workload, **usual | given)
-    return Graded(name=name, build=build, options=options, is_right=name.startswith("right "), share=share)
+    return Graded(name=name, build=build, options=options, is_right=name.startswith("right "))
 
 
 GRADED = (
@@ -372,23 +373,22 @@ GRADED = (
     _bug("a save torn for 2 ms", tears_a_save, "unique-ids"),
     _bug("a second kill within 1 s", restores_once, "unique-ids"),
     _bug("a clock that is set back", reads_the_clock, "unique-ids", nemesis=("clock", "kill")),
-    _bug("two sequencers", two_sequencers, "unique-ids", share=3),
+    _bug("two sequencers", two_sequencers, "unique-ids"),
     _bug("overlapping replies", overlaps, "echo", concurrency=9),
-    _bug("gives up after 4 s", partial(gives_up, attempts=4), "g-set", share=3),
-    _bug("gives up after 9 s", partial(gives_up, attempts=9), "g-set", share=3),
-    _bug("believes any answer", believes_any_answer, "g-set", share=3),
-    _bug("forgets the silent", forgets_the_silent, "g-set", share=3),
+    _bug("gives up after 4 s", partial(gives_up, attempts=4), "g-set"),
+    _bug("gives up after 9 s", partial(gives_up, attempts=9), "g-set"),
+    _bug("believes any answer", believes_any_answer, "g-set"),
+    _bug("forgets the silent", forgets_the_silent, "g-set"),
     _bug("duplicates remembered in memory", remembers_in_memory, "g-counter"),
     _bug(
         "reads cached for 20 ms",
         partial(caches_reads, seconds=0.02),
         "lin-kv",
-        share=3,
         rate=10.0,
         nemesis=WITH_SERVICES,
     ),
-    _bug("right unique-ids", unique_ids.build, "unique-ids", share=4),
-    _bug("right g-set", g_set.build, "g-set", share=4),
-    _bug("right lin-kv", lin_kv_proxy.build, "lin-kv", share=4, rate=10.0, nemesis=WITH_SERVICES),
+    _bug("right unique-ids", unique_ids.build, "unique-ids"),
+    _bug("right g-set", g_set.build, "g-set"),
+    _bug("right lin-kv", lin_kv_proxy.build, "lin-kv", rate=10.0, nemesis=WITH_SERVICES),
 )
 """The bugs, and right nodes, in which no schedule may find one."""

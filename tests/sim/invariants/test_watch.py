@@ -297,6 +297,39 @@ def test_what_cannot_be_an_invariant_is_refused() -> None:
         run(few, few)
 
 
+@attrs.define
+class Forward:
+    """Holds while virtual time runs forward, as it does in one run, and not from one run to the next."""
+
+    latest: float = 0.0
+    has_seen_n1: bool = False
+
+    def __call__(self, nodes: Mapping[str, Any]) -> None:
+        assert trio.current_time() >= self.latest, "time runs backward"
+        self.latest = trio.current_time()
+        assert "n1" in nodes or not self.has_seen_n1, "n1 has gone"
+        self.has_seen_n1 = "n1" in nodes
+
+
+def test_each_run_begins_with_the_memory_that_the_invariant_was_given() -> None:
+    """Runs one after another, the run at which an aimed search aims, and runs with other faults."""
+    remembers = Forward()
+    assert run(remembers, nemesis=["pause"], nemesis_interval=0.5, search="aimed").valid is True
+    report = run(remembers, faults=[Kill(nodes=["n1"], at=0.5, until=1)])
+    assert message_of(report) == "n1 has gone"
+    assert report.rerun is not None
+    assert report.rerun([]).valid is True
+    assert remembers == Forward()
+
+
+def test_an_invariant_that_cannot_be_copied_is_refused() -> None:
+    """Each run needs a copy."""
+
+    text = r"^the invariant <.* cannot be copied, and each run needs a copy: TypeError\(.*; let it hold data only$"
+    with pytest.raises(TypeError, match=text):
+        run(partial(lambda _, __: None, threading.Lock()))
+
+
 def test_invariants_have_different_names() -> None:
     """Lambdas and partials have names as well; one without a signature is not inspected."""
     named = named_invariants([lambda _: None, lambda _: None, partial(few), partial(holds), Count, type])  # type: ignore[list-item]

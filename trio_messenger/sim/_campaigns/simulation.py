@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 import attrs
@@ -227,7 +228,8 @@ def conduct(
         run.roles = RoleLog(living, run.journal, run.network.now)
         instruments.append(run.roles)
     if options.invariants:  # otherwise there is no watch, which costs nothing
-        named = dict(zip(options.invariants, invariants, strict=True))
+        # Copies, so that no run sees what an invariant remembers of another one: one to aim at, or to shrink.
+        named = dict(zip(options.invariants, map(deepcopy, invariants), strict=True))
         run.invariants = InvariantWatch(named, living, run.journal, run.network.now)
         instruments.append(run.invariants)
     with (

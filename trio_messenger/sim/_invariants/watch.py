@@ -11,6 +11,7 @@ goes on to its end as well, without that invariant. So invariants change the ver
 
 from __future__ import annotations
 
+import copy
 import inspect
 import signal
 import threading
@@ -35,7 +36,8 @@ from .moments import Moment, moment_in_words, moment_of
 
 Invariant: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Looks at all living nodes, by their ids, and raises an exception if they contradict each other. The mapping is
-read-only. Its values are what ``build`` returned, or what the nodes show instead; see `trio_messenger.Node.expose`."""
+read-only. Its values are what ``build`` returned, or what the nodes show instead; see `trio_messenger.Node.expose`.
+Each run uses a copy (`copy.deepcopy`), so an object that remembers something begins each run with what it had."""
 
 _Look: TypeAlias = Callable[[Mapping[str, Any]], object]
 """An invariant, which may return something by mistake."""
@@ -224,7 +226,7 @@ def check_invariant(invariant: object) -> None:
     """Check that *invariant* can be an invariant, before the run.
 
     Raises:
-      TypeError: if it is not a plain function that takes the nodes; the text says why.
+      TypeError: if it is not a plain function that takes the nodes, or cannot be copied; the text says why.
     """
     if not callable(invariant):
         raise TypeError(f"the invariant {invariant!r:.80} is not a function; give one that takes the nodes")
@@ -243,3 +245,10 @@ def check_invariant(invariant: object) -> None:
         pass  # it has no signature to inspect
     except TypeError as exc:
         raise TypeError(f"the invariant {invariant!r:.80} cannot be called with the nodes only: {exc}") from None
+    try:
+        copy.deepcopy(invariant)
+    except Exception as exc:
+        raise TypeError(
+            f"the invariant {invariant!r:.80} cannot be copied, and each run needs a copy: {exc!r:.80}; "
+            "let it hold data only"
+        ) from exc
