@@ -19,10 +19,9 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
-# `cover` and `slow` run the tests on nox's own Python, so `tests` need not. The workflow of the code host runs these
-# sessions with each Python; `nox -s tests` runs the tests for which the Python matters most on each that it finds.
-# `slow` comes before `cover`: whoever runs tests first has to compile them, which takes twice as long under coverage.
-nox.options.sessions = ["lint", "typing", "slow", "cover", "docs"]
+# `cover` runs all tests on nox's own Python, so `tests` need not. The workflow of the code host runs these sessions with
+# each Python; `nox -s tests` runs the tests for which the Python matters most on each that it finds.
+nox.options.sessions = ["lint", "typing", "cover", "docs"]
 # A Python that is not installed is skipped, under CI=true too.
 nox.options.error_on_missing_interpreters = False
 
@@ -52,7 +51,7 @@ ON_EACH = existing(
     *("sim/system/test_executables", "sim/system/test_guardian"),
 )
 
-# Run on one Python only, by `cover` and `slow`: what is the same on every other, since a seed gives the same run
+# Run on one Python only, by `cover`: what is the same on every other, since a seed gives the same run
 # everywhere. The commands among them are those of the simulator.
 ONCE = (
     *existing("bench/test_soak", "test_structure", "test_structure_of_tests"),
@@ -62,8 +61,8 @@ ONCE = (
     *sorted({path.as_posix() for path in Path("tests/sim").rglob("test_*.py")} - {*ON_EACH}),
 )
 
-# A test that repeats the same work many times takes three times as long under coverage: `slow` runs all of these, and
-# every other Python those for which the Python matters.
+# A test that repeats the same work many times takes three times as long under coverage: `cover` runs all of these
+# without it, and every other Python those for which the Python matters.
 NOT_SLOW, SLOW = ("-m", "not slow"), ("-m", "slow")
 ON_OTHER_PYTHONS = ("-m", "not slow or every_python")
 
@@ -172,19 +171,15 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def cover(session: nox.Session) -> None:
-    """Run all tests that are not marked ``slow``, and demand that they reach every line and branch."""
+    """Run all tests, and demand that those that are not marked ``slow`` reach every line and branch."""
     install(session, "cover")
+    if not session.posargs:
+        # First those without coverage: the first tests have to compile all, and that takes twice as long under it.
+        session.run("pytest", *PARALLEL, *SLOW, *without(*DOCS))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *PARALLEL, *(session.posargs or [*NOT_SLOW, *without(*DOCS)]))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
-
-
-@nox.session(requires=["build"])
-def slow(session: nox.Session) -> None:
-    """Run the tests that are marked ``slow``."""
-    install(session, "tests")
-    session.run("pytest", *PARALLEL, *(session.posargs or [*SLOW, *without(*DOCS)]))
 
 
 SPHINX = ("sphinx-build", "-W", "-n", "-q", "-d", "docs/_build/doctrees")  # builders share the pages that were read

@@ -14,12 +14,13 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
-from support.hunts import HUNTS, Hunt
+from support.hunts import HUNTS, Hunt, caught_by
 
 from trio_messenger.sim import shrink
 
@@ -45,23 +46,26 @@ def shrunk(hunt: Hunt, seed: int, budget: int) -> Line:
     """Reduce the schedule of the run with *seed*."""
     faults = hunt.faults(seed)
     nodes = hunt.options["nodes"]
-    left = shrink(faults, lambda fewer: hunt.run(seed, fewer).valid is False, nodes=nodes, budget=budget)
+    left = shrink(faults, lambda fewer: bool(caught_by(hunt.run(seed, fewer))), nodes=nodes, budget=budget)
     return {"mistake": hunt.name, "faults": len(faults), "left": len(left.faults), "minimal": left.is_minimal}
 
 
 def measure(hunts: Sequence[Hunt], searches: int, path: Path, seconds: float, most: int, budget: int) -> None:
-    """Make searches that are missing in the file, one of each mistake after another, for at most *seconds* of CPU."""
+    """Make what is missing in the file, for at most *seconds* of CPU: first searches, then reductions.
+
+    The mistakes take turns, so that all have as many searches when the time is up.
+    """
     ends_at = time.process_time() + seconds
-    for number in range(searches):
-        for hunt in hunts:
-            if time.process_time() > ends_at:
-                return
-            lines = list(of(hunt, read(path)))
-            if not any(line.get("search") == number for line in lines):
-                line = search(hunt, number, most)
-                write(path, line)
-                if line["by"] and budget and not any("left" in line for line in lines):
-                    write(path, shrunk(hunt, line["seed"], budget))
+    for number, hunt in product(range(searches), hunts):
+        if time.process_time() > ends_at:
+            return
+        if not any(line.get("search") == number for line in of(hunt, read(path))):
+            write(path, search(hunt, number, most))
+    for hunt in hunts if budget else ():
+        lines = list(of(hunt, read(path)))
+        found = next((line["seed"] for line in lines if line.get("by")), None)
+        if time.process_time() < ends_at and found is not None and not any("left" in line for line in lines):
+            write(path, shrunk(hunt, found, budget))
 
 
 def read(path: Path) -> list[Line]:

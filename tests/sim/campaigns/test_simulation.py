@@ -191,7 +191,7 @@ def test_the_seed_decides_all() -> None:
             nemesis=["partition", "loss"],
             latency=20,
             latency_dist="exponential",
-            time_limit=30,
+            time_limit=12,
         )
 
     first, again, other = run(1), run(1), run(2)
