@@ -19,8 +19,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
-# `cover` runs all tests on nox's own Python, so `tests` need not. The workflow of the code host runs these sessions with
-# each Python; `nox -s tests` runs the tests for which the Python matters most on each that it finds.
+# `cover` runs all tests on nox's own Python, so `tests` need not. The workflow of the code host runs these sessions
+# with each Python; `nox -s tests` runs the tests for which the Python matters most on each that it finds.
 nox.options.sessions = ["lint", "typing", "cover", "docs"]
 # A Python that is not installed is skipped, under CI=true too.
 nox.options.error_on_missing_interpreters = False

@@ -7,9 +7,11 @@ through proxies, so a link between two nodes can be cut while clients still reac
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -17,11 +19,22 @@ import trio
 
 NODES = ["n1", "n2", "n3"]
 HERE = "127.0.0.1"
-FIRST_PORT = 14200  # a server takes two, for clients and for other servers; each pair of nodes takes one
 CLIENTS = "clients"  # the server of the clients
-PORTS = {name: FIRST_PORT + 2 * number for number, name in enumerate([*NODES, CLIENTS])}
-PAIRS = {pair: FIRST_PORT + 20 + number for number, pair in enumerate(combinations(NODES, 2))}
 PROGRAM = [sys.executable, "-m", "trio_messenger"]
+
+
+def free_ports() -> Iterator[int]:
+    """Yield ports on which nobody listens."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((HERE, 0))) for _ in range(20)]
+        ports = [each.getsockname()[1] for each in sockets]
+    yield from ports
+
+
+FREE = free_ports()
+PORTS = {name: next(FREE) for name in [*NODES, CLIENTS]}  # for clients of NATS
+ROUTES = {name: next(FREE) for name in [*NODES, CLIENTS]}  # for other servers
+PAIRS = {pair: next(FREE) for pair in combinations(NODES, 2)}  # of the proxy between them
 
 
 class Proxy:
@@ -61,7 +74,7 @@ async def pump(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.C
 def server(name: str, folder: Path) -> list[str]:
     """Return the command of a server. It connects to those before it: nodes through proxies, clients directly."""
     if name == CLIENTS:
-        routes = [PORTS[node] + 1 for node in NODES]
+        routes = [ROUTES[node] for node in NODES]
     else:
         routes = [port for (_, second), port in PAIRS.items() if second == name]
     urls = ", ".join(f"nats-route://{HERE}:{port}" for port in routes)
@@ -69,7 +82,7 @@ def server(name: str, folder: Path) -> list[str]:
     config.write_text(
         f"server_name: {name}\nlisten: {HERE}:{PORTS[name]}\n"
         # Nobody listens at the advertised port, so servers do not find ways around the proxies.
-        f'cluster {{ name: c, listen: {HERE}:{PORTS[name] + 1}, advertise: "{HERE}:9", routes: [{urls}] }}\n'
+        f'cluster {{ name: c, listen: {HERE}:{ROUTES[name]}, advertise: "{HERE}:9", routes: [{urls}] }}\n'
     )
     return ["nats-server", "-c", str(config)]
 
@@ -102,7 +115,7 @@ class Cluster:
 
     async def serve_proxy(self, pair: tuple[str, str]) -> None:
         async def carry(stream: trio.SocketStream) -> None:
-            await self.proxies[pair].carry(stream, PORTS[pair[0]] + 1)
+            await self.proxies[pair].carry(stream, ROUTES[pair[0]])
 
         await trio.serve_tcp(carry, PAIRS[pair], host=HERE)
 
