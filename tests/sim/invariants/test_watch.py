@@ -325,7 +325,7 @@ def test_each_run_begins_with_the_memory_that_the_invariant_was_given() -> None:
 def test_an_invariant_that_cannot_be_copied_is_refused() -> None:
     """Each run needs a copy."""
 
-    text = r"^the invariant <.* cannot be copied, and each run needs a copy: TypeError\(.*; let it hold data only$"
+    text = r"^the invariant .* cannot be copied, and each run needs a copy: TypeError\(.*; let it hold data only$"
     with pytest.raises(TypeError, match=text):
         run(partial(lambda _, __: None, threading.Lock()))
 
