@@ -209,3 +209,11 @@ def test_rpc_timeout_says_all_in_one_line(seconds: float, shown: str) -> None:
     assert error.to_body() == {"type": "error", "code": 0, "text": str(error)}
     assert error.code is ErrorCode.TIMEOUT
     assert error.definite is False
+
+
+@pytest.mark.parametrize("error", [ValueError("x" * 50_000_000), RpcError(1001, "x" * 50_000_000)])
+def test_a_long_text_is_cut_so_that_the_peer_takes_the_reply(error: Exception) -> None:
+    """Nodes refuse lines of more than 16 MiB, so the peer would hear nothing, and wait."""
+    text = RpcError.from_exception(error).to_body()["text"]
+    assert len(text) < 66_000
+    assert text.endswith("xx... (49934464 more characters)" if isinstance(error, RpcError) else " more characters)")

@@ -15,8 +15,9 @@ from hypothesis import given, strategies as st
 from support.lines import INIT, line
 from support.processes import bodies, own_node, run
 
-from trio_messenger import printable
-from trio_messenger._protocol.printable import JsonFormatter, OneLineFormatter, format_exception
+from trio_messenger import Node, printable
+from trio_messenger._protocol.printable import JsonFormatter, OneLineFormatter, _Guard, format_exception
+from trio_messenger.testing import running
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 \r\nWARNING: forged \u202egnitirw \x9b31m \u2028 \x00 \u200b end"
 """Clears the screen, sets its title, begins a new line, turns the direction of writing, and more."""
@@ -215,3 +216,75 @@ def test_a_record_as_json_has_its_traceback_in_one_line() -> None:
     assert entry["exception"].endswith("ValueError: a\\nb")
     record.exc_info = (None, None, None)
     assert "exception" not in json.loads(JsonFormatter().format(record))
+
+
+# Long texts
+
+LONG = "\x1b" + "x" * 1_000_000
+CUT = r"\x1b" + "x" * 65_535 + "... (934465 more characters)"
+
+
+def test_long_texts_are_cut_in_the_log() -> None:
+    """A reader gets the beginning and the rest of the log, instead of nothing: a line of megabytes would not fit."""
+    error = ValueError(LONG)
+    error.add_note(LONG)
+    error.__cause__ = KeyError(LONG)
+    text = format_exception(error)
+    assert [line[:11] for line in text.splitlines()] == ["KeyError: '", "", "The above e", "", "ValueError:", CUT[:11]]
+    assert text.count(" more characters)") == 3
+    assert len(text) < 3 * 66_000
+    record = logging.makeLogRecord({"msg": "%s", "args": (LONG,), "levelname": "ERROR"})
+    assert OneLineFormatter("%(levelname)s: %(message)s").format(record).startswith("ERROR: " + CUT[:1000])
+    assert json.loads(JsonFormatter().format(record))["message"] == LONG[:65_536] + "... (934465 more characters)"
+
+
+def test_the_librarys_own_lines_are_cut_for_every_handler(caplog: pytest.LogCaptureFixture) -> None:
+    """Once: a formatter of the library's does not cut them again."""
+    logging.getLogger("trio_messenger").error("%s", LONG)
+    [record] = caplog.records
+    assert record.getMessage() == CUT
+    assert OneLineFormatter("%(levelname)s: %(message)s").format(record) == f"ERROR: {CUT}"
+
+
+# Handlers and filters that raise
+
+
+@pytest.mark.parametrize("kind", ["handler", "filter"])
+async def test_a_handler_or_filter_that_raises_does_not_end_the_node(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever can make the node log a line would otherwise end it. Stderr says what is lost."""
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise KeyError(record.levelname)
+
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise KeyError(record.levelname)
+
+    log, raising = logging.getLogger("trio_messenger"), Raising()
+    if kind == "handler":
+        raising.filter = lambda _: True  # type: ignore[method-assign, assignment]
+        log.addHandler(raising)
+    else:
+        log.addFilter(raising)
+    try:
+        async with running(Node()) as network:
+            for _ in range(2):
+                assert (await network.request("nothing"))["code"] == 10
+    finally:
+        log.removeHandler(raising)
+        log.removeFilter(raising)
+    errors = capsys.readouterr().err
+    assert errors.count("ERROR: a handler or filter of logging raised, so a line is lost (") == 2
+    assert errors.count("\nKeyError: 'WARNING'\n") == 2
+
+
+async def test_a_handler_that_always_raises_does_not_flood_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """The failures are told as other events are: the first ten, then ever fewer."""
+    logger = logging.Logger("mine")
+    logger.handle = _Guard(logger)  # type: ignore[method-assign]
+    logger.addFilter(lambda _: 1 // 0 > 0)
+    for _ in range(100):
+        logger.warning("a line")
+    assert capsys.readouterr().err.count("so a line is lost") == 10 + 3

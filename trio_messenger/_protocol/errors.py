@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Collection
 from typing import Any, final
 
-from .excerpts import excerpt
+from .excerpts import bounded, excerpt
 
 
 class ErrorCode(enum.IntEnum):
@@ -171,8 +171,11 @@ class RpcError(MessengerError):
         return f"{label} ({int(self.code)}): {self.text}" if self.text else f"{label} ({int(self.code)})"
 
     def to_body(self) -> dict[str, Any]:
-        """Return the ``error`` body that reports this error to a peer: ``type``, ``code``, ``text``."""
-        text = self.text.encode(errors="replace").decode()  # an error must get through, even with lone surrogates
+        """Return the ``error`` body that reports this error to a peer: ``type``, ``code``, ``text``.
+
+        If the text has more than 65,536 characters, the rest is left out. A peer refuses lines that are too long.
+        """
+        text = bounded(self.text).encode(errors="replace").decode()  # errors get through, even with lone surrogates
         return {"type": "error", "code": int(self.code), "text": text}
 
     @staticmethod
@@ -191,7 +194,7 @@ class RpcError(MessengerError):
         line = next(line for line in lines if not line.startswith(" "))
         if type(error).__module__ == RpcError.__module__:  # errors that the package exports go by their bare names
             line = line.removeprefix(f"{RpcError.__module__}.")
-        return RpcError(ErrorCode.CRASH, line)
+        return RpcError(ErrorCode.CRASH, bounded(line))
 
     @classmethod
     def from_body(cls, body: dict[str, Any], definite_codes: Collection[int] = ()) -> RpcError:

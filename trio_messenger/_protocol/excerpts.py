@@ -1,4 +1,4 @@
-"""Excerpts: the beginning of a value or a line from a peer, for log lines and the texts of errors."""
+"""Excerpts: the beginning of a value or a line from a peer, or of a long text, for log lines and texts of errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from typing import Final
 
 _EXCERPT: Final = 120
 """Characters of a value, or bytes of a line: enough to recognise it, and few enough for one line of a log."""
+
+TEXT_LIMIT: Final = 65_536
+"""Characters of the text of an error in a reply, and of a text in the log: more than people read, and far less than a
+line that other nodes refuse."""
+
+_SLACK: Final = 200
+"""Characters that a text may have above the limit: enough for that number and a level, so nothing is cut twice."""
+
+
+def bounded(text: str) -> str:
+    """Return *text*; if it has more than `TEXT_LIMIT` characters, return its beginning and the number of the others."""
+    if len(text) <= TEXT_LIMIT + _SLACK:
+        return text
+    return f"{text[:TEXT_LIMIT]}... ({len(text) - TEXT_LIMIT} more characters)"
 
 
 def excerpt(value: object) -> str:
