@@ -169,10 +169,18 @@ SCROLLING = re.compile(r'<pre(?=>)|<div class="(wide-picture|table-wrapper)[^"]*
 """The beginnings of the elements that scroll if they are too wide."""
 
 
-def let_keys_scroll(_app: Sphinx, _page: str, _template: str, context: dict[str, object], _doctree: object) -> None:
-    """Let elements that scroll take the focus, so that the arrow keys scroll them."""
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?![^<>]*>)")
+"""An option of a command in the text of a page, not in a tag."""
+
+
+def finish_body(_app: Sphinx, _page: str, _template: str, context: dict[str, object], _doctree: object) -> None:
+    """Let elements that scroll take the focus, so that the arrow keys scroll them, and keep options in one piece.
+
+    Browsers break lines after a hyphen, also between ``--`` and the name of an option.
+    """
     if isinstance(context.get("body"), str):
-        context["body"] = SCROLLING.sub(r'\g<0> tabindex="0"', context["body"])
+        body = SCROLLING.sub(r'\g<0> tabindex="0"', context["body"])
+        context["body"] = OPTION.sub(r'<span class="option">\g<0></span>', body)
 
 
 def setup(app: Sphinx) -> None:
@@ -183,4 +191,4 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", mark_wide_pictures)
     app.connect("doctree-read", emphasize_lines)
     app.connect("doctree-read", link_names)
-    app.connect("html-page-context", let_keys_scroll)
+    app.connect("html-page-context", finish_body)

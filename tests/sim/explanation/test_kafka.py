@@ -71,8 +71,8 @@ READ = on("n1", poll(9, x=[A, B, C]))
         ),
         (
             (on("n1", txn(0, ("x", A), {"y": [B]})), txn(1, ("y", B), {"x": [A]})),
-            '2 operations have no order: T1 sent "A" to key "x" before T2 read it; T2 sent "B" to key "y" before T1'
-            " read it (T1 is the txn of n1 at 0.001 s and T2 is the txn of process 1 at 0.003 s)",
+            '2 operations have no order: T1 sent "A" to key "x", and T2 read it; T2 sent "B" to key "y", and'
+            " T1 read it (T1 is the txn of n1 at 0.001 s and T2 is the txn of process 1 at 0.003 s)",
         ),
         (
             (*SENT, READ, on("n2", poll(8, x=[A, C]))),

@@ -32,7 +32,7 @@ def test_a_cycle_is_told_and_who_takes_part() -> None:
             False,
         ),
         (
-            'G2-item: T1 read nothing from key "y" before T2 appended 1; T2 read nothing from key "x" before'
+            'G2-item: T1 read nothing from key "y", to which T2 appended 1; T2 read nothing from key "x", to which'
             " T1 appended 1",
             True,
             False,

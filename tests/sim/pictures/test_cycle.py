@@ -40,8 +40,8 @@ def test_each_transaction_is_a_box_and_each_step_an_arrow() -> None:
         "T2",
         "process 1, index 4",
         'append "x" 2, r "y" null',
-        'ww on key "x": wrote 1 before the other wrote 2',
-        'rw on key "y": read nothing before the other wrote 1',
+        'ww on key "x": wrote 1; the other wrote 2, a later one',
+        'rw on key "y": read nothing; the other wrote 1',
     ]
     root = ET.fromstring(picture.svg)
     arrows = [each.get("class") for each in root.iter(f"{SVG}path") if "arrow" in (each.get("class") or "")]
@@ -55,7 +55,22 @@ def test_all_kinds_of_steps_have_a_reason() -> None:
     assert drawn(history(alone(0, appends("ax1")), alone(0, appends("rx"))))[-2] == "process 0 went on"
     assert drawn(sequence(appends("ax1"), appends("rx")))[-2] == "ended before the other began"
     [picture] = pictures_of_transactions(rw_register(sequence(writes("wx1"), writes("wx2"), writes("rx1"))))
-    assert 'rw on key "x": read 1 before the other wrote 2' in texts(picture.svg)
+    assert 'rw on key "x": read 1; the other wrote 2, a later one' in texts(picture.svg)
+
+
+def test_long_transactions_have_several_lines() -> None:
+    """All operations can be read, one that is too long for a line is cut, and of very many the first ones are shown."""
+    many = [["r", f"key {number}", [*range(number)]] for number in range(5)]
+    huge = [["r", f"key {number}", [*range(20, 50)]] for number in range(12)]
+    told = drawn(together([*many, *appends("ax1ry")], [*huge, *appends("ay1rx")]))
+    assert told[3:6] == [
+        'r "key 0" [], r "key 1" [0], r "key 2" [0, 1],',
+        'r "key 3" [0, 1, 2], r "key 4" [0, 1, 2, 3], append "x" 1,',
+        'r "y" null',
+    ]
+    assert told[8].startswith('r "key 0" [20, 21, ')
+    assert told[8].endswith("…,")
+    assert told[8:].index("and 7 more operations") == 7
 
 
 def test_markup_in_keys_is_text() -> None:

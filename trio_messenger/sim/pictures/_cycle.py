@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
+
 from .._explanation.transactions import place_of
 from .._records.cut_texts import cut_json
-from ._svg import document, element, escape, shorten
+from ._svg import document, element, escape, shorten, text_width
 
 _BOX_WIDTH: Final = 400
-_BOX_HEIGHT: Final = 44
+_HEAD_HEIGHT: Final = 28
+"""Pixels of a box above the line with its last operations."""
+_LINE_HEIGHT: Final = 16
+_LINES_SHOWN: Final = 8
+"""The maximum number of lines with the operations of a transaction."""
+_PAD: Final = 10
+"""Pixels between the sides of a box and its text."""
 _GAP: Final = 46
 """Pixels between two boxes, for an arrow and its reason."""
 _EDGE: Final = 16
@@ -25,6 +33,18 @@ _RETURN_WIDTH: Final = 46
 _TEXT_SIZE: Final = 10.5
 _BOXES_DRAWN: Final = 40
 """The maximum number of transactions that are drawn."""
+
+
+@attrs.frozen
+class _Box:
+    """The place of a transaction, and what it did, in lines."""
+
+    top: int
+    lines: list[str]
+
+    @property
+    def bottom(self) -> int:
+        return self.top + _HEAD_HEIGHT + _LINE_HEIGHT * len(self.lines)
 
 
 def cycle(record: Mapping[str, Any]) -> str:
@@ -39,33 +59,48 @@ def cycle(record: Mapping[str, Any]) -> str:
     transactions, steps = record["cycle"][:-1][:_BOXES_DRAWN], record["steps"]
     kind = record["type"]
     left_out = len(steps) - len(transactions)
-    height = _TITLE_HEIGHT + len(transactions) * (_BOX_HEIGHT + _GAP) + _EDGE
-    reason = _reason(steps[-1])
+    boxes: list[_Box] = []
+    for op in transactions:
+        top = boxes[-1].bottom + _GAP if boxes else _TITLE_HEIGHT + _EDGE // 2
+        boxes.append(_Box(top, _lines_of(op["value"])))
+    height = boxes[-1].bottom + _GAP + _EDGE // 2
     width = _EDGE + _BOX_WIDTH + _RETURN_WIDTH + _EDGE
     more = f" ({left_out} more transactions are left out)" if left_out else ""
     content = [
         element("text", escape(f"{kind}{more}"), class_="title", x=_EDGE, y=_EDGE + 8),
-        *(part for place, op in enumerate(transactions) for part in _box(place, op)),
-        *(part for place, step in enumerate(steps[: len(transactions) - 1]) for part in _down(place, step)),
-        *_back(len(transactions), steps[-1], reason),
+        *(part for place, op in enumerate(transactions) for part in _drawn_box(boxes[place], place, op)),
+        *(part for box, step in zip(boxes[:-1], steps, strict=False) for part in _down(box, step)),
+        *_back(boxes, steps[-1]),
     ]
     return document("cycle", width, height, f"{kind}: {record['text']}", content)
 
 
-def _top(place: int) -> int:
-    return _TITLE_HEIGHT + _EDGE // 2 + place * (_BOX_HEIGHT + _GAP)
+def _lines_of(mops: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the operations of a transaction in lines that fit into a box; of very many, the first ones."""
+    room = _BOX_WIDTH - 2 * _PAD
+    lines: list[list[str]] = []
+    for mop in mops:
+        told = shorten(_micro_op(mop), room, _TEXT_SIZE)
+        if lines and text_width(", ".join([*lines[-1], f"{told},"]), _TEXT_SIZE) <= room:
+            lines[-1].append(told)
+        else:
+            lines.append([told])
+    if len(lines) > _LINES_SHOWN:
+        rest = sum(map(len, lines[_LINES_SHOWN - 1 :]))
+        lines[_LINES_SHOWN - 1 :] = [[f"and {rest} more operations"]]
+    return [", ".join(line) + "," * (line is not lines[-1]) for line in lines]
 
 
-def _box(place: int, op: Mapping[str, Any]) -> Iterator[str]:
+def _drawn_box(box: _Box, place: int, op: Mapping[str, Any]) -> Iterator[str]:
     """Yield the box of a transaction: its name and process above, what it did below."""
-    top = _top(place)
-    yield element("rect", class_=f"box {op['type']}", x=_EDGE, y=top, width=_BOX_WIDTH, height=_BOX_HEIGHT, rx=5)
-    yield element("text", f"T{place + 1}", class_="name", x=_EDGE + 10, y=top + 18)
+    height = box.bottom - box.top
+    yield element("rect", class_=f"box {op['type']}", x=_EDGE, y=box.top, width=_BOX_WIDTH, height=height, rx=5)
+    yield element("text", f"T{place + 1}", class_="name", x=_EDGE + _PAD, y=box.top + 18)
     who = f"process {op['process']}{place_of(op)}, index {op['index']}"
-    yield element("text", escape(who), class_="y", x=_EDGE + _BOX_WIDTH - 10, y=top + 18)
-    did = shorten(", ".join(map(_micro_op, op["value"])), _BOX_WIDTH - 20, _TEXT_SIZE)
+    yield element("text", escape(who), class_="y", x=_EDGE + _BOX_WIDTH - _PAD, y=box.top + 18)
     full = element("title", escape(cut_json(op["value"])))
-    yield element("text", escape(did), full, x=_EDGE + 10, y=top + 35)
+    for number, line in enumerate(box.lines):
+        yield element("text", escape(line), full, x=_EDGE + _PAD, y=box.top + 35 + _LINE_HEIGHT * number)
 
 
 def _micro_op(mop: Sequence[Any]) -> str:
@@ -84,33 +119,33 @@ def _reason(step: Mapping[str, Any]) -> str:
     if kind == "wr":
         return f"wr on key {key}: wrote {value}, which the other read"
     after = cut_json(step["value'"])
+    if step["value"] is None:
+        return f"{kind} on key {key}: read nothing; the other wrote {after}"
     verb = "wrote" if kind == "ww" else "read"
-    shown = "nothing" if step["value"] is None else value
-    return f"{kind} on key {key}: {verb} {shown} before the other wrote {after}"
+    return f"{kind} on key {key}: {verb} {value}; the other wrote {after}, a later one"
 
 
-def _down(place: int, step: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the arrow to the next box, and its reason."""
-    x, top = _EDGE + 24, _top(place) + _BOX_HEIGHT
-    yield from _arrow(f"M{x} {top}V{top + _GAP - 7}", x, top + _GAP, step["type"])
-    text = shorten(_reason(step), _BOX_WIDTH - 44, _TEXT_SIZE)
-    yield element("text", escape(text), class_=step["type"], x=x + 14, y=top + _GAP / 2 + 4)
+def _down(box: _Box, step: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the arrow from *box* to the next one, and its reason."""
+    x, top = _EDGE + 24, box.bottom
+    yield element("path", class_=f"arrow {step['type']}", d=f"M{x} {top}V{top + _GAP - 7}")
+    yield element("path", class_=f"head {step['type']}", d=f"M{x} {top + _GAP}l-4.5 -9h9z")
+    yield _told(step, top + _GAP / 2 + 4)
 
 
-def _back(count: int, step: Mapping[str, Any], reason: str) -> Iterator[str]:
+def _back(boxes: Sequence[_Box], step: Mapping[str, Any]) -> Iterator[str]:
     """Yield the arrow from the last box back to the first, and its reason below the last box."""
     right = _EDGE + _BOX_WIDTH
-    bottom, top = _top(count - 1) + _BOX_HEIGHT, _top(0) + _BOX_HEIGHT / 2
+    bottom, top = boxes[-1].bottom, (boxes[0].top + boxes[0].bottom) / 2
     x, below = _EDGE + 24, bottom + _GAP / 2 - 4
     path = f"M{x} {bottom}V{below}H{right + _RETURN_WIDTH - 14}V{top}H{right + 7}"
     yield element("path", class_=f"arrow {step['type']}", d=path)
     yield element("path", class_=f"head {step['type']}", d=f"M{right} {top}l9 -4.5v9z")
-    room = _BOX_WIDTH - 20
-    text = shorten(reason, room, _TEXT_SIZE)
-    yield element("text", escape(text), class_=step["type"], x=x + 14, y=below + 16)
+    yield _told(step, below + 16)
 
 
-def _arrow(path: str, x: float, y: float, kind: str) -> Iterator[str]:
-    """Yield a line along *path*, and the head of an arrow that points down to *x*, *y*."""
-    yield element("path", class_=f"arrow {kind}", d=path)
-    yield element("path", class_=f"head {kind}", d=f"M{x} {y}l-4.5 -9h9z")
+def _told(step: Mapping[str, Any], y: float) -> str:
+    """Return the reason of *step*, right of its arrow."""
+    x = _EDGE + 38
+    text = shorten(_reason(step), _EDGE + _BOX_WIDTH + _RETURN_WIDTH - 20 - x, _TEXT_SIZE)
+    return element("text", escape(text), class_=step["type"], x=x, y=y)

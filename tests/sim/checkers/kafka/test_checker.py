@@ -362,14 +362,14 @@ def test_a_cycle_is_described() -> None:
             {
                 "cycle": [first, second, first],
                 "steps": [{"type": "wr", "key": "x", "value": "A"}, {"type": "wr", "key": "y", "value": "B"}],
-                "text": 'T1 sent "A" to key "x" before T2 read it; T2 sent "B" to key "y" before T1 read it',
+                "text": 'T1 sent "A" to key "x", and T2 read it; T2 sent "B" to key "y", and T1 read it',
             }
         ],
     }
     [realtime] = found["G1c-realtime"]["errs"]
-    assert realtime["text"] == 'T1 ended before T2 began; T2 sent "C" to key "z" before T1 read it'
+    assert realtime["text"] == 'T1 ended before T2 began; T2 sent "C" to key "z", and T1 read it'
     [process] = check(poll(0, x=[A]), send(0, "x", "A", 0))["G1c-process"]["errs"]
-    assert process["text"] == 'process 0 ended T1 before it began T2; T2 sent "A" to key "x" before T1 read it'
+    assert process["text"] == 'process 0 ended T1 before it began T2; T2 sent "A" to key "x", and T1 read it'
 
 
 def test_of_many_unseen_messages_some_are_listed() -> None:

@@ -217,7 +217,9 @@ def test_a_cycle_is_explained_step_by_step() -> None:
             {"type": "ww", "key": "x", "value": 1, "value'": 2},
             {"type": "rw", "key": "y", "value": None, "value'": 1},
         ],
-        "text": ('T1 appended 1 to key "x" before T2 appended 2; T2 read nothing from key "y" before T1 appended 1'),
+        "text": (
+            'T1 appended 1 to key "x", where T2\'s 2 follows; T2 read nothing from key "y", to which T1 appended 1'
+        ),
     }
     assert found["not"] == ["consistent-view", "repeatable-read"]
     assert found["strongest"] == ["strong-read-committed"]
@@ -228,15 +230,15 @@ def test_a_cycle_is_explained_step_by_step() -> None:
     [
         (
             history(good(0, "ax1"), good(0, "rx")),
-            'process 0 ended T1 before it began T2; T2 read nothing from key "x" before T1 appended 1',
+            'process 0 ended T1 before it began T2; T2 read nothing from key "x", to which T1 appended 1',
         ),
         (
             one_by_one("ax1", "ax2", "rx1", "rx12"),
-            'T1 ended before T2 began; T2 read key "x" up to 1 before T1 appended 2',
+            'T1 ended before T2 began; T2 read key "x" up to 1, where T1\'s 2 follows',
         ),
         (
             at_once("ax1ry1", "ay1rx1"),
-            'T1 appended 1 to key "x" before T2 read it; T2 appended 1 to key "y" before T1 read it',
+            'T1 appended 1 to key "x", and T2 read it; T2 appended 1 to key "y", and T1 read it',
         ),
     ],
 )

@@ -173,16 +173,16 @@ def test_histories_by_hand_are_judged_as_by_all_orders(whole: History) -> None:
     [
         (
             at_once("wx1ry1", "wy1rx1"),
-            'T1 wrote 1 to key "x" before T2 read it; T2 wrote 1 to key "y" before T1 read it',
+            'T1 wrote 1 to key "x", and T2 read it; T2 wrote 1 to key "y", and T1 read it',
         ),
         (
             at_once("rxry1", "wy1wx2"),
-            'T1 read nothing from key "x" before T2 wrote 2; T2 wrote 1 to key "y" before T1 read it',
+            'T1 read nothing from key "x", to which T2 wrote 2; T2 wrote 1 to key "y", and T1 read it',
         ),
         (
             one_by_one("wx1", "wx2", "rx1"),
-            'T1 ended before T2 began; T2 read 1 from key "x" before T1 wrote 2 (because the write of 1 comes before'
-            " the write of 2)",
+            'T1 ended before T2 began; T2 read 1 from key "x", which T1 overwrote with 2 (inferred: the write of 1'
+            " comes before the write of 2)",
         ),
     ],
 )
@@ -197,12 +197,12 @@ def test_a_version_order_that_a_later_read_shows() -> None:
     whole = one_by_one("wx1wy2", "rx1ry2", "wx3", "wy4", "rx3", "ry2")
     found = check(whole)
     [cycle] = found["anomalies"]["G-single-item-realtime"]
-    assert "wrote 4" in cycle["text"]
+    assert "overwrote with 4" in cycle["text"]
     crossed = history(during({0: "wx1wy2", 1: "wx2wy1"}), good(2, "rx2"), good(3, "ry2"))
     [cycle] = check(crossed)["anomalies"]["G-single-item-realtime"]
     assert cycle["text"] == (
-        'T1 wrote 1 to key "x" before T2 wrote 2 (because a transaction that comes after T1 read 2);'
-        ' T2 wrote 1 to key "y" before T1 wrote 2 (because a transaction that comes after T2 read 2)'
+        'T1 wrote 1 to key "x", which T2 overwrote with 2 (inferred: a transaction that comes after T1 read 2);'
+        ' T2 wrote 1 to key "y", which T1 overwrote with 2 (inferred: a transaction that comes after T2 read 2)'
     )
     assert [step["because"] for step in cycle["steps"]] == ["later-read", "later-read"]
 

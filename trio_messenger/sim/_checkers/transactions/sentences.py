@@ -33,21 +33,11 @@ def step_in_words(step: dict[str, Any], before: str, after: str, verb: str) -> s
         return f"{before} ended before {after} began"
     key, value = cut_json(step["key"]), cut_json(step["value"])
     if kind == "wr":
-        return f"{before} {verb} {value} to key {key} before {after} read it"
-    because = _because(step, before, value, cut_json(step[NEXT_VALUE]))
-    then = f"before {after} {verb} {cut_json(step[NEXT_VALUE])}{because}"
-    if kind == "ww":
-        return f"{before} {verb} {value} to key {key} {then}"
-    return f"{before} {_read_in_words(step, key, verb)} {then}"
-
-
-def _because(step: dict[str, Any], before: str, value: str, next_value: str) -> str:
-    """Return how the step was inferred, in words; nothing if reads or writes show it directly."""
-    if step.get("because") == "earlier-write":
-        return f" (because the write of {value} comes before the write of {next_value})"
-    if step.get("because") == "later-read":
-        return f" (because a transaction that comes after {before} read {next_value})"
-    return ""
+        return f"{before} {verb} {value} to key {key}, and {after} read it"
+    next_value = cut_json(step[NEXT_VALUE])
+    seen = f"{verb} {value} to key {key}" if kind == "ww" else _read_in_words(step, key, verb)
+    then = _next_in_words(step, after, verb, next_value)
+    return f"{before} {seen}, {then}{_because(step, before, value, next_value)}"
 
 
 def _read_in_words(step: dict[str, Any], key: str, verb: str) -> str:
@@ -55,6 +45,22 @@ def _read_in_words(step: dict[str, Any], key: str, verb: str) -> str:
         return f"read nothing from key {key}"
     value = cut_json(step["value"])
     return f"read key {key} up to {value}" if verb == APPENDED else f"read {value} from key {key}"
+
+
+def _next_in_words(step: dict[str, Any], after: str, verb: str, next_value: str) -> str:
+    """Return that *after* wrote the next value. Words for times would be wrong: this is the order in the data."""
+    if step["value"] is None:
+        return f"to which {after} {verb} {next_value}"
+    return f"where {after}'s {next_value} follows" if verb == APPENDED else f"which {after} overwrote with {next_value}"
+
+
+def _because(step: dict[str, Any], before: str, value: str, next_value: str) -> str:
+    """Return how the order of two values was inferred, in words; nothing if reads or writes show it directly."""
+    if step.get("because") == "earlier-write":
+        return f" (inferred: the write of {value} comes before the write of {next_value})"
+    if step.get("because") == "later-read":
+        return f" (inferred: a transaction that comes after {before} read {next_value})"
+    return ""
 
 
 def cycle_in_words(steps: Sequence[dict[str, Any]], verb: str) -> str:
