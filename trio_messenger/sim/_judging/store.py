@@ -30,7 +30,7 @@ from .._checkers import Results
 from .._faults.faults import when
 from .._records.history import Op
 from .._system.folders import point, write_folder
-from .._workloads import workload_class
+from .._workloads import Workload, workload_class
 from ..pictures import PageSummary, latency, page, rate, space_time
 from .command_lines import folder_command, node_in_words
 from .loading import (
@@ -163,7 +163,7 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         warnings=report.warnings(),
         seed=report.options.seed,
         node=node_in_words(report.node),
-        rules=workload_class(report.options.workload).rules,
+        rules=_rules_of(workload_class(report.options.workload)),
         store_page=str(place.parents[1] / INDEX),
         commands=_commands(report, place),
         figures=_figures(report.results),
@@ -176,6 +176,11 @@ def _write_pictures(report: Report, folder: Path, place: Path) -> None:
         files=sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
     _write_text(folder / "index.html", page(summary))
+
+
+def _rules_of(workload: type[Workload]) -> str:
+    """Return what *workload* demands, for the page: its rules, or else its summary as a sentence."""
+    return workload.rules or f"{workload.summary[:1].upper()}{workload.summary[1:]}."
 
 
 def _commands(report: Report, place: Path) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ class Workload(ABC):
     name: ClassVar[str]
     """The name on the command line."""
     summary: ClassVar[str]
-    """The purpose of the test, in one line."""
+    """The purpose of the test, in one line; on the page of a run if there are no `rules`."""
     rules: ClassVar[str] = ""
     """What clients do and what nodes have to do, in two or three sentences, for the page of a run."""
     replies: ClassVar[dict[str, type[Reply]]]

@@ -19,7 +19,8 @@ from ._svg import document, element, escape, shorten, text_width
 _BOX_WIDTH: Final = 400
 _HEAD_HEIGHT: Final = 28
 """Pixels of a box above the line with its last operations."""
-_LINE_HEIGHT: Final = 16
+_OPERATIONS_HEIGHT: Final = 16
+"""Pixels of each of these lines."""
 _LINES_SHOWN: Final = 8
 """The maximum number of lines with the operations of a transaction."""
 _PAD: Final = 10
@@ -44,7 +45,7 @@ class _Box:
 
     @property
     def bottom(self) -> int:
-        return self.top + _HEAD_HEIGHT + _LINE_HEIGHT * len(self.lines)
+        return self.top + _HEAD_HEIGHT + _OPERATIONS_HEIGHT * len(self.lines)
 
 
 def cycle(record: Mapping[str, Any]) -> str:
@@ -100,7 +101,7 @@ def _drawn_box(box: _Box, place: int, op: Mapping[str, Any]) -> Iterator[str]:
     yield element("text", escape(who), class_="y", x=_EDGE + _BOX_WIDTH - _PAD, y=box.top + 18)
     full = element("title", escape(cut_json(op["value"])))
     for number, line in enumerate(box.lines):
-        yield element("text", escape(line), full, x=_EDGE + _PAD, y=box.top + 35 + _LINE_HEIGHT * number)
+        yield element("text", escape(line), full, x=_EDGE + _PAD, y=box.top + 35 + _OPERATIONS_HEIGHT * number)
 
 
 def _micro_op(mop: Sequence[Any]) -> str:
