@@ -258,6 +258,11 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (("--jobs", "3"), "--jobs is for many seeds; give --seeds, too"),
         (("--keep-going",), "--keep-going is for many seeds; give --seeds, too"),
         (("--max-seconds", "5"), "--max-seconds is for many seeds; give --seeds, too"),
+        (
+            ("--seeds", "3", "--seed", "9223372036854775806"),
+            "--seed is 9223372036854775806, so the last seed does not fit into 64 bits; give at most"
+            " 9223372036854775805",
+        ),
         (("--seeds", "2", "--log-stderr"), "--log-stderr is for one seed; leave --seeds out"),
         (("--test-count", "2", "--log-stderr"), "--log-stderr is for one seed; leave --test-count out"),
         (

@@ -29,6 +29,7 @@ from ..sim._for_cli import (
 from .finding import look_in_current_folder
 from .nats_options import add_nats_options, refuse_without_nats
 from .parsing import (
+    GREATEST_WHOLE,
     Parser,
     UsageError,
     count,
@@ -265,6 +266,11 @@ def check_together(arguments: argparse.Namespace) -> None:
     if arguments.seeds is not None and for_one:
         many = "--seeds" if arguments.test_count is None else "--test-count"
         raise UsageError(f"{for_one[0]} is for one seed; leave {many} out")
+    greatest = GREATEST_WHOLE - max(0, (arguments.seeds or 0) - 1)
+    if (arguments.seed or 0) > greatest:  # no command could repeat such a run
+        raise UsageError(
+            f"--seed is {arguments.seed}, so the last seed does not fit into 64 bits; give at most {greatest}"
+        )
 
 
 _NOT_ON_NATS: Final = {
