@@ -131,6 +131,8 @@ def public_names() -> dict[str, str]:
         for name, value in vars(package).items():
             if name.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
                 continue
+            if not hasattr(package, "__path__") and value.__module__ != package.__name__:
+                continue  # a module that is no package only uses what it imports
             found[name] = full = f"{package.__name__}.{name}"
             if inspect.isclass(value):
                 found |= {f"{name}.{each}": f"{full}.{each}" for each in dir(value) if not each.startswith("_")}
