@@ -303,3 +303,14 @@ def test_a_run_of_another_node_is_kept(tmp_path: Path) -> None:
     assert load(tmp_path / "echo" / "7-2").options.rate == 6
     (tmp_path / "echo" / "7" / "schedule.json").write_text("[]")
     assert saved(wrong_echo.mixes_up, 5) == "7", "a damaged run is replaced"
+
+
+def test_a_workload_without_rules_is_described_by_its_summary(tmp_path: Path) -> None:
+    """As a sentence, at the beginning of the page."""
+
+    class Plain(Echo):  # type: ignore[misc] # final
+        summary = "nodes repeat what they hear"
+        rules = ""
+
+    made = save(simulate(Plain, echo.build, nodes=1, time_limit=1), tmp_path, "0")
+    assert "<p>Nodes repeat what they hear.</p>" in (made / "index.html").read_text()
