@@ -58,6 +58,12 @@ def test_files_are_read_from_a_page() -> None:
     ("shown", "output", "same"),
     [
         ("", "", True),
+        ("valid\n", "main 14.0 of 20 s, 1x | 3 ok, 0 fail, 0 info\nvalid\n", True),
+        ("valid\n", "warm-up 0.5 s, 0x | 3 ok, 0 fail, 0 info | 1 of 2 faults bit\nvalid\n", True),
+        ("valid\n", "3 of 20 seeds: 3 valid; 12 s of CPU; 0 sometimes('elected')\nvalid\n", True),
+        ("valid\n", "1 seed: 1 valid; 12 s of CPU\nvalid\n", True),
+        ("valid\n", "3 of 300 runs made, 2 of 9 faults left\nvalid\n", True),
+        ("valid\n", "3 runs: 3 valid\nvalid\n", False),
         ("a\n", "a\n", True),
         ("a\n", "", False),
         ("", "a\n", False),

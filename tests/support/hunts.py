@@ -77,6 +77,22 @@ def _one_after_another(options: Mapping[str, Any], seed: int) -> Faults:
     ]
 
 
+def _slow_then_cut_off(options: Mapping[str, Any], seed: int) -> Faults:
+    """Slow down each member for a while, and then cut it off.
+
+    A leader that is used to slow answers goes on to lead for long, when the others have elected a new one already.
+    """
+    nodes = options["nodes"]
+    order = Random(f"slow, then cut off/{seed}").sample(nodes, len(nodes))
+    faults: list[Fault] = []
+    for node, begins in zip(order, count(1.0, 3.5), strict=False):
+        others, cut = [other for other in nodes if other != node], begins + 1.2
+        links = [(node, "nodes"), ("nodes", node)]
+        faults.append(SlowLinks(links=links, factor=1, extra=0.4, at=begins, until=cut))
+        faults.append(Partition.between([node], others, at=cut, until=cut + 2))
+    return faults
+
+
 def _rival_candidates(options: Mapping[str, Any], seed: int) -> tuple[list[Fault], list[tuple[float, str, str]]]:
     """Restart all members at once, while two of them do not hear each other: both may stand in the same term.
 
@@ -177,7 +193,7 @@ LATE_VOTES = (_options(latency=100.0, time_limit=5.0, rate=10.0), _late_votes)
 RESTARTED_VOTERS = (_options(latency=100.0, time_limit=4.0, rate=10.0), _restarted_voters)
 ISOLATIONS = (_options(latency=60.0, time_limit=12.0), _isolations(0.4, 1.4))
 FIGURE_8 = (_options(latency=60.0, time_limit=12.0), _isolations(0.4, 1.4, stream="isolate"))
-LONG_ISOLATIONS = (_options(latency=150.0, time_limit=12.0, concurrency=18), _isolations(1.5, 3.0, at=2.5))
+SLOW_LEADERS = (_options(time_limit=12.0), _slow_then_cut_off)
 SHORT_KILLS = (_options(latency=100.0, time_limit=10.0, concurrency=12), _short_kills)
 FAR_AWAY = (_options(latency=40.0), _nemesis(interval=1))
 FIVE_NODES = (_options(nodes=5, rate=30.0), _nemesis("partition", interval=1))
@@ -190,7 +206,7 @@ RAFT = {
     "CommitsOlderTerms": FIGURE_8,
     "TruncatesAlways": CUTS_AND_KILLS,
     "CommitsMoreThanIsProven": ISOLATIONS,
-    "StaleLeaderReads": LONG_ISOLATIONS,
+    "StaleLeaderReads": SLOW_LEADERS,
     "ReadsBeforeItsFirstCommit": SHORT_KILLS,
     "EveryMessageResetsTheTimer": ROUND_ROBIN_CUTS,
     "SnapshotWithoutIndexAndTerm": CUTS_AND_KILLS,
@@ -250,7 +266,7 @@ RIGHT = (
     _raft("right, short kills", Small, SHORT_KILLS),
     _raft("right, isolations", Small, ISOLATIONS),
     _raft("right, figure 8", Small, FIGURE_8),
-    _raft("right, long isolations", Small, LONG_ISOLATIONS),
+    _raft("right, slow leaders", Small, SLOW_LEADERS),
     _raft("right, five nodes", Small, FIVE_NODES),
     _raft("right, impatient", Impatient, FAR_AWAY),
     _raft("right, isolations without snapshots", Long, ISOLATIONS),

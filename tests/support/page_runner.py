@@ -8,7 +8,8 @@ A page is read by these conventions:
   reader has them already.
 - In a ``console`` block, a line that begins with ``$ `` is a command for bash, and what follows, up to the next or the
   end of the block, is its complete output, stdout and stderr together. A line ``...`` stands for any number of lines,
-  and `HOME` for the reader's directory. How long pytest took is never the same, so any time may stand there.
+  and `HOME` for the reader's directory. How long pytest took is never the same, so any time may stand there. Lines of
+  progress, which appear on a slow machine only, are left out.
 - A ``console`` block below a comment ``<!-- not run -->`` is not run.
 - A comment ``<!-- emphasize-lines: 3,5-7 -->`` above a block sets off these lines when the page is built.
 """
@@ -47,6 +48,12 @@ NOT_THE_READERS: Final = {
 """Variables that may be set where the tests run, and would change what a page's commands do."""
 
 _TIME_TAKEN: Final = re.compile(r"\bin \d+\.\d\ds\b")
+
+_PROGRESS: Final = re.compile(
+    r"^(\w[\w -]* \d+\.\d( of \S+)? s, \d+x \| .*|\d+( of \d+)? seeds?: .* s of CPU.*|\d+ of \d+ runs made, .* left)\n",
+    re.MULTILINE,
+)
+"""What the commands report every ten seconds."""
 
 
 @attrs.frozen
@@ -145,7 +152,7 @@ def commands(block: Block) -> list[Command]:
 
 def is_shown_by(shown: str, output: str) -> bool:
     """Tell whether *output* is what is *shown*."""
-    shown, output = (_TIME_TAKEN.sub("in 0.00s", text) for text in (shown, output))
+    shown, output = (_TIME_TAKEN.sub("in 0.00s", _PROGRESS.sub("", text)) for text in (shown, output))
     pattern = "".join("(?:.*\n)*" if line == "..." else re.escape(f"{line}\n") for line in shown.splitlines())
     return re.fullmatch(pattern, output) is not None
 

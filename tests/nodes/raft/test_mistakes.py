@@ -29,7 +29,7 @@ NAMES = ("n1", "n2", "n3")
 FOUND = {
     "VotesForAnyone": 2,
     "AnswersBeforeSync": 3,
-    "StaleLeaderReads": 0,
+    "StaleLeaderReads": 1,
     "CommitsOlderTerms": 0,
     "TruncatesAlways": 0,
     "ForgetsItsVote": 7,
