@@ -10,7 +10,8 @@ _SIMILAR: Final = 0.7
 """The least similarity, as `difflib` counts it: with less, ``linearizable`` is taken for ``serializable``."""
 
 _SHORTEST_BEGINNING: Final = 3
-"""Letters of a name that is taken for the beginning of a longer one, as ``exp`` for ``exponential``."""
+"""Letters of the shorter of two names one of which is taken for the beginning of the other, as ``exp`` for
+``exponential``."""
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
@@ -34,11 +35,11 @@ def meant(name: object, known: Iterable[str]) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """Return the most similar of *known*, in upper or lower case, or one that begins with *name*; None if none is."""
+    """Return the most similar of *known*, in upper or lower case, or one that begins like *name*; None if none is."""
     if not isinstance(name, str):
         return None
     wanted, by_lower = name.lower(), {each.lower(): each for each in known}
     similar = difflib.get_close_matches(wanted, by_lower, n=1, cutoff=_SIMILAR)
-    if len(wanted) >= _SHORTEST_BEGINNING:
-        similar += [each for each in by_lower if each.startswith(wanted)]
+    long = [each for each in by_lower if min(len(each), len(wanted)) >= _SHORTEST_BEGINNING]
+    similar += [each for each in long if each.startswith(wanted) or wanted.startswith(each)]
     return by_lower[similar[0]] if similar else None
