@@ -184,8 +184,8 @@ async def test_stdin_and_stdout_are_one_socket(ending: str) -> None:
         ("<&-", "stdin is closed; give the node its input on descriptor 0, or </dev/null"),
         (">&-", "stdout is closed; give the node a descriptor 1 to write to, or >/dev/null"),
         ("<&- >&-", "stdin is closed; give the node its input on descriptor 0, or </dev/null"),
-        ("0>given", "stdin is broken: Bad file descriptor"),
-        ("1<own.py", "stdout is broken: Bad file descriptor"),
+        ("0>given", "stdin is open for writing only; give the node its input on descriptor 0, or </dev/null"),
+        ("1<own.py", "stdout is open for reading only; give the node a descriptor 1 to write to, or >/dev/null"),
         pytest.param(
             ">/dev/full",
             "stdout is broken: No space left on device",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -20,7 +21,8 @@ KILLS = 400
 def test_a_killed_writer_finds_what_it_had_acknowledged(tmp_path: Path) -> None:
     """Each life finds the last number that the one before had synced, or the next one, which it was just writing.
 
-    Kills come after a random time: while the store is opened, in writes, in syncs, and while a new log is renamed.
+    Kills come after a random time: while the store is opened, in writes, in syncs, and while a new log is renamed. Half
+    of the lives are sure to open the store, however slow the machine is.
     """
     random = Random(7)
     acknowledged = longest = opened = 0
@@ -32,10 +34,11 @@ def test_a_killed_writer_finds_what_it_had_acknowledged(tmp_path: Path) -> None:
             process.stdin.write("\n")
             word, pid = process.stdout.readline().split()
             assert word == "pid"
+            told = [process.stdout.readline()] if random.random() < 0.5 else []
             time.sleep(random.choice((0.0, 0.03)) * random.random())
             os.kill(int(pid), signal.SIGKILL)
             before = acknowledged
-            while (line := process.stdout.readline()) != "gone\n":
+            for line in chain(told, iter(process.stdout.readline, "gone\n")):
                 word, number = line.split()
                 if word == "found":
                     assert acknowledged <= int(number) <= acknowledged + 1
@@ -44,5 +47,5 @@ def test_a_killed_writer_finds_what_it_had_acknowledged(tmp_path: Path) -> None:
             longest = max(longest, acknowledged - before)
         process.stdin.close()
     assert process.returncode == 0
-    assert opened > KILLS / 10
+    assert opened > KILLS / 4
     assert longest > 1
