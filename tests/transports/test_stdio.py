@@ -484,7 +484,7 @@ async def test_the_child_says_what_it_should_have_done(
     """It says so when it reads, too, before it ends. A transport that is no longer there is none of its business."""
     monkeypatch.setattr(os, "_exit", sys.exit)
     async with make() as transport:
-        stdio._disown(weakref.ref(transport))
+        stdio._disown_in_child(weakref.ref(transport))
         with (tmp_path / "stderr").open("wb") as stderr:
             monkeypatch.setattr(stdio, "_STDERR", stderr.fileno())
             with pytest.raises(SystemExit):
@@ -498,7 +498,7 @@ async def test_the_child_says_what_it_should_have_done(
     reference = weakref.ref(transport)
     del transport
     gc.collect()
-    stdio._disown(reference)
+    stdio._disown_in_child(reference)
 
 
 def test_a_system_without_fcntl_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

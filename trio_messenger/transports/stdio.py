@@ -93,9 +93,9 @@ class StdioTransport(Transport):
         redirect(_STDIN, None)
         redirect(_STDOUT, _STDERR if has_stderr() else None)
         self._is_open = True
-        os.register_at_fork(after_in_child=partial(_disown, weakref.ref(self)))
+        os.register_at_fork(after_in_child=partial(_disown_in_child, weakref.ref(self)))
 
-    def disown(self) -> None:
+    def _disown(self) -> None:
         """Let this process, a child of the one that opened the transport, end when it reads or writes."""
         self._stdin.read = self._write_now = _end_child
 
@@ -189,10 +189,10 @@ class StdioTransport(Transport):
                 await self._stdout.wait_writable()
 
 
-def _disown(transport: weakref.ref[StdioTransport]) -> None:
+def _disown_in_child(transport: weakref.ref[StdioTransport]) -> None:
     found = transport()
     if found is not None:
-        found.disown()
+        found._disown()
 
 
 def _end_child(*_: object) -> NoReturn:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -21,20 +20,11 @@ NODES = ["n1", "n2", "n3"]
 HERE = "127.0.0.1"
 CLIENTS = "clients"  # the server of the clients
 PROGRAM = [sys.executable, "-m", "trio_messenger"]
-
-
-def free_ports() -> Iterator[int]:
-    """Yield ports on which nobody listens."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((HERE, 0))) for _ in range(20)]
-        ports = [each.getsockname()[1] for each in sockets]
-    yield from ports
-
-
-FREE = free_ports()
-PORTS = {name: next(FREE) for name in [*NODES, CLIENTS]}  # for clients of NATS
-ROUTES = {name: next(FREE) for name in [*NODES, CLIENTS]}  # for other servers
-PAIRS = {pair: next(FREE) for pair in combinations(NODES, 2)}  # of the proxy between them
+with contextlib.ExitStack() as stack:  # ports on which nobody listens, all at once, so that none comes twice
+    FREE = [stack.enter_context(socket.create_server((HERE, 0))).getsockname()[1] for _ in range(11)]
+# Of each server, for its clients and for other servers; then that of the proxy between each two nodes.
+PORTS, ROUTES = (dict(zip([*NODES, CLIENTS], FREE[at : at + 4], strict=True)) for at in (0, 4))
+PAIRS = dict(zip(combinations(NODES, 2), FREE[8:], strict=True))
 
 
 class Proxy:
