@@ -74,6 +74,21 @@ async def test_receive_returns_what_is_there(make: Make, pipes: Pipes) -> None:
         assert [message.body["msg_id"] for message in batch] == [3]
 
 
+async def test_receive_waits_for_the_first_line(make: Make, pipes: Pipes) -> None:
+    """A pipe in which nothing is yet is no end and no error."""
+    async with make() as transport, trio.open_nursery() as nursery:
+        batches = []
+
+        async def receive() -> None:
+            batches.append(await transport.receive())
+
+        nursery.start_soon(receive)
+        await wait_all_tasks_blocked()
+        assert batches == []
+        os.write(pipes.given_write, INIT)
+    assert [message.body["type"] for [message] in batches] == ["init"]
+
+
 async def test_receive_reads_on_past_what_is_no_message(make: Make, pipes: Pipes) -> None:
     """Blank lines and parts of a line are no batch: the call goes on waiting for one."""
     async with make() as transport, trio.open_nursery() as nursery:
