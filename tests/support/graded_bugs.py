@@ -37,7 +37,7 @@ class Graded:
     is_right: bool = False
     invariants: Callable[[], Sequence[Invariant]] = list
     share: int = 1
-    """Of which seeds the benchmark makes runs: each, or only each third; runs of some nodes take long."""
+    """Of which seeds the benchmark makes runs: each, or only each twelfth; runs of some nodes take long."""
 
 
 # Unique ids: a number that must outlive the node

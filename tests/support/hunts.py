@@ -33,25 +33,26 @@ def _nemesis(*kinds: str, interval: float) -> Callable[[Mapping[str, Any], int],
     return faults
 
 
-def _isolations(
-    least: float, most: float, at: float = 0.5, gap: float = 0.0, stream: str = "isolations"
-) -> Callable[[Mapping[str, Any], int], Faults]:
-    """Return a function that cuts one member off from *at* on, then another one, and so on.
+def _isolated(node: str, nodes: Sequence[str], at: float, until: float) -> Partition:
+    """Return the fault that cuts *node* off from all other *nodes*."""
+    return Partition.between([node], [other for other in nodes if other != node], at=at, until=until)
 
-    Each is cut off for *least* to *most* seconds, and *gap* seconds after the one before. So leaders change often, and
-    without a gap, in the middle of their work.
+
+def _isolations(stream: str) -> Callable[[Mapping[str, Any], int], Faults]:
+    """Return a function that cuts one member off, at once after that another one, and so on.
+
+    So leaders change in the middle of their work. Schedules with different names of the *stream* are different.
     """
 
     def make(options: Mapping[str, Any], seed: int) -> Faults:
-        chance, nodes, begins = Random(f"{stream}/{seed}"), options["nodes"], at
+        chance, nodes, begins = Random(f"{stream}/{seed}"), options["nodes"], 0.5
         faults: list[Fault] = []
         alone = ""
         while begins < options["time_limit"]:
-            ends = round(begins + chance.uniform(least, most), 3)
+            ends = round(begins + chance.uniform(0.4, 1.4), 3)
             alone = chance.choice([node for node in nodes if node != alone])
-            others = [node for node in nodes if node != alone]
-            faults.append(Partition.between([alone], others, at=begins, until=ends))
-            begins = ends + gap
+            faults.append(_isolated(alone, nodes, begins, ends))
+            begins = ends
         return faults
 
     return make
@@ -72,8 +73,7 @@ def _one_after_another(options: Mapping[str, Any], seed: int) -> Faults:
     nodes, seconds = options["nodes"], 1.2
     order = Random(f"one after another/{seed}").sample(nodes, len(nodes))
     return [
-        Partition.between([node], [other for other in nodes if other != node], at=begins, until=begins + seconds)
-        for node, begins in zip(order, count(1, seconds), strict=False)
+        _isolated(node, nodes, begins, begins + seconds) for node, begins in zip(order, count(1, seconds), strict=False)
     ]
 
 
@@ -86,10 +86,10 @@ def _slow_then_cut_off(options: Mapping[str, Any], seed: int) -> Faults:
     order = Random(f"slow, then cut off/{seed}").sample(nodes, len(nodes))
     faults: list[Fault] = []
     for node, begins in zip(order, count(1.0, 3.5), strict=False):
-        others, cut = [other for other in nodes if other != node], begins + 1.2
+        cut = begins + 1.2
         links = [(node, "nodes"), ("nodes", node)]
         faults.append(SlowLinks(links=links, factor=1, extra=0.4, at=begins, until=cut))
-        faults.append(Partition.between([node], others, at=cut, until=cut + 2))
+        faults.append(_isolated(node, nodes, cut, cut + 2))
     return faults
 
 
@@ -191,8 +191,8 @@ BAD_DISKS = (_options(), _nemesis("kill", "storage", interval=0.8))
 ROUND_ROBIN_CUTS = (_options(time_limit=8.0, concurrency=48, availability=0.4), _one_after_another)
 LATE_VOTES = (_options(latency=100.0, time_limit=5.0, rate=10.0), _late_votes)
 RESTARTED_VOTERS = (_options(latency=100.0, time_limit=4.0, rate=10.0), _restarted_voters)
-ISOLATIONS = (_options(latency=60.0, time_limit=12.0), _isolations(0.4, 1.4))
-FIGURE_8 = (_options(latency=60.0, time_limit=12.0), _isolations(0.4, 1.4, stream="isolate"))
+ISOLATIONS = (_options(latency=60.0, time_limit=12.0), _isolations("isolations"))
+FIGURE_8 = (_options(latency=60.0, time_limit=12.0), _isolations("isolate"))
 SLOW_LEADERS = (_options(time_limit=12.0), _slow_then_cut_off)
 SHORT_KILLS = (_options(latency=100.0, time_limit=10.0, concurrency=12), _short_kills)
 FAR_AWAY = (_options(latency=40.0), _nemesis(interval=1))
