@@ -66,14 +66,14 @@ class Parser(argparse.ArgumentParser):
         border = words.index("--")
         return list(words[:border]), list(words[border + 1 :])
 
-    def refuse(self, unknown: Sequence[str]) -> None:
-        """End the process with an error if the parser did not know some words."""
-        if not unknown:
+    def refuse(self, others: Sequence[str]) -> None:
+        """End the process with an error if there are *others*, words that the parser did not know."""
+        if not others:
             return
-        foreign = dict.fromkeys(name for word in unknown if (name := word.partition("=")[0]) in self.foreign)
+        foreign = dict.fromkeys(name for word in others if (name := word.partition("=")[0]) in self.foreign)
         if foreign:
             self.error("; ".join(f"{name} has no meaning here: {self.foreign[name]}; omit it" for name in foreign))
-        word = unknown[0].partition("=")[0]
+        word = others[0].partition("=")[0]
         near = nearest(word, self._option_string_actions)
         kind = "option" if word.startswith("-") else "argument"
         hint = f"did you mean {near}?" if near else f"see {self.prog} --help"

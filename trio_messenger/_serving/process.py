@@ -52,7 +52,7 @@ def prepared(report: Callable[[], str] = lambda: Stats().line()) -> Iterator[Log
     Raises:
       RuntimeError: if the system lacks what a process on stdin and stdout needs.
     """
-    fcntl()  # raises, before anything has changed, where there is none
+    fcntl()  # raises, before anything has changed, if the system lacks it
     _signals.catch(lambda: _say(report()))
     if not _stderr:
         _stderr.append(Stderr())
