@@ -26,8 +26,9 @@ nox.options.sessions = ["lint", "typing", "cover", "docs"]
 nox.options.error_on_missing_interpreters = False
 
 # One more than two cores have, for many tests wait for a node's process; with six, each test takes half as long again.
-# `-n 0` runs all in one, for a debugger.
-PARALLEL = ("-n", "3")
+# Who is done takes tests from the others, for the longest are not spread evenly. `-n 0` runs all in one, for a
+# debugger.
+PARALLEL = ("-n", "3", "--dist", "worksteal")
 
 
 def existing(*names: str) -> tuple[str, ...]:
@@ -106,8 +107,10 @@ activate_pyenv_pythons()
 def install(session: nox.Session, *groups: str, pins: Sequence[str] = ()) -> None:
     """Install the built wheel with dependency *groups*, at *pins*; fail if the checkout would be imported instead."""
     [wheel] = (session.cache_dir / "wheel").glob("*.whl")
-    # Under `nox -r` pip would keep the wheel it has, as the version is the same.
-    session.install("--force-reinstall", str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups), *pins)
+    # Under `nox -r` pip would keep the wheel it has, as the version is the same. Python compiles what it imports, which
+    # is less than pip would.
+    how = ("--force-reinstall", "--no-compile")
+    session.install(*how, str(wheel), *nox.project.dependency_groups(PYPROJECT, *groups), *pins)
     session.env["PYTHONSAFEPATH"] = "1"  # keeps the current directory off sys.path, in child processes too
     session.env["PYTHONDONTWRITEBYTECODE"] = None  # pytest then keeps the tests it has compiled, for all its processes
     session.run("python", "-c", WHICH_PACKAGE, log=False)

@@ -67,14 +67,20 @@ OUTSIDE_WORLD = {
 
 
 @functools.cache
-def modules() -> dict[str, ast.Module]:
-    """Return the syntax tree of each module of the package by its name in it, such as ``transports.memory``."""
-    trees = {}
+def modules() -> dict[str, Path]:
+    """Return the file of each module of the package by its name in it, such as ``transports.memory``."""
+    paths = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        trees[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    return trees
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
+
+
+@functools.cache
+def tree(module: str) -> ast.Module:
+    """Return the syntax tree of *module*; it is made when a test asks, since each process collects all tests."""
+    path = modules()[module]
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def unit(module: str) -> str:
@@ -103,11 +109,10 @@ def in_units(*units: str) -> list[str]:
 
 def imports(module: str) -> Iterator[str]:
     """Yield the full name of each module that *module* imports, wherever in it, and of each name out of one."""
-    is_package = (PACKAGE / Path(*module.split(".")) / "__init__.py").exists()
     package = ["trio_messenger", *module.split(".")] if module else ["trio_messenger"]
-    if not is_package:
+    if modules()[module].name != "__init__.py":
         package.pop()
-    for node in ast.walk(modules()[module]):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -204,7 +209,7 @@ OF_NURSERIES = {
 def test_a_module_uses_no_private_attribute_of_another(module: str) -> None:
     """A module uses only those private attributes that it defines itself; other modules offer methods or functions."""
     own, used = set(), set()
-    for node in ast.walk(modules()[module]):
+    for node in ast.walk(tree(module)):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 own.add(name)
@@ -271,7 +276,7 @@ def test_a_unit_without_a_layer_is_named(layers: tuple[tuple[str, tuple[str, ...
 @pytest.mark.parametrize("module", ALL)
 def test_a_module_is_documented_and_small(module: str) -> None:
     """Each module opens with what it is for, and has 400 lines at the most."""
-    assert ast.get_docstring(modules()[module])
+    assert ast.get_docstring(tree(module))
     path = PACKAGE / Path(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     lines = len(path.read_text(encoding="utf-8").splitlines())
@@ -291,7 +296,7 @@ SHARED_NAMES = {"Add", "Broadcast", "Merge", "Merged", "Peer"}
 
 def named_types(module: str) -> Iterator[str]:
     """Yield the name of each class and type alias of *module* that other modules may import."""
-    for node in modules()[module].body:
+    for node in tree(module).body:
         if isinstance(node, ast.ClassDef):
             name = node.name
         elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
@@ -323,7 +328,7 @@ SHARED_FILES = {"broadcast", "counters", "echo", "g_set", "kafka", "lin_kv", "no
 
 def constants(module: str) -> Iterator[str]:
     """Yield the name of each constant of *module* without its leading underscore, which says nothing of the meaning."""
-    for node in modules()[module].body:
+    for node in tree(module).body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
@@ -363,8 +368,8 @@ def test_values_in_errors_are_cut_at_one_length() -> None:
     """
     lengths = {
         spec.value
-        for tree in modules().values()
-        for node in ast.walk(tree)
+        for module in modules()
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr)
         for spec in node.format_spec.values
         if isinstance(spec, ast.Constant) and re.fullmatch(r"\.\d+", str(spec.value))
@@ -376,8 +381,8 @@ def test_the_median_function_is_short() -> None:
     """Half of all functions have fewer than 10 lines, docstring and signature included."""
     lengths = [
         node.end_lineno - node.lineno + 1
-        for tree in modules().values()
-        for node in ast.walk(tree)
+        for module in modules()
+        for node in ast.walk(tree(module))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None
     ]
     assert len(lengths) > 1000
@@ -390,7 +395,7 @@ def test_the_median_function_is_short() -> None:
 def exports() -> list[tuple[str, str]]:
     """Return what the root exports: pairs of the module that defines it and the name."""
     pairs = []
-    for node in modules()[""].body:
+    for node in tree("").body:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 1
             for alias in node.names:
@@ -416,7 +421,7 @@ def test_the_root_has_exports_and_nothing_else() -> None:
 @pytest.mark.parametrize(("module", "name"), EXPORTS)
 def test_an_export_is_documented_where_it_is_defined(module: str, name: str) -> None:
     """Every exported class, function, constant and alias has a docstring, and lives in the package."""
-    body = modules()[module].body
+    body = tree(module).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
             assert ast.get_docstring(node)
@@ -434,7 +439,7 @@ def test_an_export_is_documented_where_it_is_defined(module: str, name: str) -> 
 def test_a_public_class_says_what_its_members_are(name: str) -> None:
     """Every public method and property that a class defines has a docstring."""
     [module] = [module for module, export in EXPORTS if export == name]
-    [definition] = [node for node in modules()[module].body if isinstance(node, ast.ClassDef) and node.name == name]
+    [definition] = [node for node in tree(module).body if isinstance(node, ast.ClassDef) and node.name == name]
     for node in definition.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
             if any(isinstance(decorator, ast.Name) and decorator.id == "overload" for decorator in node.decorator_list):
