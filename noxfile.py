@@ -206,12 +206,16 @@ def html(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation and run its examples; a warning or a dead reference is an error."""
     install(session, "docs", "tests")
+
+    def sphinx() -> None:
+        build_pages(session)
+        session.run(*SPHINX, "-b", "doctest", "docs", "docs/_build/doctest")
+
     # Sphinx keeps one core busy, so the tests, which need no built page, run beside it.
     with ThreadPoolExecutor() as pool:
-        pages = pool.submit(build_pages, session)
+        built = pool.submit(sphinx)
         session.run("pytest", *PARALLEL, *DOCS)
-        pages.result()
-    session.run(*SPHINX, "-b", "doctest", "docs", "docs/_build/doctest")
+        built.result()
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as tests/support/chromium.py

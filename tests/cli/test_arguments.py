@@ -373,6 +373,7 @@ def test_help_shows_examples_and_statuses(command: str) -> None:
     assert "\nexit status: " in found.output
 
 
+@pytest.mark.slow
 def test_help_lists_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workloads and kinds of faults are listed, each with what it does; names are never broken at their hyphens."""
     for columns in range(60, 100):

@@ -31,6 +31,7 @@ def test_a_window_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "broadcast, 3 nodes, seed 2" in some
 
 
+@pytest.mark.slow
 def test_the_set_up_is_drawn_at_negative_times(folder: Path, tmp_path: Path) -> None:
     """A window before 0 has the messages of the set-up, among them those of init, and none of the main phase."""
     output = tmp_path / "set-up.svg"

@@ -138,6 +138,7 @@ def states(stream: Terminal) -> list[str]:
     return stream.getvalue().split(ERASE)[1:]
 
 
+@pytest.mark.slow
 def test_progress_has_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Phase, virtual time and its speed, what became of operations, and how many faults bit."""
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((200, 24)))

@@ -144,6 +144,7 @@ def test_what_is_no_run_is_refused(folder: Path) -> None:
 # shrink
 
 
+@pytest.mark.slow
 def test_a_schedule_is_shrunk_to_what_matters(folder: Path) -> None:
     """Of three faults one is left, milder than it was; its run is kept beside the first, and can be replayed."""
     failed()
@@ -203,6 +204,7 @@ def test_a_run_that_fails_without_faults_says_so(folder: Path) -> None:
     assert load(folder / "store/latest").options.faults == ()
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fail_any_more_ends_with_status_1(folder: Path) -> None:
     """Whoever has mended the node hears that there is nothing left to shrink."""
     failed()
@@ -238,6 +240,7 @@ def test_a_run_without_faults_has_nothing_to_take_away() -> None:
     assert wrong("shrink", "store/latest") == ("the run in store/latest had no faults, so there is nothing to shrink")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_is_shrunk_into_the_usual_store(folder: Path) -> None:
     """Nothing is written into folders that are no store."""
     failed()
@@ -249,6 +252,7 @@ def test_a_run_that_was_moved_is_shrunk_into_the_usual_store(folder: Path) -> No
     assert {path.name for path in (folder / "deep").rglob("*")} & {"7-shrunk", "latest"} == set()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_here_is_named_in_full(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The smallest run stays in the store of the first one, wherever that is."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")

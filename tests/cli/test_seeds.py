@@ -84,6 +84,7 @@ def test_many_seeds_that_are_valid_end_with_status_0(folder: Path, no_progress: 
     assert list((folder / "store").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path, no_progress: None) -> None:
     """It ends there; the run of that seed is made again here, to show all of it and to keep its files."""
     found = outcome(*FAILS, "--seeds", "20", "--seed", "3")
@@ -117,6 +118,7 @@ def test_a_run_of_a_campaign_is_that_of_the_command() -> None:
     assert make_run(stored.options, stored.node).digest == stored.digest
 
 
+@pytest.mark.slow
 def test_a_search_is_shown_replayed_and_shrunk() -> None:
     """The report says what the seed drew, and the run is one like any other."""
     found = outcome(*FAILS, "--node-count", "3", "--search", "swizzle", "--seed", "3")
@@ -165,6 +167,7 @@ def test_warnings_of_all_runs_are_shown() -> None:
     assert [len(each["warnings"]) for each in told["seeds"]] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_runs_that_say_too_little_are_shown() -> None:
     """A run in which nothing was asked is no success of its seed: it is unknown, and the status is 2."""
     idle = ("test", "-w", "echo", "--rate", "0", "--time-limit", "1", "--seeds", "3", "--no-store")
@@ -245,6 +248,7 @@ def test_json_has_each_seed(campaign: Campaign) -> None:
     assert outcome(*FAILS, "--seeds", "1", "--json").json["first-failure"] is None
 
 
+@pytest.mark.slow
 def test_what_nobody_knows_ends_with_status_2(campaign: Campaign) -> None:
     """The status is that of the worst verdict."""
     campaign.results = (valid(0), SeedResult(seed=1, valid="unknown"))

@@ -120,14 +120,9 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)])
-@pytest.mark.parametrize(
-    "redirection",
-    [
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("2>&-", "2>/dev/full", "<&-", ">&-")),
-        "<&- >&- 2>&-",
-    ],
-)
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", ">&-", "<&- >&- 2>&-"])
 async def test_a_verdict_needs_no_streams(redirection: str, more: tuple[str, ...], folder: Path) -> None:
     """The status is the verdict, though stderr is closed or full, or nobody wants to have the results."""
     status, output, errors = await run(*redirected(redirection), *PRINTING, *more, stdin=subprocess.DEVNULL, cwd=folder)
@@ -150,6 +145,7 @@ async def test_a_verdict_needs_nobody_who_reads(folder: Path) -> None:
         os.close(writer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--json",), ("--seeds", "2")])
 async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], folder: Path) -> None:
     """A full disk is not taken for a verdict: one line, status 255, and the run is kept."""

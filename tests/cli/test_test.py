@@ -146,6 +146,7 @@ def test_a_run_without_faults_is_not_to_be_shrunk() -> None:
     assert "shrink" not in found.output
 
 
+@pytest.mark.slow
 def test_a_run_that_says_too_little_ends_with_status_2() -> None:
     """Where nothing was broadcast nobody knows whether it would have been lost: neither valid nor invalid."""
     found = outcome("test", "-w", "broadcast", "--time-limit", "3", "--rate", "0", "--nemesis", "loss")
@@ -467,6 +468,7 @@ def test_other_exceptions_are_defects(is_grouped: bool, monkeypatch: pytest.Monk
 # Whether the seed decides
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_a_node_that_the_seed_decides_passes_the_check() -> None:
     """``--check-determinism`` says that two runs were the same, then goes on as ever."""
@@ -476,6 +478,7 @@ def test_a_node_that_the_seed_decides_passes_the_check() -> None:
     assert found.output.splitlines()[0] == "echo, 5 nodes, seed 0: valid"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_a_node_that_the_seed_does_not_decide_is_found(folder: Path) -> None:
     """It shows where two runs differ, and ends with status 1: nothing else is worth looking at."""

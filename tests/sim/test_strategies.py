@@ -35,6 +35,7 @@ NODES = ["n1", "n2", "n3"]
 LIMITS = st.sampled_from([0.25, 0.3, 1.0, 7.9, 60.0])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data(), st.integers(1, 5), LIMITS, st.lists(st.sampled_from(list(KINDS)), min_size=1), st.integers(0, 7))
 def test_every_schedule_makes_sense(
@@ -115,6 +116,7 @@ def test_the_simplest_fault_is_mild(kind: str, simple: Fault) -> None:
     assert simplest(lambda faults: any(fault.kind == kind for fault in faults)) == [simple]
 
 
+@pytest.mark.slow
 def test_faults_that_do_not_matter_are_taken_away() -> None:
     """What does not matter is not in the simplest schedule, and what matters is as simple as it can be."""
 

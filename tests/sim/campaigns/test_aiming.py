@@ -41,6 +41,7 @@ def leading() -> Node:
     return node
 
 
+@pytest.mark.slow
 def test_an_aimed_run_finds_a_window_of_milliseconds_and_says_how() -> None:
     """The node is killed between its answer and its store, the report says at what, and the kill alone is enough."""
     report = simulate("unique-ids", partial(numbers, late=0.005), nodes=2, seed=0, **{**KILLS, "time_limit": 6.0})
@@ -81,6 +82,7 @@ def test_the_command_and_the_files_repeat_an_aimed_run(tmp_path: Path) -> None:
     assert again == options
 
 
+@pytest.mark.slow
 def test_aims_are_drawn_by_kind_and_role() -> None:
     """A role that few nodes show, and a change of it, come as often as the echoes of all others."""
     options = Options(workload="echo", rate=20.0, nodes=["n1", "n2", "n3"], **{**KILLS, "nemesis_interval": 0.2})
@@ -151,6 +153,7 @@ def test_other_faults_are_never_aimed() -> None:
     assert "search" not in report.results["faults"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["swarm", "swizzle", "mix"])
 def test_each_search_is_repeated_by_its_command(search: str) -> None:
     """What the seed draws follows from the options, so the command has no faults in it."""

@@ -138,6 +138,7 @@ def by_definition(journal: Journal, operations: int) -> Results:
     return results
 
 
+@pytest.mark.slow
 def test_random_journals_have_the_figures_of_the_definition() -> None:
     """On a thousand small random journals all figures are those that counting one by one comes to."""
     for seed in range(1000):

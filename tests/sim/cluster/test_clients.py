@@ -36,6 +36,7 @@ def test_each_client_has_its_node() -> None:
     assert asked == {("c2", "n1"), ("c3", "n2"), ("c4", "n1"), ("c5", "n2")}
 
 
+@pytest.mark.slow
 def test_without_a_rate_nobody_asks() -> None:
     """With rate 0 the cluster is left alone for the time limit, and too little is seen to call it right."""
     report = simulate("broadcast", broadcast.build, rate=0, time_limit=5)

@@ -115,6 +115,7 @@ def test_what_has_no_name_has_no_command(here: Path) -> None:
     assert failed(module.Maker().build).command is None
 
 
+@pytest.mark.slow
 def test_what_the_next_process_does_not_find_has_no_command(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that was imported from a folder where a command does not look, as pytest does it."""
     (here / "tests").mkdir()

@@ -73,6 +73,7 @@ def test_a_failed_run_says_why(failed: Report) -> None:
     assert all(reason in str(failed) for reason in reasons)
 
 
+@pytest.mark.slow
 def test_a_failed_run_shows_the_smallest_schedule(failed: Report) -> None:
     """`assert_valid` fails with verdict, seed, command, and of three faults the one that matters."""
     with pytest.raises(AssertionError) as caught:

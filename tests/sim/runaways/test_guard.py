@@ -102,6 +102,7 @@ def ping_pong() -> Node:
     return node
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [0, 1, 50])
 def test_a_storm_ends_the_run(latency: float) -> None:
     """Messages that multiply end the run, at one instant or in time; it says how many, of which type, between whom."""
@@ -292,6 +293,7 @@ def test_a_storm_of_nodes_that_do_not_come_up_is_no_verdict() -> None:
         run(build)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spin", [hides, swallows])
 def test_a_dead_node_holds_nobody_up(spin: Callable[[Node, Request], Any]) -> None:
     """What goes on after its node was killed is ended by force, as SIGKILL would; its log says so, the run goes on."""
@@ -516,6 +518,7 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
         timer.cancel()
 
 
+@pytest.mark.slow
 def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> None:
     """That nothing runs because something outside of the simulation takes its time is told as well."""
     words = [sys.executable, "-c", PATIENT, *_ECHO, "--node", "stormy:waits_outside", "--nodes", "n1"]

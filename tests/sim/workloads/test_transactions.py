@@ -40,6 +40,7 @@ def run(workload: str, *, stale: bool) -> Report:
     return simulate(workload, lambda: build(stale=stale), nodes=1, rate=50, time_limit=5, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["txn-list-append", "txn-rw-register"])
 def test_a_node_with_stale_reads_is_explained(workload: str) -> None:
     """The reasons name the transactions of each anomaly, and each kind of cycle has a picture."""
@@ -52,6 +53,7 @@ def test_a_node_with_stale_reads_is_explained(workload: str) -> None:
     assert all(name.startswith("g") for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["txn-list-append", "txn-rw-register"])
 def test_a_correct_node_needs_no_words(workload: str) -> None:
     """Nothing is said or drawn about a valid run."""

@@ -432,6 +432,7 @@ def test_thousands_of_anomalies_are_counted_but_not_all_shown() -> None:
     assert len(found["anomalies"]["garbage-read"]) == RECORDS_PER_ANOMALY
 
 
+@pytest.mark.slow
 def test_many_stale_readers_and_writers_of_one_key() -> None:
     """A thousand readers that saw nothing and a thousand writers that nobody saw take no million edges."""
     txns = [appends("rx")] * 500 + [[*appends("rx"), ["append", "x", number]] for number in range(500)]
@@ -448,6 +449,7 @@ def verdicts(seed: int) -> list[tuple[History, str, bool]]:
     return [(whole, model, some_order_explains(whole, order)) for model, order in ORDERS]
 
 
+@pytest.mark.slow
 def test_brute_force_agrees() -> None:
     """For any history, the three serializable models hold exactly if some order explains what was read.
 
