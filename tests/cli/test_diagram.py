@@ -17,7 +17,7 @@ from trio_messenger.sim._judging.store import save
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with losses."""
-    report = simulate("broadcast", broadcast.build, nodes=3, seed=2, time_limit=20, loss=0.3)
+    report = simulate("broadcast", broadcast.build, nodes=3, seed=2, time_limit=8, loss=0.3)
     return save(report, tmp_path_factory.mktemp("store"), "2")
 
 

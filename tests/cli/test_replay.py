@@ -144,7 +144,6 @@ def test_what_is_no_run_is_refused(folder: Path) -> None:
 # shrink
 
 
-@pytest.mark.slow
 def test_a_schedule_is_shrunk_to_what_matters(folder: Path) -> None:
     """Of three faults one is left, milder than it was; its run is kept beside the first, and can be replayed."""
     failed()
@@ -240,7 +239,6 @@ def test_a_run_without_faults_has_nothing_to_take_away() -> None:
     assert wrong("shrink", "store/latest") == ("the run in store/latest had no faults, so there is nothing to shrink")
 
 
-@pytest.mark.slow
 def test_a_run_that_was_moved_is_shrunk_into_the_usual_store(folder: Path) -> None:
     """Nothing is written into folders that are no store."""
     failed()

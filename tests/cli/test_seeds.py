@@ -84,7 +84,6 @@ def test_many_seeds_that_are_valid_end_with_status_0(folder: Path, no_progress: 
     assert list((folder / "store").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_the_first_seed_that_fails_is_shown_and_kept(folder: Path, no_progress: None) -> None:
     """It ends there; the run of that seed is made again here, to show all of it and to keep its files."""
     found = outcome(*FAILS, "--seeds", "20", "--seed", "3")

@@ -468,7 +468,6 @@ def test_other_exceptions_are_defects(is_grouped: bool, monkeypatch: pytest.Monk
 # Whether the seed decides
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_a_node_that_the_seed_decides_passes_the_check() -> None:
     """``--check-determinism`` says that two runs were the same, then goes on as ever."""
@@ -478,7 +477,6 @@ def test_a_node_that_the_seed_decides_passes_the_check() -> None:
     assert found.output.splitlines()[0] == "echo, 5 nodes, seed 0: valid"
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_a_node_that_the_seed_does_not_decide_is_found(folder: Path) -> None:
     """It shows where two runs differ, and ends with status 1: nothing else is worth looking at."""

@@ -82,7 +82,6 @@ def test_the_command_and_the_files_repeat_an_aimed_run(tmp_path: Path) -> None:
     assert again == options
 
 
-@pytest.mark.slow
 def test_aims_are_drawn_by_kind_and_role() -> None:
     """A role that few nodes show, and a change of it, come as often as the echoes of all others."""
     options = Options(workload="echo", rate=20.0, nodes=["n1", "n2", "n3"], **{**KILLS, "nemesis_interval": 0.2})

@@ -142,7 +142,6 @@ def test_of_many_messages_that_were_lost_the_last_is_told() -> None:
     assert len(detail.messages) == 2 + 3  # the request and its acknowledgement
 
 
-@pytest.mark.slow
 def test_loss_and_dead_receivers_are_told_apart() -> None:
     """A message may be lost by a fault or by chance, or because there was nobody to take it."""
     reasons = "\n".join(run([Loss(links=[("n1", "n2")], rate=1.0, at=1, until=4)]).reasons())

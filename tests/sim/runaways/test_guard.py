@@ -102,7 +102,6 @@ def ping_pong() -> Node:
     return node
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("latency", [0, 1, 50])
 def test_a_storm_ends_the_run(latency: float) -> None:
     """Messages that multiply end the run, at one instant or in time; it says how many, of which type, between whom."""
@@ -518,7 +517,6 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
         timer.cancel()
 
 
-@pytest.mark.slow
 def test_a_node_that_waits_for_a_thread_is_told_of(stormy: tuple[str, ...]) -> None:
     """That nothing runs because something outside of the simulation takes its time is told as well."""
     words = [sys.executable, "-c", PATIENT, *_ECHO, "--node", "stormy:waits_outside", "--nodes", "n1"]

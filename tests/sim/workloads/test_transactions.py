@@ -40,7 +40,6 @@ def run(workload: str, *, stale: bool) -> Report:
     return simulate(workload, lambda: build(stale=stale), nodes=1, rate=50, time_limit=5, seed=1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["txn-list-append", "txn-rw-register"])
 def test_a_node_with_stale_reads_is_explained(workload: str) -> None:
     """The reasons name the transactions of each anomaly, and each kind of cycle has a picture."""

@@ -353,7 +353,6 @@ ENDLESS = {"final_invocations": returning(itertools.repeat(("echo", -1)))}
 AUDITED = {"final_invocation": returning(("echo", -1)), "final_limit": 1, "idempotent": {"echo"}}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

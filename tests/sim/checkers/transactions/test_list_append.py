@@ -449,7 +449,6 @@ def verdicts(seed: int) -> list[tuple[History, str, bool]]:
     return [(whole, model, some_order_explains(whole, order)) for model, order in ORDERS]
 
 
-@pytest.mark.slow
 def test_brute_force_agrees() -> None:
     """For any history, the three serializable models hold exactly if some order explains what was read.
 
