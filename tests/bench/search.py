@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `support` is found even under PYTHONSAFEPATH
 
 import attrs
-from support.graded_bugs import GRADED, KINDS, NODES, Graded
+from support.graded_bugs import GRADED, KINDS, NODES, WITH_SERVICES, Graded
 from support.hunts import caught_by
 from support.raft_invariants import raft_invariants
 from support.raft_mistakes import MISTAKES, Small
@@ -63,7 +63,11 @@ def wrong_nodes() -> Iterator[Graded]:
     """Yield the wrong nodes that need faults, with faults that are drawn."""
     for case in CASES:
         if case.options.faults and not case.is_right and case.options.workload != "kafka":
-            options = attrs.evolve(case.options, faults=(), time_limit=12.0, nemesis=KINDS, nemesis_interval=4.0)
+            kinds = WITH_SERVICES if case.options.workload == "txn-list-append" else KINDS
+            own = [fault.kind for fault in case.options.faults if fault.kind not in kinds]
+            options = attrs.evolve(
+                case.options, faults=(), time_limit=12.0, nemesis=(*kinds, *own), nemesis_interval=4.0
+            )
             yield Graded(name=case.name, build=find_build(case.node), options=options.with_schedule(), share=12)
 
 
