@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -320,6 +321,25 @@ async def test_a_disk_that_fails_breaks_the_store(tmp_path: Path, monkeypatch: p
                 await again()
     with FileStore(tmp_path) as store:
         assert store["a"] == {"fsync": 2, "pwrite": 1}[call]
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+async def test_a_sync_of_a_deleted_log_does_not_succeed(tmp_path: Path, is_all: bool) -> None:
+    """The system syncs a file without a name, but the next life would not find what was promised."""
+    with FileStore(tmp_path / "store") as store:
+        store["a"] = 1
+        await store.sync()
+        if is_all:
+            shutil.rmtree(tmp_path / "store")
+        else:
+            (tmp_path / "store" / "log").unlink()
+        store["b"] = 2
+        with pytest.raises(
+            trio.BrokenResourceError, match=r"is broken: \[Errno 2\] the log has been deleted: '.*/log'; "
+        ):
+            await store.sync()
+        with pytest.raises(trio.BrokenResourceError, match="the log has been deleted"):
+            store["c"] = 3
 
 
 async def test_those_that_wait_learn_that_the_disk_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

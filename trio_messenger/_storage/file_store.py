@@ -10,6 +10,7 @@ Only one sync runs at a time. Calls that come meanwhile wait for it, and the nex
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -193,8 +194,9 @@ class FileStore(MemoryStore):
         offers no way to interrupt that. Then the changes may or may not be durable.
 
         Raises:
-          trio.BrokenResourceError: if the disk failed, now or before. The changes may or may not be durable, and the
-            store accepts nothing more: start the process again, so that the store is read from the disk.
+          trio.BrokenResourceError: if the disk failed, or the log was deleted, now or before. The changes may or may
+            not be durable, and the store accepts nothing more: start the process again, so that the store is read from
+            the disk.
           trio.ClosedResourceError: if the store is closed.
         """
         self._check()
@@ -242,6 +244,8 @@ class FileStore(MemoryStore):
 
     def _wait_for_disk(self, file: int) -> None:
         os.fsync(file)
+        if os.fstat(file).st_nlink == 0:  # the system still syncs such a file, but the next life will not find it
+            raise FileNotFoundError(errno.ENOENT, "the log has been deleted", str(self._path))
         self._sync_names()
 
     def _sync_names(self) -> None:
