@@ -40,6 +40,15 @@ async def test_a_server_with_the_right_certificate_is_trusted(certificates: Cert
         await connects(server.url, Credentials(tls=certificates.client_context(shows_itself=True)))
 
 
+async def test_the_end_of_a_connection_with_tls_is_no_warning(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio would warn of the protocol that reads the messages, if it did not know that it is over TLS."""
+    async with fake_server(tls=certificates.server_context()) as server:
+        await connects(server.url, Credentials(tls=certificates.client_context()))
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 def ssl_error(reason: str) -> ssl.SSLError:
     error = ssl.SSLError()
     error.reason = reason

@@ -38,6 +38,11 @@ class StrictClient(Client):
         """Send no password without TLS if TLS is wanted: a server, or anybody before it, may say that it has none."""
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise errors.SecureConnWantedError
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer is not getattr(self._transport, "_bare_io_writer", None):
+            # nats-py has begun TLS without telling the protocol. Then it would not limit what it reads ahead, and
+            # asyncio would warn about the protocol at the end of the connection.
+            writer.transport.get_protocol().connection_made(writer.transport)
         return super()._connect_command()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
