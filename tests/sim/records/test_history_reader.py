@@ -218,6 +218,13 @@ def test_our_own_history_is_read(stored: tuple[bytes, History], change: Any) -> 
     ("text", "error"),
     [
         (line(0) + line(1)[:-5], "line 2, column 64: the line ends too early; the file may be cut off: get all of it"),
+        (
+            line(0, f="\ud800"),
+            "line 1, column 63: \\ud800 is half of a character; write both halves, or another character",
+        ),
+        (line(0, f="\\\ud800x"), "line 1, column 65: \\ud800 is half of a character; write both halves, or another"),
+        (line(0, f="\U0001f600")[:-4], "line 1, column 74: the line ends too early; the file may be cut off: get all"),
+        (line(0, f="\\ud800")[:-5], "line 1, column 68: the line ends too early; the file may be cut off: get all"),
         (line(0) + line(2), "line 2, column 1: the index is 2; it must be 1 here: lines are missing, or not in order"),
         (line(0).replace('"add"', "add"), "line 1, column 62: JSON is malformed: invalid character"),
         (line(0, type="begin"), "line 1, column 1: Invalid enum value 'begin' - at `$.type`"),

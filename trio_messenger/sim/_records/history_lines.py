@@ -31,6 +31,11 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 
 _BYTE: Final = re.compile(r" \(byte (\d+)\)$")
 
+_HALF_OR_ESCAPE: Final = re.compile(
+    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2})(?=[^\\]|\\[^u]|\\u[^dD]|\\u[dD][^c-fC-F])|.)", re.DOTALL
+)
+"""An escape in a text of JSON. The group is the first half of a surrogate pair, if something else follows it."""
+
 
 def read_history_lines(content: bytes) -> Iterator[tuple[int, Op]]:
     """Yield the entries of *content*, each with the offset of its line. Empty lines are skipped.
@@ -84,7 +89,12 @@ def _error(exc: Exception, line: bytes, number: int) -> ReadingError:
     found = _BYTE.search(text)
     if found is not None:
         return ReadingError(number, int(found[1]) + 1, text[: found.start()])
-    if "truncated" in text:
+    if "truncated" in text:  # msgspec also says so of half a surrogate pair near the end of a line
+        halves = [each for each in _HALF_OR_ESCAPE.finditer(line) if each[1]]
+        if halves:
+            half = halves[-1]
+            reason = f"\\{half[1].decode()} is half of a character; write both halves, or another character"
+            return ReadingError(number, half.start() + 1, reason)
         return ReadingError(number, len(line) + 1, "the line ends too early; the file may be cut off: get all of it")
     return ReadingError(number, 1, text)
 
