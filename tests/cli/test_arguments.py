@@ -134,6 +134,7 @@ def test_a_schedule_may_be_in_a_file(folder: Path) -> None:
         ("-w echo --seed x", "'x' is not a whole number; give one such as 5"),
         ("-w echo --seeds -1", "-1 is too few; give 0 or more"),
         ("-w echo --seeds 0 --max-seconds 0", "'0' is not a duration; give seconds, such as 5 or 0.5"),
+        ("-w echo --seeds 0 --max-seconds 1e10", "'1e10' is too long; give 1,000,000,000 seconds or less"),
         ("-w echo --seeds 0 --max-seconds nan", "'nan' is not a duration; give seconds, such as 5 or 0.5"),
         ("-w echo --seeds 1000000000000", "1000000000000 is too many; give 1,000,000 or fewer"),
         ("-w echo --seeds 1 --jobs 1001", "1001 is too many; give 1,000 or fewer"),
@@ -211,6 +212,10 @@ def test_an_option_that_is_not_there_is_refused(argv: tuple[str, ...], message: 
         (
             ("--faults", '[{"kind":"clock","nodes":["n1"],"seconds":-1e10}]'),
             "--faults: fault 0: seconds is 1e+10; give 1,000,000,000 or less",
+        ),
+        (
+            ("--faults", f'[{{"kind":"clock","nodes":["n1"],"seconds":{"1" * 5000}}}]'),
+            "--faults: fault 0: seconds is inf; give a finite number",
         ),
         (("--faults", "[" * 100_000), f"--faults is not a list of faults; give one such as '{KILL}'"),
         (
@@ -348,7 +353,7 @@ def test_a_workload_without_a_node_of_its_name_needs_one(monkeypatch: pytest.Mon
         ("other.json", "other.json is not a list of faults; give one such as {example}"),
         (
             '[{"kind":"kill","nodes":["n9"]}]',
-            "a kill names 'n9'; name one of the nodes ['n1', 'n2', 'n3', 'n4', 'n5'], a service, or a group of links",
+            "a kill names 'n9'; name one of the nodes ['n1', 'n2', 'n3', 'n4', 'n5']",
         ),
     ],
 )

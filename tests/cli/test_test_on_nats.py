@@ -99,6 +99,10 @@ async def test_a_server_that_is_away_or_refuses_leaves_no_verdict() -> None:
         ([*NATS, "--node", "echo"], "--node does not go with --nats: there are nodes elsewhere; leave it out"),
         ([*NATS, "--bin", "x"], "--bin does not go with --nats: there are nodes elsewhere; leave it out"),
         ([*NATS, "--", "x"], "'x' after -- does not go with --nats: there is no executable to take it; leave it out"),
+        (
+            [*NATS, "--max-seconds", "2"],
+            "--max-seconds does not go with --nats: each run needs a fresh cluster; leave it out",
+        ),
         ([*NATS, "--seeds", "2"], "--seeds does not go with --nats: each run needs a fresh cluster; leave it out"),
         (
             [*NATS, "--check-determinism"],

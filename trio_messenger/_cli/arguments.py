@@ -277,7 +277,7 @@ _NOT_ON_NATS: Final = {
     "node": "there are nodes elsewhere",
     "bin": "there are nodes elsewhere",
     "rest": "there is no executable to take it",
-    "seeds": "each run needs a fresh cluster",
+    **dict.fromkeys(("seeds", "jobs", "keep_going", "max_seconds"), "each run needs a fresh cluster"),
     "check_determinism": "two runs in real time always differ",
     "log_stderr": "the nodes log where they run",
 }
@@ -358,7 +358,7 @@ def read_faults(text: str) -> list[Fault]:
                 f"--faults {where}: {reason_of(exc)}; give a list of faults, such as {_FAULTS_EXAMPLE}, or a file"
             ) from None
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_int=_whole_number)
         if isinstance(content, dict):  # the schedule.json of a run
             content = content["options"]["faults"]
         return list(starmap(_fault, enumerate(content)))
@@ -366,6 +366,18 @@ def read_faults(text: str) -> list[Fault]:
         raise ValueError(f"{where} is not a list of faults; give one such as {_FAULTS_EXAMPLE}") from None
     except ValueError as exc:
         raise ValueError(f"{where}: {exc}") from None
+
+
+def _whole_number(digits: str) -> float:
+    """Return the number with these *digits*, as JSON reads it; infinity if there are more than a float can have.
+
+    Then the error is that of the field. Python's own error would name no field, and a remedy for programmers.
+    """
+    return int(digits) if len(digits) < _DIGITS_OF_A_FLOAT else float(digits)
+
+
+_DIGITS_OF_A_FLOAT: Final = 300
+"""A float has up to 309 digits before the point, and Python reads an integer of up to 4,300."""
 
 
 def _fault(index: int, value: dict[str, Any]) -> Fault:

@@ -160,7 +160,9 @@ def whole(text: str) -> int:
 def duration(text: str) -> float:
     """Return *text* as a positive number of seconds."""
     value = number(text)
-    if not 0 < value <= LATEST:
+    if value > LATEST:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is too long; give {LATEST:,.0f} seconds or less")
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a duration; give seconds, such as 5 or 0.5")
     return value
 

@@ -207,8 +207,8 @@ class Options:
                     continue
                 if name not in _NOT_NODES:
                     raise ValueError(
-                        f"a {fault.kind} names {name!r:.80}; name one of the nodes {list(self.nodes)!r:.80},"
-                        " a service, or a group of links"
+                        f"a {fault.kind} names {name!r:.80}; name one of the nodes {list(self.nodes)!r:.80}"
+                        + (", a service, or a group of links" if isinstance(fault, LinkFault) else "")
                     )
                 if not isinstance(fault, LinkFault):
                     raise ValueError(f"a {fault.kind} names {name!r}, which is not a node; name only nodes")
