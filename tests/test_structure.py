@@ -83,6 +83,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_trees() -> Iterator[None]:
+    """Forget the trees: they are hundreds of thousands of objects, and later tests collect garbage again and again."""
+    yield
+    tree.cache_clear()
+
+
 def unit(module: str) -> str:
     """Return the unit of *module*: the folder or module at the top of the package that it is in, or is."""
     return module.partition(".")[0]
