@@ -18,7 +18,8 @@ A node keeps nothing else than copies, so it may be killed at any time.
 
 Limits: without the service, a node appends and commits nothing: it answers with a timeout error, and the message may
 still arrive later. A poll may return fewer messages than there are, and `list_committed_offsets` older offsets. A
-restarted node reads each log again, one chunk after the other, and keeps all of it in memory.
+restarted node reads each log again, one chunk after the other, and keeps all of it in memory. If the network
+repeats a client's request, and the node is killed between both copies, the message gets two offsets.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_messenger import LIN_KV, Body, ErrorCode, KeyValue, Node, RpcError
+from trio_messenger import LIN_KV, AtMostOnce, Body, ErrorCode, KeyValue, Node, RpcError
 
 NOTHING_COMMITTED: Final = -1
 """An offset before the first one."""
@@ -188,7 +189,7 @@ def build() -> Node:
             logs[key] = Log(key, node, kv)
         return logs[key]
 
-    @node.on(Send)
+    @node.on(Send, at_most_once=AtMostOnce())
     async def send(body: Send) -> Body:
         return {"offset": await log(body.key).append(body.msg)}
 

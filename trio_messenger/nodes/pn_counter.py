@@ -14,7 +14,8 @@ an addition or subtraction when it is safe in the store, and tells others only t
 
 Limits: a read may lack the additions of the last seconds at other nodes. Without a store, a node that is killed begins
 a new count under a new name, so it never confuses the new count with the old one that other nodes still know. Only
-additions that it had not told any other node are lost.
+additions that it had not told any other node are lost. If the network repeats a client's request, and the node is
+killed between both copies, the addition counts twice.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 import attrs
 import trio
 
-from trio_messenger import Body, DurableStore, Node, Request
+from trio_messenger import AtMostOnce, Body, DurableStore, Node, Request
 
 LAP: Final = 4.0
 """Seconds in which a node sends news to each other node once. After that time, all nodes know an addition."""
@@ -119,7 +120,7 @@ def build(store: MutableMapping[str, Any] | None = None) -> Node:
         own = kept.setdefault("name", f"{node.id}-{life}")
         counts[own] = up, down
 
-    @node.on("add")
+    @node.on("add", at_most_once=AtMostOnce())
     async def add(body: Add) -> Body:
         nonlocal up, down
         up, down = up + max(0, body.delta), down + max(0, -body.delta)

@@ -15,7 +15,8 @@ Guarantees: a read includes every addition that was acknowledged before the read
 that was acknowledged, so a kill loses nothing.
 
 Limits: without the service, a node answers requests with a timeout error. This error is indefinite: the addition may
-count. Each life of a node that adds something has a sum of its own, so the value grows with the number of restarts.
+count. Each life of a node that adds something has a sum of its own, so the value grows with the number of restarts. If
+the network repeats a client's request, and the node is killed between both copies, the addition counts twice.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_messenger import SEQ_KV, Body, KeyValue, Node
+from trio_messenger import SEQ_KV, AtMostOnce, Body, KeyValue, Node
 
 SUMS_KEY: Final = "counter"
 """The key of the sums."""
@@ -60,7 +61,7 @@ def build() -> Node:
         nonlocal life
         life = f"{node.id}-{node.random.getrandbits(64):016x}"
 
-    @node.on("add")
+    @node.on("add", at_most_once=AtMostOnce())
     async def add(body: Add) -> Body:
         nonlocal added, counted
         added += body.delta
