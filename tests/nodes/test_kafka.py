@@ -54,7 +54,7 @@ async def test_append_is_one_compare_and_set() -> None:
     """It creates a chunk, and other nodes learn of it; the next append continues after it."""
     async with running(kafka.build()) as network:
         for start, message in enumerate(["a", None, [3]]):
-            await ask(network, 10, "send", key="x", msg=message)
+            await ask(network, 10 + start, "send", key="x", msg=message)
             assert await serve(network, DONE) == ("cas", f"log x {start}", [message])
             for peer in ("n2", "n3"):
                 told = await network.receive()
@@ -78,10 +78,10 @@ async def test_refused_copy_of_a_request_appends_nothing() -> None:
 async def test_messages_share_the_next_chunk() -> None:
     """Those that come during a compare-and-set; each has an offset of its own, and other logs do not wait."""
     async with running(kafka.build(), node_ids=["n1"]) as network:
-        for message in ("a", "b", "c"):
-            await ask(network, 10, "send", key="x", msg=message)
+        for number, message in enumerate("abc"):
+            await ask(network, 10 + number, "send", key="x", msg=message)
         first = await network.receive()
-        await ask(network, 10, "send", key="y", msg="d")
+        await ask(network, 13, "send", key="y", msg="d")
         assert await serve(network, DONE) == ("cas", "log y 0", ["d"])
         assert await reply_of(network) == {"type": "send_ok", "offset": 0}
         await network.reply(first, DONE)
@@ -104,13 +104,13 @@ async def test_append_after_others_reads_what_they_appended() -> None:
 async def test_append_with_a_timeout_is_indefinite(autojump_clock: MockClock) -> None:
     """For all messages of the chunk; it may be there all the same, so the next append looks."""
     async with running(kafka.build(), node_ids=["n1"]) as network:
-        for message in ("a", "b", "c"):
-            await ask(network, 10, "send", key="x", msg=message)
+        for number, message in enumerate("abc"):
+            await ask(network, 10 + number, "send", key="x", msg=message)
         assert await serve(network, DONE) == ("cas", "log x 0", ["a"])
         assert await reply_of(network) == {"type": "send_ok", "offset": 0}
         assert (await network.receive()).body["to"]["messages"] == ["b", "c"]
         assert [(await reply_of(network))["code"] for _ in range(2)] == [0, 0]
-        await ask(network, 10, "send", key="x", msg="d")
+        await ask(network, 13, "send", key="x", msg="d")
         assert await serve(network, TAKEN) == ("cas", "log x 1", ["d"])
         assert await serve(network, found(["b", "c"])) == ("read", "log x 1", None)
 
