@@ -284,8 +284,7 @@ def test_a_unit_without_a_layer_is_named(layers: tuple[tuple[str, tuple[str, ...
 def test_a_module_is_documented_and_small(module: str) -> None:
     """Each module opens with what it is for, and has 400 lines at the most."""
     assert ast.get_docstring(tree(module))
-    path = PACKAGE / Path(*module.split("."))
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    path = modules()[module]
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= 400, f"{path.name} has {lines} lines; make it a folder"
 
@@ -344,7 +343,7 @@ def constants(module: str) -> Iterator[str]:
 
 def file_name(module: str) -> Iterator[str]:
     """Yield the name of the file of *module*, unless it is a folder's ``__init__``."""
-    if not (PACKAGE / Path(*module.split("."))).is_dir():
+    if modules()[module].name != "__init__.py":
         yield module.rpartition(".")[2].removeprefix("_")
 
 

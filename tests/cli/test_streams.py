@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,28 +120,14 @@ def redirected(redirection: str) -> tuple[str, ...]:
     return ("sh", "-c", f'"$@" {redirection}', "sh")
 
 
-def first_is_enough(cases: Iterable[Sequence[object]]) -> list[Any]:
+def first_is_enough(*values: object) -> list[Any]:
     """Return parameters for a test: all but the first run without coverage."""
-    return [pytest.param(*case, marks=pytest.mark.slow if number else ()) for number, case in enumerate(cases)]
+    return [pytest.param(value, marks=pytest.mark.slow if number else ()) for number, value in enumerate(values)]
 
 
-ALL_CLOSED = "<&- >&- 2>&-"
-
-
-@pytest.mark.parametrize(
-    ("redirection", "more"),
-    first_is_enough(
-        [
-            *((redirection, ()) for redirection in (ALL_CLOSED, "2>&-", "2>/dev/full", "<&-", ">&-")),
-            *((ALL_CLOSED, more) for more in (["--log-stderr", "--log-net-send"], ["--seeds", "2"], ["--json"])),
-            ("2>/dev/full", ["--log-stderr", "--log-net-send"]),
-            ("2>/dev/full", ["--seeds", "2"]),
-            ("<&-", ["--seeds", "2"]),
-            (">&-", ["--json"]),
-        ]
-    ),
-)
-async def test_a_verdict_needs_no_streams(redirection: str, more: Sequence[str], folder: Path) -> None:
+@pytest.mark.parametrize("more", first_is_enough((), ("--log-stderr", "--log-net-send"), ("--seeds", "2"), ("--json",)))
+@pytest.mark.parametrize("redirection", first_is_enough("<&- >&- 2>&-", "2>&-", "2>/dev/full", "<&-", ">&-"))
+async def test_a_verdict_needs_no_streams(redirection: str, more: tuple[str, ...], folder: Path) -> None:
     """The status is the verdict, though stderr is closed or full, or nobody wants to have the results."""
     status, output, errors = await run(*redirected(redirection), *PRINTING, *more, stdin=subprocess.DEVNULL, cwd=folder)
     assert (status, "Traceback" in errors) == (0, False)
@@ -164,7 +149,7 @@ async def test_a_verdict_needs_nobody_who_reads(folder: Path) -> None:
         os.close(writer)
 
 
-@pytest.mark.parametrize("more", first_is_enough([[()], [("--json",)], [("--seeds", "2")]]))
+@pytest.mark.parametrize("more", first_is_enough((), ("--json",), ("--seeds", "2")))
 async def test_results_that_cannot_be_written_are_told(more: tuple[str, ...], folder: Path) -> None:
     """A full disk is not taken for a verdict: one line, status 255, and the run is kept."""
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": folder}

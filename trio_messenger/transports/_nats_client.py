@@ -1,4 +1,4 @@
-"""nats-py's client, with three changes: it sends no password in the clear, it can be reset, and its path is shorter.
+"""nats-py's client, changed: no password in the clear, a protocol that knows of TLS, resets, and a shorter path.
 
 nats-py passes each message on through a queue to a task, and publishes each by a coroutine. This costs more than the
 message itself, and a link does not need it: it limits by itself what waits. So `StrictClient` hands a message over when
@@ -38,12 +38,17 @@ class StrictClient(Client):
         """Send no password without TLS if TLS is wanted: a server, or anybody before it, may say that it has none."""
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise errors.SecureConnWantedError
+        self._tell_the_protocol_of_tls()
+        return super()._connect_command()
+
+    def _tell_the_protocol_of_tls(self) -> None:
+        """Give the protocol that reads the transport with TLS, if there is one, which nats-py does not do.
+
+        Otherwise nothing would limit what it reads ahead, and asyncio would warn about it at the end of the connection.
+        """
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None and writer is not getattr(self._transport, "_bare_io_writer", None):
-            # nats-py has begun TLS without telling the protocol. Then it would not limit what it reads ahead, and
-            # asyncio would warn about the protocol at the end of the connection.
             writer.transport.get_protocol().connection_made(writer.transport)
-        return super()._connect_command()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Hand a message over. Anybody may choose a subject, also one that is not text. Replies take nats-py's way."""
