@@ -80,7 +80,7 @@ def test_campaign_counts_what_is_caught_and_fails_if_anything_is_not(
     assert lines[-1] == "2 cases, 4 runs: 2 misses"
     monkeypatch.setattr(campaign_run, "CASES", (caught,))
     monkeypatch.setattr(campaign_run, "RIGHT", ())
-    monkeypatch.setattr(campaign_run, "RAFT_HUNTS", ())
+    monkeypatch.setattr(campaign_run, "HUNTS", ())
     assert campaign_run.main(["--seeds", "1", "--long", "0", "--jobs", "1"]) == 0
     with pytest.raises(SystemExit):
         campaign_run.main(["no such case"])

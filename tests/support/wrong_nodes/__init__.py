@@ -155,7 +155,9 @@ READY_MADE = (
     _wrong("txn-list-append", "ready_made:answers_before_it_appends", ANOMALY, **FEW),
     _wrong("txn-list-append", "ready_made:skips_entries", ANOMALY, loss=0.2, **FEW),
 )
-"""The ready-made nodes with one rule changed."""
+"""The ready-made nodes with one rule changed. These mistakes are subtle: not each seed catches them, so the campaign
+hunts them, as it does those in Raft; see `support.hunts`.
+"""
 
 CASES = (
     _right("echo", nemesis=(), faults=BEARABLE),
@@ -221,8 +223,8 @@ CASES = (
     _wrong("kafka", "kafka:forgets", MISSING, nodes=("n1",), faults=[Kill(nodes=("n1",), at=8, until=9)]),
     _wrong("kafka", "kafka:overwrites", INCONSISTENT, latency=Latency(20), rate=50.0, concurrency=9, **THREE_NODES),
     _wrong("kafka", "kafka:acknowledges_early", INCONSISTENT, latency=Latency(20), **THREE_NODES),
-    _wrong("kafka", "kafka:appends_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], **THREE_NODES),
-    _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], rate=40.0, **THREE_NODES),
+    _wrong("kafka", "kafka:appends_twice", DUPLICATED_MESSAGE, faults=[LOST_REPLIES], concurrency=12, **THREE_NODES),
+    _wrong("kafka", "kafka:says_it_did_not", ABORTED, faults=[LOST_REPLIES], rate=40.0, concurrency=12, **THREE_NODES),
     _wrong("kafka", "kafka:leaves_out_the_next", LOST_MESSAGE, **THREE_NODES),
     _wrong("kafka", "kafka:returns_the_last_again", REPEATED_MESSAGE, **THREE_NODES),
     _right("txn-rw-register", "txn-rw-register-read-committed", rate=40.0, consistency_models=("read-committed",)),
